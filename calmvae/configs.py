@@ -1,0 +1,335 @@
+"""The calm-* configurations, and the way to every configuration of Magenta's.
+
+A `ModelSpec` is plain data, so that naming a config, checking an option or generating from exported weights needs no
+TensorFlow; `magenta_config` turns it into Magenta's `Config` object.
+
+How the values were chosen:
+
+* `free_bits` is what Magenta subtracts from the KL summed over all dimensions (its comment says "per dimension", its
+  code does not). A melody of 2 bars holds about 50 to 60 bits, so 48 are free: the posterior cannot collapse to
+  nothing, and `max_beta` prices every bit above. 16 bars hold more, but repeat themselves: 192 for the small
+  model, 256 as in Magenta's published 16-bar model for the big one.
+* `beta_rate` .9999 lets beta come in over some 20,000 steps (Magenta's .99999 takes ten times as long, which a CPU
+  training never reaches).
+* `sampling_schedule` inverse_sigmoid feeds the decoder its own output more and more often, since generation does so
+  always. It starts later (`sampling_rate` 2000: half at step 15,000) than in Magenta's 2-bar configs, since a small
+  model first has to learn what a melody is. The 16-bar decoder starts afresh from its conductor every bar, so errors
+  cannot run far; like Magenta's, it is trained by teacher forcing.
+* `learning_rate` .001 and decay .9999 a step to 1e-5 are Magenta's, with a floor of 1e-4 so that a fine-tuning at a
+  high step count still learns.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+from typing import Any
+
+from calmvae.errors import OptionError
+from calmvae.phrases import DEPTH, STEPS_PER_BAR
+
+# Names, types and defaults of Magenta's lstm_models.get_default_hparams(); a test holds them to it.
+DEFAULT_HPARAMS: dict[str, Any] = {
+    "max_seq_len": 32,
+    "z_size": 32,
+    "free_bits": 0.0,
+    "max_beta": 1.0,
+    "beta_rate": 0.0,
+    "batch_size": 512,
+    "grad_clip": 1.0,
+    "clip_mode": "global_norm",
+    "grad_norm_clip_to_zero": 10000,
+    "learning_rate": 0.001,
+    "decay_rate": 0.9999,
+    "min_learning_rate": 0.00001,
+    "conditional": True,
+    "dec_rnn_size": [512],
+    "enc_rnn_size": [256],
+    "dropout_keep_prob": 1.0,
+    "sampling_schedule": "constant",
+    "sampling_rate": 0.0,
+    "use_cudnn": False,
+    "residual_encoder": False,
+    "residual_decoder": False,
+    "control_preprocessing_rnn_size": [256],
+}
+
+# Changing these changes the weights' shapes.
+SHAPE_HPARAMS = ("max_seq_len", "z_size", "enc_rnn_size", "dec_rnn_size", "residual_encoder", "residual_decoder")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSpec:
+    """A MusicVAE for one-hot melodies, as plain data.
+
+    Attributes:
+      name: config name.
+      bars: window length in bars of 16 steps.
+      decoder: "categorical" (flat LSTM) or "hierarchical" (a conductor, then one decoder run a segment).
+      level_lengths: for the hierarchical decoder: segments, steps in a segment.
+      hparams: all hparams of Magenta's LSTM models.
+    """
+
+    name: str
+    bars: int
+    decoder: str
+    level_lengths: tuple[int, int] | None
+    hparams: dict[str, Any]
+
+    @property
+    def steps(self) -> int:
+        """Window length in steps."""
+        return self.bars * STEPS_PER_BAR
+
+    @property
+    def z_size(self) -> int:
+        """Number of latent dimensions."""
+        return int(self.hparams["z_size"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as JSON-ready data; `from_json` takes it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ModelSpec:
+        """Rebuilds a spec written by `to_json`.
+
+        Raises:
+          KeyError, TypeError: fields are missing.
+        """
+        levels = data.get("level_lengths")
+        hparams = {**copy.deepcopy(DEFAULT_HPARAMS), **data["hparams"]}
+        return cls(data["name"], int(data["bars"]), data["decoder"], tuple(levels) if levels else None, hparams)
+
+
+def _calm(name: str, bars: int, **hparams: Any) -> ModelSpec:
+    steps = bars * STEPS_PER_BAR
+    hierarchical = bars > 2
+    values = {**copy.deepcopy(DEFAULT_HPARAMS), "max_seq_len": steps, "min_learning_rate": 1e-4, **hparams}
+    return ModelSpec(
+        name=name,
+        bars=bars,
+        decoder="hierarchical" if hierarchical else "categorical",
+        level_lengths=(bars, STEPS_PER_BAR) if hierarchical else None,
+        hparams=values,
+    )
+
+
+_SCHEDULED = {"sampling_schedule": "inverse_sigmoid", "sampling_rate": 2000.0}
+
+CALM_SPECS: dict[str, ModelSpec] = {
+    spec.name: spec
+    for spec in (
+        # 4.4 M parameters.
+        _calm(
+            "calm-mel_2bar",
+            2,
+            batch_size=64,
+            z_size=128,
+            enc_rnn_size=[512],
+            dec_rnn_size=[512],
+            free_bits=48.0,
+            max_beta=0.2,
+            beta_rate=0.9999,
+            **_SCHEDULED,
+        ),
+        # 6.2 M parameters.
+        _calm(
+            "calm-mel_16bar",
+            16,
+            batch_size=32,
+            z_size=256,
+            enc_rnn_size=[384],
+            dec_rnn_size=[512],
+            free_bits=192.0,
+            max_beta=0.2,
+            beta_rate=0.9999,
+        ),
+        # The twins for a GPU, of the size of Magenta's published models.
+        _calm(
+            "calm-mel_2bar-big",
+            2,
+            batch_size=512,
+            z_size=512,
+            enc_rnn_size=[2048],
+            dec_rnn_size=[2048, 2048, 2048],
+            free_bits=48.0,
+            max_beta=0.2,
+            beta_rate=0.9999,
+            **_SCHEDULED,
+        ),
+        _calm(
+            "calm-mel_16bar-big",
+            16,
+            batch_size=256,
+            z_size=512,
+            enc_rnn_size=[2048, 2048],
+            dec_rnn_size=[1024, 1024],
+            free_bits=256.0,
+            max_beta=0.2,
+            beta_rate=0.9999,
+        ),
+    )
+}
+
+DEFAULT_CONFIG = "calm-mel_2bar"
+
+
+def get_spec(name: str) -> ModelSpec:
+    """The spec of a calm-* config, or of a melody config of Magenta's (which imports TensorFlow).
+
+    Raises:
+      OptionError: no such config, or not one of one-hot melodies without controls.
+    """
+    if name in CALM_SPECS:
+        return CALM_SPECS[name]
+    # A slip in one of our own names needs no TensorFlow to be told.
+    if name.startswith("calm"):
+        raise _unknown(name, list(CALM_SPECS))
+    from calmvae import magenta
+
+    configs = magenta.load().configs.CONFIG_MAP
+    if name not in configs:
+        raise _unknown(name, [*CALM_SPECS, *configs])
+    return spec_of_magenta(name, configs[name])
+
+
+def _unknown(name: str, known: list[str]) -> OptionError:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}."
+    return OptionError(f"unknown config '{name}'; {hint}")
+
+
+def spec_of_magenta(name: str, config: Any) -> ModelSpec:
+    """Describes one of Magenta's melody configs as a spec.
+
+    Raises:
+      OptionError: the config is not one of one-hot melodies without controls.
+    """
+    from calmvae import magenta
+
+    door = magenta.load()
+    lstm, converter = door.lstm_models, config.data_converter
+    encoder, decoder = config.model.encoder, config.model.decoder
+    core, levels = decoder, None
+    if type(decoder) is lstm.HierarchicalLstmDecoder:
+        core, levels = decoder._core_decoder, tuple(decoder._level_lengths)
+    fits = (
+        type(converter) is door.data.OneHotMelodyConverter
+        and converter.input_depth == DEPTH
+        and not converter.control_depth
+        and type(encoder) is lstm.BidirectionalLstmEncoder
+        and type(core) is lstm.CategoricalLstmDecoder
+        and (levels is None or len(levels) == 2)
+        and config.hparams.z_size > 0
+    )
+    if not fits:
+        raise OptionError(
+            f"config '{name}' is not a melody model with a flat encoder; "
+            f"use `calmvae magenta-sample` for it, or a config such as {DEFAULT_CONFIG} here."
+        )
+    hparams = {**copy.deepcopy(DEFAULT_HPARAMS), **config.hparams.values()}
+    bars = int(hparams["max_seq_len"]) // STEPS_PER_BAR
+    return ModelSpec(name, bars, "hierarchical" if levels else "categorical", levels, hparams)
+
+
+def magenta_config(spec: ModelSpec) -> Any:
+    """Magenta's `Config` for a spec: a fresh model, its own hparams, a melody converter for its window."""
+    from calmvae import magenta
+
+    door = magenta.load()
+    decoder = door.lstm_models.CategoricalLstmDecoder()
+    if spec.decoder == "hierarchical":
+        decoder = door.lstm_models.HierarchicalLstmDecoder(
+            decoder, level_lengths=list(spec.level_lengths or ()), disable_autoregression=True
+        )
+    return door.configs.Config(
+        model=door.MusicVAE(door.lstm_models.BidirectionalLstmEncoder(), decoder),
+        hparams=door.HParams(**copy.deepcopy(spec.hparams)),
+        note_sequence_augmenter=door.data.NoteSequenceAugmenter(transpose_range=(-5, 5)),
+        data_converter=door.data.OneHotMelodyConverter(
+            skip_polyphony=False, max_bars=100, slice_bars=spec.bars, steps_per_quarter=4
+        ),
+        train_examples_path=None,
+        eval_examples_path=None,
+    )
+
+
+def register() -> None:
+    """Puts the calm-* configs beside Magenta's own in its CONFIG_MAP."""
+    from calmvae import magenta
+
+    for name, spec in CALM_SPECS.items():
+        magenta.load().configs.CONFIG_MAP.setdefault(name, magenta_config(spec))
+
+
+def with_hparams(spec: ModelSpec, settings: list[str] | dict[str, Any]) -> ModelSpec:
+    """A copy of a spec with some hparams changed.
+
+    Args:
+      spec: where to start.
+      settings: `["free_bits=48", "enc_rnn_size=[256,256]"]` or a dict.
+
+    Raises:
+      OptionError: unknown name, a value of the wrong type, or a shape that does not fit the window.
+    """
+    pairs = settings.items() if isinstance(settings, dict) else map(_split, settings)
+    hparams = copy.deepcopy(spec.hparams)
+    for name, value in pairs:
+        if name not in hparams:
+            close = difflib.get_close_matches(name, hparams, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(sorted(hparams))}."
+            raise OptionError(f"unknown hparam '{name}'; {hint}")
+        if name == "max_seq_len":
+            raise OptionError("max_seq_len follows from the config's bars; choose another config instead.")
+        hparams[name] = _typed(name, value, hparams[name])
+    _check(hparams)
+    return dataclasses.replace(spec, hparams=hparams)
+
+
+def _split(setting: str) -> tuple[str, str]:
+    name, found, value = setting.partition("=")
+    if not found or not name.strip() or not value.strip():
+        raise OptionError(f"--set {setting} is not of the form name=value, such as --set free_bits=48.")
+    return name.strip(), value.strip()
+
+
+def _typed(name: str, value: Any, like: Any) -> Any:
+    kind = type(like)
+    try:
+        if kind is list:
+            parts = value if isinstance(value, (list, tuple)) else str(value).strip("[]() ").split(",")
+            return [int(part) for part in parts]
+        if kind is bool:
+            return {"true": True, "1": True, "false": False, "0": False}[str(value).lower()]
+        if kind is int:
+            return int(str(value))
+        return kind(value)
+    except (ValueError, KeyError, TypeError):
+        wanted = "a list of whole numbers such as [512]" if kind is list else f"of type {kind.__name__}"
+        raise OptionError(f"hparam {name} is {value!r}; it must be {wanted}.") from None
+
+
+def _check(hparams: dict[str, Any]) -> None:
+    rules = [
+        (all(n > 0 for n in hparams["enc_rnn_size"] + hparams["dec_rnn_size"]), "layer sizes must be above 0"),
+        (hparams["z_size"] > 0 and hparams["batch_size"] > 0, "z_size and batch_size must be above 0"),
+        (hparams["learning_rate"] > 0, "learning_rate must be above 0"),
+        (hparams["min_learning_rate"] <= hparams["learning_rate"], "min_learning_rate must not exceed learning_rate"),
+        (0 < hparams["decay_rate"] <= 1, "decay_rate must be above 0 and at most 1"),
+        (0 <= hparams["beta_rate"] <= 1, "beta_rate must be from 0 to 1"),
+        (hparams["free_bits"] >= 0 and hparams["max_beta"] >= 0, "free_bits and max_beta must not be negative"),
+        (0 < hparams["dropout_keep_prob"] <= 1, "dropout_keep_prob must be above 0 and at most 1"),
+        (hparams["clip_mode"] in ("value", "global_norm"), "clip_mode must be value or global_norm"),
+        (
+            hparams["sampling_schedule"] in ("constant", "exponential", "inverse_sigmoid"),
+            "sampling_schedule must be constant, exponential or inverse_sigmoid",
+        ),
+    ]
+    schedule, rate = hparams["sampling_schedule"], hparams["sampling_rate"]
+    bounds = {"constant": 0 <= rate <= 1, "exponential": 0 < rate < 1, "inverse_sigmoid": rate >= 1}
+    rules.append((bounds.get(schedule, True), f"sampling_rate {rate} does not fit the schedule {schedule}"))
+    for holds, sentence in rules:
+        if not holds:
+            raise OptionError(f"{sentence}.")

@@ -1,0 +1,355 @@
+"""Gather music files into NoteSequence TFRecords: checked, de-duplicated, split by piece, every file accounted for.
+
+Work goes in chunks of files. A finished chunk is kept in `.partial/` until the whole conversion is done, so an
+interrupted one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures as futures
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from calmvae import outputs, phrases
+from calmvae.errors import CalmvaeError, DataError, InputError
+from calmvae.midi import SUFFIXES
+
+REASONS = {
+    "unreadable": "not a readable file of its kind",
+    "no-notes": "no notes",
+    "drums-only": "only drums",
+    "no-windows": "no window with a note in it",
+    "duplicate": "the same notes as another file",
+}
+MANIFEST = "manifest.jsonl"
+_CHUNK = 16
+_PIECES_PER_SHARD = 1000
+
+
+@dataclasses.dataclass
+class Summary:
+    """What a conversion did. `files` + the tune books' further tunes = `kept` + the sum of `skipped`."""
+
+    files: int
+    entries: int
+    kept: int
+    train: int
+    eval: int
+    windows: int
+    notes: int
+    skipped: dict[str, int]
+    other_files: int
+
+
+def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
+    """Music files among files and folders (searched to the bottom), in a fixed order, and a count of other files.
+
+    Raises:
+      InputError: a path does not exist, a file given by name is no music file, or nothing is found.
+    """
+    found: dict[Path, None] = {}
+    others = 0
+    paths = [Path(p) for p in paths]
+    for path in paths:
+        if path.is_dir():
+            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+                if any(part.startswith(".") for part in file.relative_to(path).parts):
+                    continue
+                if file.suffix.lower() in SUFFIXES:
+                    found[file] = None
+                else:
+                    others += 1
+        elif not path.exists():
+            raise InputError(f"{path} does not exist; give music files or folders that hold them.")
+        elif path.suffix.lower() not in SUFFIXES:
+            raise InputError(f"{path} has the suffix '{path.suffix}'; music files end in {', '.join(SUFFIXES)}.")
+        else:
+            found[path] = None
+    if not found:
+        where = ", ".join(map(str, paths))
+        raise InputError(f"no music file in {where} ({others} other files); files ending in {', '.join(SUFFIXES)} count.")
+    return list(found), others
+
+
+def convert(
+    paths: Iterable[str | Path],
+    out: str | Path,
+    *,
+    steps: int,
+    eval_share: float = 0.1,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Converts music files to `train-*.tfrecord`, `eval-*.tfrecord`, `manifest.jsonl` and `run.json` in a folder.
+
+    Args:
+      paths: files and folders.
+      out: the output folder.
+      steps: window length in steps by which the manifest counts windows.
+      eval_share: share of the pieces held out; at least one piece when there are two or more and the share is not 0.
+      seed: of the split.
+      workers: processes, default one a core.
+      progress: called with the number of files done and of all.
+
+    Raises:
+      InputError, OutputError: nothing to read, or nowhere to write.
+      DataError: no piece came through; says why.
+    """
+    files, others = find_files(paths)
+    arguments = {"steps": steps, "eval_share": eval_share, "seed": seed}
+    with outputs.OutputFolder(out, "convert", arguments | {"paths": [str(p) for p in paths]}) as folder:
+        partial = folder.folder / ".partial"
+        entries = list(_run_chunks(files, steps, partial, workers, progress))
+        records = [record for record, _ in entries]
+        _mark_duplicates(records)
+        kept = [i for i, record in enumerate(records) if record["status"] == "kept"]
+        if not kept:
+            raise DataError(_why_nothing(records))
+        _split([records[i] for i in kept], eval_share, seed)
+        for part in ("train", "eval"):
+            _write_shards(folder, part, [entries[i] for i in kept if records[i]["split"] == part])
+        with open(folder.path(MANIFEST), "w", encoding="utf-8") as file:
+            for record in records:
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        skipped = Counter(r["reason"] for r in records if r["status"] == "skipped")
+        summary = Summary(
+            files=len(files),
+            entries=len(records),
+            kept=len(kept),
+            train=sum(records[i]["split"] == "train" for i in kept),
+            eval=sum(records[i]["split"] == "eval" for i in kept),
+            windows=sum(records[i]["windows"] for i in kept),
+            notes=sum(records[i]["notes"] for i in kept),
+            skipped={reason: skipped[reason] for reason in REASONS if skipped[reason]},
+            other_files=others,
+        )
+        folder.record["summary"] = dataclasses.asdict(summary)
+        folder.record["inputs"] = f"see {MANIFEST}"
+    shutil.rmtree(partial, ignore_errors=True)
+    return summary
+
+
+def read_manifest(folder: str | Path) -> list[dict[str, Any]]:
+    """The manifest's records.
+
+    Raises:
+      DataError: there is none.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except OSError:
+        raise DataError(f"{folder} holds no {MANIFEST}; make a data set with `calmvae convert`.") from None
+
+
+def read_records(paths: Iterable[str | Path]) -> Iterator[Any]:
+    """NoteSequences of TFRecord files.
+
+    Raises:
+      DataError: a file is missing or damaged.
+    """
+    from calmvae import magenta
+
+    tf, note_seq = magenta.load_tensorflow(), magenta.load_note_seq()
+    from google.protobuf.message import DecodeError
+
+    for path in paths:
+        try:
+            for data in tf.io.tf_record_iterator(str(path)):
+                yield note_seq.NoteSequence.FromString(data)
+        except (tf.errors.OpError, DecodeError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{path} is not a readable TFRecord of NoteSequences ({reason}).") from error
+
+
+def _run_chunks(
+    files: list[Path],
+    steps: int,
+    partial: Path,
+    workers: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[tuple[dict[str, Any], bytes]]:
+    partial.mkdir(parents=True, exist_ok=True)
+    chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
+    stores = [partial / _fingerprint(chunk, steps) for chunk in chunks]
+    todo = [i for i, store in enumerate(stores) if not store.with_suffix(".json").exists()]
+    done = len(files) - sum(len(chunks[i]) for i in todo)
+    if progress:
+        progress(done, len(files))
+    for i, result in _map(todo, chunks, steps, workers):
+        _store(stores[i], result)
+        done += len(chunks[i])
+        if progress:
+            progress(done, len(files))
+    for store in stores:
+        yield from _load(store)
+
+
+def _map(
+    todo: list[int], chunks: list[list[Path]], steps: int, workers: int | None
+) -> Iterator[tuple[int, list[tuple[dict[str, Any], bytes]]]]:
+    workers = min(workers or os.cpu_count() or 1, len(todo))
+    if workers <= 1:
+        for i in todo:
+            yield i, convert_files([str(f) for f in chunks[i]], steps)
+        return
+    context = multiprocessing.get_context("spawn")
+    finished: set[int] = set()
+    try:
+        with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+            jobs = {pool.submit(convert_files, [str(f) for f in chunks[i]], steps): i for i in todo}
+            for job in futures.as_completed(jobs):
+                result = job.result()
+                finished.add(jobs[job])
+                yield jobs[job], result
+    except BrokenProcessPool:
+        # Some file took its process down: file by file from here on, each in a process of its own.
+        for i in todo:
+            if i not in finished:
+                yield i, [entry for file in chunks[i] for entry in _convert_alone(str(file), steps, context)]
+
+
+def _convert_alone(file: str, steps: int, context: Any) -> list[tuple[dict[str, Any], bytes]]:
+    try:
+        with futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+            return pool.submit(convert_files, [file], steps).result()
+    except BrokenProcessPool:
+        return [(_skipped(file, "unreadable", "the reader's process died on it"), b"")]
+
+
+def convert_files(files: list[str], steps: int) -> list[tuple[dict[str, Any], bytes]]:
+    """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process."""
+    return [entry for file in files for entry in _convert_file(file, steps)]
+
+
+def _convert_file(file: str, steps: int) -> list[tuple[dict[str, Any], bytes]]:
+    from calmvae import scores
+
+    try:
+        read = scores.read_note_sequences(file)
+    except InputError as error:
+        return [(_skipped(file, "unreadable", str(error)), b"")]
+    except (RecursionError, MemoryError) as error:
+        return [(_skipped(file, "unreadable", type(error).__name__), b"")]
+    digest = outputs.sha256(file)
+    return [_convert_sequence(file, digest, steps, *entry) for entry in read]
+
+
+def _convert_sequence(
+    file: str, digest: str, steps: int, name: str, sequence: Any, warnings: list[str]
+) -> tuple[dict[str, Any], bytes]:
+    from calmvae import examples, scores
+
+    piece = scores.piece_of(sequence, name, warnings)
+    record = {"file": file, "name": name, "sha256": digest}
+    if not piece.notes:
+        return record | {"status": "skipped", "reason": "no-notes", "detail": REASONS["no-notes"]}, b""
+    if all(n.is_drum for n in piece.notes):
+        return record | {"status": "skipped", "reason": "drums-only", "detail": REASONS["drums-only"]}, b""
+    try:
+        melody = phrases.extract_melody(piece)
+        windows = examples.melody_windows(melody.tokens, steps)
+    except (CalmvaeError, OverflowError) as error:
+        return record | {"status": "skipped", "reason": "unreadable", "detail": str(error)}, b""
+    if not len(windows):
+        return record | {"status": "skipped", "reason": "no-windows", "detail": REASONS["no-windows"]}, b""
+    content = _content(piece)
+    sequence.id = f"/id/calmvae/{content[:16]}"
+    sequence.filename = Path(file).name
+    sequence.collection_name = Path(file).parent.name
+    record |= {
+        "status": "kept",
+        "split": "",
+        "content": content,
+        "sources": [file],
+        "notes": len(piece.notes),
+        "bars": melody.bars,
+        "metres": melody.report.metres,
+        "qpm": round(piece.mean_qpm(), 2),
+        "tempo_events": len(piece.tempos),
+        "windows": len(windows),
+        "changes": melody.report.sentences(),
+        "warnings": piece.warnings,
+    }
+    return record, sequence.SerializeToString(deterministic=True)
+
+
+def _content(piece: Any) -> str:
+    """A digest of the music alone: file names, track names and controls do not count."""
+    notes = [(n.pitch, n.velocity, round(n.start, 4), round(n.end, 4), n.program, n.is_drum) for n in piece.notes]
+    tempos = [(round(t, 4), round(q, 3)) for t, q in piece.tempos]
+    return hashlib.sha256(repr((sorted(notes), tempos)).encode()).hexdigest()
+
+
+def _skipped(file: str, reason: str, detail: str) -> dict[str, Any]:
+    return {"file": file, "name": Path(file).stem, "status": "skipped", "reason": reason, "detail": detail}
+
+
+def _mark_duplicates(records: list[dict[str, Any]]) -> None:
+    first: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if record["status"] != "kept":
+            continue
+        twin = first.setdefault(record["content"], record)
+        if twin is not record:
+            twin["sources"].append(record["file"])
+            record |= {"status": "skipped", "reason": "duplicate", "detail": f"the same notes as {twin['file']}"}
+
+
+def _split(records: list[dict[str, Any]], eval_share: float, seed: int) -> None:
+    """By content, so that a piece's place does not depend on its name or on what lies beside it in the folder."""
+    n_eval = round(len(records) * eval_share)
+    if eval_share > 0 and len(records) > 1:
+        n_eval = min(max(n_eval, 1), len(records) - 1)
+    key = {r["content"]: hashlib.sha256(f"{seed}:{r['content']}".encode()).digest() for r in records}
+    held_out = {r["content"] for r in sorted(records, key=lambda r: key[r["content"]])[:n_eval]}
+    for record in records:
+        record["split"] = "eval" if record["content"] in held_out else "train"
+
+
+def _write_shards(folder: outputs.OutputFolder, part: str, entries: list[tuple[dict[str, Any], bytes]]) -> None:
+    from calmvae import magenta
+
+    tf = magenta.load_tensorflow()
+    shards = max(1, -(-len(entries) // _PIECES_PER_SHARD)) if entries else 0
+    for shard in range(shards):
+        name = f"{part}-{shard:05d}-of-{shards:05d}.tfrecord"
+        with tf.io.TFRecordWriter(str(folder.path(name))) as writer:
+            for _, data in entries[shard::shards]:
+                writer.write(data)
+
+
+def _why_nothing(records: list[dict[str, Any]]) -> str:
+    counts = Counter(r["reason"] for r in records)
+    reasons = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in counts.most_common())
+    example = f" For one: {records[0]['detail']}" if len(records) == 1 else ""
+    return f"none of {len(records)} files can be used: {reasons}; give files with pitched notes.{example}"
+
+
+def _fingerprint(chunk: list[Path], steps: int) -> str:
+    parts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in chunk]
+    return hashlib.sha256(repr((parts, steps, outputs.versions().get("calmvae"))).encode()).hexdigest()[:24]
+
+
+def _store(store: Path, entries: list[tuple[dict[str, Any], bytes]]) -> None:
+    store.with_suffix(".bin").write_bytes(b"".join(data for _, data in entries))
+    # The JSON file last and at once: its presence says that the chunk is whole.
+    outputs.write_json(store.with_suffix(".json"), [[record, len(data)] for record, data in entries])
+
+
+def _load(store: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    data = store.with_suffix(".bin").read_bytes()
+    position = 0
+    for record, size in json.loads(store.with_suffix(".json").read_text(encoding="utf-8")):
+        yield record, data[position : position + size]
+        position += size

@@ -1,0 +1,201 @@
+"""Training examples: NoteSequence TFRecords to token windows, and windows to batches.
+
+Stands in for Magenta's `get_dataset`, which crashes on today's TensorFlow, freezes the random transposition after
+the first epoch, keeps five windows a file and hangs below one batch. Windows live in memory as one byte a step (a
+million 2-bar windows are 32 MB); the one-hot is made in the graph.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from calmvae import phrases
+from calmvae.errors import DataError, EmptyMusicError, OptionError
+from calmvae.midi import Piece
+
+MELODIES = (*phrases.METHODS, "tracks", "all")
+# The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
+TRANSPOSE = (-5, 6)
+
+
+@dataclasses.dataclass
+class WindowSet:
+    """Windows of one split.
+
+    Attributes:
+      tokens: uint8 `[windows, steps]`, all different.
+      pieces: number of pieces they come from.
+      dropped: windows left out, by reason (silent, repeated, held-out).
+    """
+
+    tokens: np.ndarray
+    pieces: int
+    dropped: dict[str, int]
+
+
+def melody_windows(tokens: np.ndarray, steps: int, hop: int = phrases.STEPS_PER_BAR) -> np.ndarray:
+    """Every window of a melody that has a note starting in it, sliding by a bar. uint8 `[n, steps]`."""
+    windows, _ = phrases.cut_windows(tokens, steps, hop)
+    return windows[(windows >= phrases.FIRST_PITCH).any(axis=1)]
+
+
+def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np.ndarray, int]:
+    """Windows of a piece.
+
+    Args:
+      piece: with pitched notes.
+      steps: window length.
+      melody: a method of `phrases.METHODS` on the whole piece, "tracks" for the skyline of each track, or "all" for
+        the skyline of the whole and of each track.
+
+    Returns:
+      windows uint8 `[n, steps]`, repeats included, and the number of windows left out for having no note.
+
+    Raises:
+      OptionError: unknown `melody`. EmptyMusicError: no pitched notes.
+    """
+    if melody not in MELODIES:
+        raise OptionError(f"unknown melody method '{melody}'; choose one of {', '.join(MELODIES)}.")
+    lines = []
+    if melody != "tracks":
+        lines.append(phrases.extract_melody(piece, "skyline" if melody == "all" else melody))
+    if melody in ("tracks", "all"):
+        lines += phrases.track_melodies(piece)
+    cut = [phrases.cut_windows(line.tokens, steps, phrases.STEPS_PER_BAR)[0] for line in lines]
+    found = [melody_windows(line.tokens, steps) for line in lines]
+    return np.concatenate(found), sum(map(len, cut)) - sum(map(len, found))
+
+
+def load_windows(
+    files: list[Path],
+    steps: int,
+    melody: str = "skyline",
+    cache: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> WindowSet:
+    """All different windows of the pieces in TFRecord files.
+
+    Args:
+      files: TFRecords of NoteSequences.
+      steps: window length.
+      melody: see `piece_windows`.
+      cache: folder to keep the windows in, so that a resumed training starts at once.
+      progress: called with the number of pieces read.
+
+    Raises:
+      DataError: a file is missing or damaged.
+    """
+    from calmvae import corpus, scores
+
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{file} does not exist; make a data set with `calmvae convert`.")
+    store = cache / f"windows-{_cache_key(files, steps, melody)}.npz" if cache else None
+    if store and store.exists():
+        with np.load(store) as data:
+            silent, repeated = data["dropped"].tolist()
+            return WindowSet(data["tokens"], int(data["pieces"]), {"silent": silent, "repeated": repeated})
+    found, pieces, silent = [np.zeros((0, steps), np.uint8)], 0, 0
+    for sequence in corpus.read_records(files):
+        try:
+            windows, without_notes = piece_windows(scores.piece_of(sequence, sequence.filename), steps, melody)
+        except EmptyMusicError:
+            continue
+        pieces += 1
+        silent += without_notes
+        found.append(windows)
+        if progress:
+            progress(pieces)
+    everything = np.concatenate(found)
+    # np.unique sorts; the first places restore the order of the pieces.
+    places = np.sort(np.unique(everything, axis=0, return_index=True)[1]) if len(everything) else []
+    tokens = everything[places] if len(everything) else everything
+    repeated = len(everything) - len(tokens)
+    if store:
+        store.parent.mkdir(parents=True, exist_ok=True)
+        scratch = store.with_name(f".{store.name}")
+        np.savez(scratch, tokens=tokens, pieces=pieces, dropped=[silent, repeated])
+        scratch.replace(store)
+    return WindowSet(tokens, pieces, {"silent": silent, "repeated": repeated})
+
+
+def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:
+    """Leaves out windows that stand, in any transposition, among the held-out ones."""
+    if not len(windows.tokens) or not len(held_out.tokens):
+        return windows
+    ours, theirs = (_rows(intervals(w.tokens)) for w in (windows, held_out))
+    keep = ~np.isin(ours, theirs)
+    dropped = windows.dropped | {"held-out": int(np.sum(~keep))}
+    return WindowSet(windows.tokens[keep], windows.pieces, dropped)
+
+
+def intervals(tokens: np.ndarray) -> np.ndarray:
+    """Windows with every pitch counted from the first one's: equal for all transpositions. int16 `[n, steps]`."""
+    notes = tokens >= phrases.FIRST_PITCH
+    first = tokens[np.arange(len(tokens)), np.argmax(notes, axis=1)].astype(np.int16)
+    return np.where(notes, tokens.astype(np.int16) - first[:, None] + 2 * phrases.DEPTH, tokens)
+
+
+def batches(
+    tokens: np.ndarray,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    transpose: tuple[int, int] = TRANSPOSE,
+) -> Iterator[np.ndarray]:
+    """Endless shuffled batches, each window transposed at random afresh.
+
+    The batch of a step depends on the seed and the step alone, so a resumed training sees what an unbroken one
+    would have seen. Fewer windows than a batch are simply drawn more than once.
+
+    Args:
+      tokens: `[windows, steps]`.
+      batch_size, seed: as they say.
+      start_step: first step.
+      transpose: lowest and highest shift in semitones; windows that would leave the range stay where they are.
+
+    Yields:
+      uint8 `[batch_size, steps]`.
+    """
+    n = len(tokens)
+    low, high = _ranges(tokens)
+    step = start_step
+    epoch, order = -1, np.zeros(0, np.int64)
+    while True:
+        places = np.arange(step * batch_size, (step + 1) * batch_size)
+        rows = np.empty(batch_size, np.int64)
+        for wanted in np.unique(places // n):
+            if wanted != epoch:
+                epoch = int(wanted)
+                order = np.random.default_rng([seed, epoch]).permutation(n)
+            mine = places // n == wanted
+            rows[mine] = order[places[mine] % n]
+        shift = np.random.default_rng([seed, 1, step]).integers(transpose[0], transpose[1] + 1, batch_size)
+        shift = np.clip(shift, phrases.FIRST_PITCH - low[rows], phrases.DEPTH - 1 - high[rows])
+        batch = tokens[rows]
+        notes = batch >= phrases.FIRST_PITCH
+        yield np.where(notes, batch + shift[:, None], batch).astype(np.uint8)
+        step += 1
+
+
+def _ranges(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    notes = tokens >= phrases.FIRST_PITCH
+    low = np.where(notes, tokens, phrases.DEPTH).min(axis=1).astype(np.int64)
+    high = np.where(notes, tokens, 0).max(axis=1).astype(np.int64)
+    return low, np.maximum(high, low)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    """Rows as single values that can be compared and looked up."""
+    array = np.ascontiguousarray(array)
+    return array.view(np.dtype((np.void, array.dtype.itemsize * array.shape[1]))).ravel()
+
+
+def _cache_key(files: list[Path], steps: int, melody: str) -> str:
+    parts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(repr((parts, steps, melody)).encode()).hexdigest()[:16]

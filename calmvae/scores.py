@@ -1,0 +1,104 @@
+"""NoteSequences: from any music file, and to a `Piece`. Needs note_seq (imported on first use), no TensorFlow."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from calmvae.errors import InputError
+from calmvae.midi import MIDI_SUFFIXES, SCORE_SUFFIXES, Note, Piece, load_pretty_midi
+
+
+def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
+    """Reads every piece of a music file (only ABC tune books hold more than one).
+
+    Returns:
+      `(name, NoteSequence, warnings)` of each piece.
+
+    Raises:
+      InputError: the file cannot be read as what its suffix says.
+    """
+    from calmvae import magenta
+
+    path = Path(path)
+    suffix = path.suffix.lower()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); check that it exists and is readable.") from error
+    if suffix in MIDI_SUFFIXES:
+        midi, found = load_pretty_midi(data, str(path))
+        note_seq = magenta.load_note_seq()
+        try:
+            return [(path.stem, note_seq.midi_to_note_sequence(midi), found)]
+        except (note_seq.MIDIConversionError, ValueError) as error:
+            raise _unreadable(path, "MIDI", error) from error
+    if suffix not in SCORE_SUFFIXES:
+        raise InputError(f"{path} has the suffix '{path.suffix}'; a MIDI, MusicXML or ABC file was expected.")
+    if not data:
+        raise InputError(f"{path} is empty (0 bytes); a score was expected.")
+    return _read_abc(path, data) if suffix == ".abc" else [(path.stem, _read_musicxml(path), [])]
+
+
+def _read_musicxml(path: Path) -> Any:
+    from calmvae import magenta
+
+    note_seq = magenta.load_note_seq()
+    try:
+        return note_seq.musicxml_file_to_sequence_proto(str(path))
+    # The MusicXML parser lets attribute, key and zip errors of damaged files through.
+    except Exception as error:  # noqa: BLE001
+        raise _unreadable(path, "MusicXML", error) from error
+
+
+def _read_abc(path: Path, data: bytes) -> list[tuple[str, Any, list[str]]]:
+    from calmvae import magenta
+
+    note_seq = magenta.load_note_seq()
+    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        tunes, errors = note_seq.abc_parser.parse_abc_tunebook(text)
+    except Exception as error:  # noqa: BLE001
+        raise _unreadable(path, "ABC", error) from error
+    if not tunes:
+        raise _unreadable(path, "ABC", errors[0] if errors else "no tune with a reference number X: in it")
+    found = [f"{len(errors)} of {len(tunes) + len(errors)} tunes cannot be parsed."] if errors else []
+    if len(tunes) == 1:
+        return [(path.stem, next(iter(tunes.values())), found)]
+    return [(f"{path.stem}#{number}", tune, found) for number, tune in sorted(tunes.items())]
+
+
+def read_pieces(path: str | Path) -> list[Piece]:
+    """Every piece of a music file; a tune book's first piece warns of the others."""
+    read = read_note_sequences(path)
+    pieces = [piece_of(sequence, name, warnings) for name, sequence, warnings in read]
+    if len(pieces) > 1:
+        pieces[0].warnings.append(f"{Path(path).name} holds {len(pieces)} tunes; only {pieces[0].name} is used.")
+    return pieces
+
+
+def piece_of(sequence: Any, name: str = "", warnings: list[str] | None = None) -> Piece:
+    """The `Piece` of a NoteSequence. Grace notes of no length are left out, and said so."""
+    notes = [
+        Note(n.pitch, min(max(n.velocity, 1), 127), n.start_time, n.end_time, n.program, n.is_drum, n.instrument)
+        for n in sequence.notes
+        if n.end_time > n.start_time
+    ]
+    warnings = list(warnings or [])
+    if len(notes) < len(sequence.notes):
+        warnings.append(f"{len(sequence.notes) - len(notes)} notes of no length are left out.")
+    return Piece(
+        notes=notes,
+        tempos=[(t.time, t.qpm) for t in sequence.tempos],
+        time_signatures=[(t.time, t.numerator, t.denominator) for t in sequence.time_signatures],
+        track_names={i.instrument: i.name for i in sequence.instrument_infos if i.name}
+        or {p.part: p.name for p in sequence.part_infos if p.name},
+        name=name,
+        warnings=warnings,
+    )
+
+
+def _unreadable(path: Path, kind: str, error: Any) -> InputError:
+    reason = re.sub(r"\s+", " ", str(error)).strip()[:160] or type(error).__name__
+    return InputError(f"{path} is not a readable {kind} file ({reason}); export it again.")
