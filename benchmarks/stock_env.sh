@@ -21,6 +21,7 @@ else
     dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.stock/venv
 fi
 stamp=$dir/stock-env.stamp
+constraints=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/stock_constraints.txt
 
 die() { echo "stock_env.sh: $*" >&2; exit 2; }
 
@@ -58,7 +59,7 @@ mkdir -p "$dir"
 echo "building" >"$stamp"
 "$python" -m venv --clear "$dir"
 echo "building" >"$stamp"
-"$dir/bin/python" -m pip install --quiet --disable-pip-version-check "magenta==$magenta"
+"$dir/bin/python" -m pip install --quiet --disable-pip-version-check -c "$constraints" "magenta==$magenta"
 TF_CPP_MIN_LOG_LEVEL=3 "$dir/bin/python" -W ignore -c 'import magenta.models.music_vae.configs'
 {
     echo "complete magenta==$magenta"

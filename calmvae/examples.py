@@ -30,7 +30,7 @@ class WindowSet:
     Attributes:
       tokens: uint8 `[windows, steps]`, all different.
       pieces: number of pieces they come from.
-      dropped: windows left out, by reason (silent, repeated, held-out).
+      dropped: windows left out, by reason (silent, repeated, dense, held-out).
     """
 
     tokens: np.ndarray
@@ -75,6 +75,7 @@ def load_windows(
     files: list[Path],
     steps: int,
     melody: str = "skyline",
+    max_onsets: int = 0,
     cache: Path | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> WindowSet:
@@ -84,22 +85,31 @@ def load_windows(
       files: TFRecords of NoteSequences.
       steps: window length.
       melody: see `piece_windows`.
+      max_onsets: leave out windows in which more notes start than this (0: take all).
       cache: folder to keep the windows in, so that a resumed training starts at once.
       progress: called with the number of pieces read.
 
     Raises:
       DataError: a file is missing or damaged.
     """
-    from calmvae import corpus, scores
-
     for file in files:
         if not file.is_file():
             raise DataError(f"{file} does not exist; make a data set with `calmvae convert`.")
     store = cache / f"windows-{_cache_key(files, steps, melody)}.npz" if cache else None
-    if store and store.exists():
-        with np.load(store) as data:
-            silent, repeated = data["dropped"].tolist()
-            return WindowSet(data["tokens"], int(data["pieces"]), {"silent": silent, "repeated": repeated})
+    windows = _read_cache(store) if store and store.exists() else None
+    if windows is None:
+        windows = _read_windows(files, steps, melody, progress)
+        if store:
+            _write_cache(store, windows)
+    if not max_onsets:
+        return windows
+    calm = (windows.tokens >= phrases.FIRST_PITCH).sum(axis=1) <= max_onsets
+    return WindowSet(windows.tokens[calm], windows.pieces, windows.dropped | {"dense": int(np.sum(~calm))})
+
+
+def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:
+    from calmvae import corpus, scores
+
     found, pieces, silent = [np.zeros((0, steps), np.uint8)], 0, 0
     for sequence in corpus.read_records(files):
         try:
@@ -115,13 +125,20 @@ def load_windows(
     # np.unique sorts; the first places restore the order of the pieces.
     places = np.sort(np.unique(everything, axis=0, return_index=True)[1]) if len(everything) else []
     tokens = everything[places] if len(everything) else everything
-    repeated = len(everything) - len(tokens)
-    if store:
-        store.parent.mkdir(parents=True, exist_ok=True)
-        scratch = store.with_name(f".{store.name}")
-        np.savez(scratch, tokens=tokens, pieces=pieces, dropped=[silent, repeated])
-        scratch.replace(store)
-    return WindowSet(tokens, pieces, {"silent": silent, "repeated": repeated})
+    return WindowSet(tokens, pieces, {"silent": silent, "repeated": len(everything) - len(tokens)})
+
+
+def _read_cache(store: Path) -> WindowSet:
+    with np.load(store) as data:
+        silent, repeated = data["dropped"].tolist()
+        return WindowSet(data["tokens"], int(data["pieces"]), {"silent": silent, "repeated": repeated})
+
+
+def _write_cache(store: Path, windows: WindowSet) -> None:
+    store.parent.mkdir(parents=True, exist_ok=True)
+    scratch = store.with_name(f".{store.name}")
+    np.savez(scratch, tokens=windows.tokens, pieces=windows.pieces, dropped=list(windows.dropped.values()))
+    scratch.replace(store)
 
 
 def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:

@@ -1,19 +1,16 @@
 """A `Piece` as a picture (piano roll, PNG) and as sound (General MIDI synthesis, WAV).
 
-Both writers are deterministic: the same piece gives the same bytes on the same machine. matplotlib and
-tinysoundfont are imported by the function that needs them, never on import of this module.
+The same piece gives the same bytes on the same machine. matplotlib and tinysoundfont are imported on use only.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import importlib.util
 import math
-import warnings
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,34 +18,23 @@ import numpy as np
 from calmvae.errors import MissingDependencyError, OptionError, OutputError
 from calmvae.midi import Piece
 
-SOUNDFONT = "TimGM6mb.sf2"
-TAIL_SECONDS = 2.0
-
 # Okabe and Ito's colours without black and yellow, then three of Paul Tol's: told apart with any colour vision.
 TRACK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#999933")
-DRUM_COLOR = "#6B6F73"
-INK, MUTED, FAINT = "#24313B", "#6E7C87", "#9AA6AF"
-ROLL, BAR_LINE, BEAT_LINE, OCTAVE_LINE, SEAM = "#F5F8FA", "#D3DCE3", "#E6ECF0", "#C2CDD5", "#7D8D99"
-BLACK_KEY = (0.14, 0.19, 0.23, 0.03)
-# (band, label strip, label); the given pieces are sand, what lies between them takes turns in two cool greys.
+DRUM_COLOR, INK, MUTED, FAINT = "#6B6F73", "#24313B", "#6E7C87", "#98A4AD"
+ROLL, BLACK_KEY, BEAT_LINE, BAR_LINE, OCTAVE_LINE, SEAM = "#F5F8FA #24313B08 #E6ECF0 #D3DCE3 #C2CDD5 #7D8D99".split()
+# (band, label strip, label): the given pieces in sand, what lies between them in two cool greys by turns.
 EMPHASIS = ("#FCF3E1", "#F0D5A2", "#5F4510")
 BETWEEN = (("#EFF4F8", "#D2DFE9", "#3D5261"), ("#F8FAFC", "#E3EBF1", "#3D5261"))
-
-# Inches.
-LEFT, RIGHT, STRIP, TICKS, ROW_GAP = 0.72, 0.42, 0.22, 0.40, 0.14
-MAX_ROWS, MAX_PIXELS = 8, 12e6
-
-# Fonts for scripts that matplotlib's own DejaVu Sans lacks, where the machine has them.
+LEFT, RIGHT, STRIP, TICKS = 0.72, 0.42, 0.22, 0.54  # Inches.
+MAX_ROWS, MAX_PIXELS, LEGEND_COLUMNS = 8, 7.5e6, 5
+# For scripts that matplotlib's own DejaVu Sans lacks, where the machine has them.
 FALLBACK_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei")
 
-# Decibels on the SoundFont's own level: a quiet piano piece peaks near -12 dBFS, a full ensemble near -3.
-GAIN_DB = 3.0
-# Just under -1 dBFS (0.8913).
-CEILING = 0.89
-BLOCK_FRAMES = 1 << 16
-# More than the default of 256: dozens of long notes with layered samples would cut each other off.
-MAX_VOICES = 512
-FADE_SECONDS = 0.5
+SOUNDFONT = "TimGM6mb.sf2"
+TAIL_SECONDS, FADE_SECONDS, BLOCK_FRAMES = 2.0, 0.5, 1 << 16
+GAIN_DB = 3.0  # On the SoundFont's own level: piano arrangements of pop songs then peak at -4 to -7 dBFS.
+CEILING = 0.89  # Just under -1 dBFS, 0.8913.
+MAX_VOICES = 512  # With the default of 256, dozens of long notes of several voices each would cut each other off.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,20 +47,6 @@ class Section:
     emphasis: bool = False
 
 
-@functools.cache
-def _gm_names() -> tuple[str, ...]:
-    import pretty_midi
-
-    return tuple(pretty_midi.program_to_instrument_name(program) for program in range(128))
-
-
-def __getattr__(name: str) -> tuple[str, ...]:
-    # GM_NAMES[program] is the General MIDI instrument name; looked up on first use, as pretty_midi is slow to import.
-    if name == "GM_NAMES":
-        return _gm_names()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
 def write_piano_roll(
     piece: Piece,
     path: str | Path,
@@ -83,257 +55,295 @@ def write_piano_roll(
     subtitle: str = "",
     sections: Sequence[Section] = (),
     bar_quarters: float = 4.0,
-    dpi: int = 110,
+    dpi: float = 110,
 ) -> Path:
-    """Draws the piece as a piano roll, wrapped into up to 8 rows like a score, and writes a PNG.
+    """Writes a PNG of the piece as a piano roll, wrapped into up to 8 rows like a score.
 
-    One colour a track, drums in a grey lane below, velocity as shade; bar numbers and min:sec under each row.
-
-    Args:
-      title: the heading; default the piece's name. Shortened with an ellipsis where it does not fit.
-      sections: labelled bands behind the notes, positions in quarter notes.
-      bar_quarters: length of a bar in quarter notes.
-      dpi: pixels an inch; lowered where the picture would exceed 12 million pixels.
+    One colour a track, drums in a grey lane below, velocity as shade; bar numbers and min:sec under each row; the
+    sections as bands. The title is by default the piece's name; texts that do not fit are shortened. A bar is
+    `bar_quarters` quarter notes. `dpi` (pixels an inch) is lowered where the picture would exceed 7.5 million pixels.
 
     Raises:
       OptionError: `bar_quarters` or `dpi` is not positive.
-      OutputError: the file cannot be written.
-      MissingDependencyError: matplotlib is not installed.
     """
-    if not bar_quarters > 0 or not dpi > 0:
-        raise OptionError(f"bar_quarters is {bar_quarters} and dpi {dpi}; both must be greater than 0.")
-    tracks = _track_styles(piece)
-    rank = {track: i for i, track in enumerate(tracks)}
-    columns = [(rank[n.track], n.is_drum, n.pitch, n.velocity, n.start, n.end) for n in piece.notes]
-    table = np.array(columns, dtype=np.float64).reshape(-1, 6)
-    track, drum, pitch, velocity = table[:, 0].astype(int), table[:, 1] > 0, table[:, 2], table[:, 3]
-    start, end = piece.quarters(table[:, 4]), piece.quarters(table[:, 5])
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.collections import PolyCollection
+    from matplotlib.figure import Figure
 
-    # A release a hair past the bar line is not another bar.
-    total = max(float(end.max(initial=0.0)) - 0.05, max((s.end for s in sections), default=0.0))
-    bars = max(1 if len(table) else 4, math.ceil(total / bar_quarters - 1e-6))
-    row_bars = _bars_per_row(bars, [s.start / bar_quarters for s in sections])
+    if not (bar_quarters > 0 and dpi > 0):
+        raise OptionError(f"bar_quarters is {bar_quarters} and dpi {dpi}; both must be greater than 0.")
+    tracks, title = _tracks(piece), title or piece.name
+    index = {track: i for i, track in enumerate(tracks)}
+    table = [(index[n.track], n.is_drum, n.pitch, n.velocity, n.start, n.end) for n in piece.notes]
+    track, drum, pitch, velocity, start, end = np.array(table, dtype=np.float64).reshape(-1, 6).T
+    drum, start, end = drum > 0, piece.quarters(start) / bar_quarters, piece.quarters(end) / bar_quarters
+
+    # In bars. A release that hangs over the bar line by less than half a beat does not open another bar.
+    ends = [s.end / bar_quarters for s in sections]
+    bars = max(1, math.ceil(max([*(end - 0.5 / bar_quarters), *(start + 0.001), *ends], default=4) - 1e-6))
+    row_bars = _bars_per_row(bars, {round(s.start / bar_quarters, 3) for s in sections})
     rows = math.ceil(bars / row_bars)
 
-    # Pitches: the used range, a margin of two semitones, at least an octave. Drums get a lane below.
-    melodic = pitch[~drum]
-    low, high = (int(melodic.min()) - 2, int(melodic.max()) + 2) if len(melodic) else (60, 72 if not len(table) else 59)
-    if len(melodic) and high - low < 12:
-        low, high = low - (13 - high + low) // 2, high + (12 - high + low) // 2
-    lane = (5 if len(melodic) else 10) if drum.any() else 0
+    # The pitches in use with a margin of two semitones, at least an octave; drums get a lane of five below.
+    used = pitch[~drum]
+    low, high = (int(used.min()) - 2, int(used.max()) + 2) if len(used) else (60, 59 if len(pitch) else 72)
+    missing = max(12 - (high - low), 0) if len(used) else 0
+    low, high, lane = low - (missing + 1) // 2, high + missing // 2, 5 if drum.any() else 0
     semitones = high - low + 1 + lane
+    kinds, kind = np.unique(pitch[drum], return_inverse=True)
+    thick = np.where(drum, min(4 / max(len(kinds), 1), 2), 1)
+    pitch[drum] = low - lane + 0.5 + kind * thick[drum]
 
-    width = float(np.clip(13.0 * row_bars / 24, 13.0, 20.0))
-    target = (3.6, 2.9, 2.4, 2.1)[rows - 1] if rows <= 4 else 1.9
-    step = min(target / semitones, 0.16)
-    tallest = 2.0 + rows * (semitones * max(step, 0.025) + STRIP + TICKS + ROW_GAP)
-    page = _Page(width, min(float(dpi), math.sqrt(MAX_PIXELS / (width * tallest))))
-    step = max(round(step * page.dpi), 2) / page.dpi
-    height = semitones * step
-    bar_width = (width - LEFT - RIGHT) / row_bars
+    # Inches. A semitone is a whole number of pixels, so that all look alike.
+    width, strip = min(max(13.0 * row_bars / 24, 13.0), 20.0), STRIP if sections else 0.0
+    step = min(max(((3.6, 2.9, 2.4, 2.1)[rows - 1] if rows <= 4 else 1.9) / semitones, 0.036), 0.16)
+    head = 0.44 + 0.3 * bool(title) + 0.26 * bool(subtitle)
+    head += 0.09 + 0.21 * math.ceil(len(tracks) / LEGEND_COLUMNS) if len(tracks) > 1 else 0.0
+    dpi = min(dpi, math.sqrt(MAX_PIXELS / (width * (head + rows * (semitones * step + strip + TICKS)))))
+    step = max(round(step * dpi), 2) / dpi
+    roll, bar_width = semitones * step, (width - LEFT - RIGHT) / row_bars
+    height = math.ceil((head + rows * (roll + strip + TICKS)) * dpi) / dpi
 
-    y = _header(page, title or piece.name, subtitle, list(tracks.values()))
-    drum_pitches, drum_rank = np.unique(pitch[drum], return_inverse=True)
-    # Offsets from the top of a row, in inches.
-    top = (high - pitch) * step
-    thick = np.full(len(table), step)
-    if lane:
-        thick[drum] = min((lane - 1) * step / len(drum_pitches), 2 * step)
-        top[drum] = height - (drum_rank + 1) * thick[drum]
-    shades = np.array([_rgb(color) for _, color in tracks.values()]).reshape(-1, 3)
-
+    page = FigureCanvasAgg(Figure(figsize=(width, height), dpi=dpi, facecolor="white")).figure
+    _header(page, title, subtitle, list(tracks.values()))
+    shades = np.array([[_shade(color, v) for v in range(128)] for _, color in tracks.values()]).reshape(-1, 128, 3)
+    colors = shades[track.astype(int), velocity.astype(int).clip(0, 127)]
     for row in range(rows):
         first, last = row * row_bars, min((row + 1) * row_bars, bars)
-        span = (first * bar_quarters, last * bar_quarters)
-        right = LEFT + (last - first) * bar_width
-
-        def at(quarters, origin=span[0]):
-            return LEFT + (quarters - origin) / bar_quarters * bar_width
-
-        y += STRIP if sections else 0.0
-        page.rect(LEFT, y, right, y + height, ROLL)
-        seams = _bands(page, sections, span, at, y, height)
-        _keys(page, low, high, step, y, right, lane)
-        _bar_lines(page, piece, first, last, bar_quarters, bar_width, y, height, row == 0, last == bars)
-        for x in seams:
-            page.rule(x, y - STRIP, y + height, SEAM, 2)
-
-        shown = np.flatnonzero((start < span[1]) & (np.maximum(end, start + 1e-9) > span[0]))
-        if len(shown):
-            x0, x1 = at(np.clip(start[shown], *span)), at(np.clip(end[shown], *span))
-            # A sliver of air keeps repeated notes apart; 1.2 pixels keep the shortest in sight.
-            x1 = np.maximum(x1 - np.minimum(1.5 / page.dpi, 0.2 * (x1 - x0)), x0 + 1.2 / page.dpi)
-            depth = 0.3 + 0.7 * np.clip(velocity[shown, None] / 127, 0, 1)
-            inset = min(0.5 / page.dpi, 0.1 * step)
-            y0 = y + top[shown] + inset
-            page.notes(x0, y0, x1, y0 + thick[shown] - 2 * inset, 1 - depth * (1 - shades[track[shown]]))
-        if not len(table):
-            page.text((LEFT + right) / 2, y + height / 2, "no notes", 13, MUTED, ha="center", va="center")
-        y += height + TICKS + ROW_GAP
-    return page.save(path, y)
+        bottom = 1 - round((head + (row + 1) * (strip + roll) + row * TICKS) * dpi) / dpi / height
+        box = (LEFT / width, bottom, (last - first) * bar_width / width, roll / height)
+        axes = page.add_axes(box, xlim=(first, last), ylim=(low - lane, high + 1), facecolor=ROLL, xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        _keys(axes, low, high, lane, step, bar_width)
+        _bar_lines(axes, piece, bar_quarters, bar_width, roll, last == bars)
+        _bands(axes, sections, bar_quarters, bar_width, strip / roll)
+        # Rectangles drawn with a round pen of radius r; a sliver of air keeps repeated notes apart. One collection,
+        # as 50,000 single patches would take a minute.
+        shown = np.flatnonzero((start < last) & (np.maximum(end, start + 1e-9) > first))
+        r, air = min(0.3 * step, 0.035), 1 / dpi
+        x0, x1 = np.clip(start[shown], first, last) + r / bar_width, np.clip(end[shown], first, last)
+        x1 = np.maximum(x1 - (air + r) / bar_width, x0 + 0.5 * air / bar_width)
+        y0, y1 = pitch[shown] + r / step, pitch[shown] + thick[shown] - (min(air, 0.2 * step) + r) / step
+        outlines = np.array([[x0, x1, x1, x0], [y0, y0, np.maximum(y0, y1), np.maximum(y0, y1)]]).T
+        pen = {"edgecolors": colors[shown], "linewidths": 2 * r * 72, "joinstyle": "round", "snap": False}
+        axes.add_collection(PolyCollection(outlines, facecolors=colors[shown], zorder=2, **pen), autolim=False)
+    if not piece.notes:
+        _say(axes, (first + last) / 2, 0.5, "no notes", 13, MUTED, ha="center", va="center")
+    page.canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
+    return Path(path)
 
 
-class _Page:
-    """Rectangles and words on one sheet, placed in inches from its top left corner."""
+def _tracks(piece: Piece) -> dict[int, tuple[str, str]]:
+    """Track index to (name, colour), in order of index."""
+    from pretty_midi import program_to_instrument_name
 
-    def __init__(self, width: float, dpi: float) -> None:
-        try:
-            from matplotlib.backends.backend_agg import FigureCanvasAgg
-            from matplotlib.figure import Figure
-            from matplotlib.font_manager import fontManager
-        except ImportError as error:
-            raise MissingDependencyError("Pictures need matplotlib; install it with: pip install matplotlib") from error
-        self.width, self.dpi = width, dpi
-        self._figure = Figure(figsize=(width, 1.0), dpi=dpi, facecolor="white")
-        self._canvas = FigureCanvasAgg(self._figure)
-        self._axes = self._figure.add_axes((0, 0, 1, 1))
-        self._axes.set_axis_off()
-        self._rects: list[tuple[float, float, float, float, object]] = []
-        known = {font.name for font in fontManager.ttflist}
-        self._fonts = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in known)]
-
-    def rect(self, x0: float, y0: float, x1: float, y1: float, color: object) -> None:
-        """A filled rectangle; its edges are moved to whole pixels, so that they are crisp."""
-        x0, y0, x1, y1 = (round(v * self.dpi) / self.dpi for v in (x0, y0, x1, y1))
-        self._rects.append((x0, y0, x1, y1, color))
-
-    def rule(self, x: float, y0: float, y1: float, color: object, weight: int = 1) -> None:
-        """A vertical line, `weight` pixels wide at 110 dots an inch."""
-        pixels = max(1, round(weight * self.dpi / 110))
-        x = (round(x * self.dpi) - pixels // 2) / self.dpi
-        self.rect(x, y0, x + pixels / self.dpi, y1, color)
-
-    def notes(self, x0: np.ndarray, y0: np.ndarray, x1: np.ndarray, y1: np.ndarray, colors: np.ndarray) -> None:
-        """Bars with rounded corners: one polygon collection, as 50,000 patches would take a minute."""
-        from matplotlib.collections import PolyCollection
-
-        radius = np.minimum(np.minimum(x1 - x0, y1 - y0) * 0.35, 0.04)[:, None]
-        turn = np.radians(np.arange(0, 360, 30) + np.repeat([0.0, 15.0, 30.0, 45.0], 3))[None, :]
-        turn = np.radians(np.repeat([0, 90, 180, 270], 3) + np.tile([0, 45, 90], 4))[None, :]
-        right, below = np.repeat([1, 0, 0, 1], 3)[None, :], np.repeat([1, 1, 0, 0], 3)[None, :]
-        x = np.where(right, x1[:, None] - radius, x0[:, None] + radius) + radius * np.cos(turn)
-        y = np.where(below, y1[:, None] - radius, y0[:, None] + radius) + radius * np.sin(turn)
-        self._axes.add_collection(
-            PolyCollection(np.stack([x, y], axis=-1), facecolors=colors, linewidths=0, zorder=3), autolim=False
-        )
-
-    def text(self, x: float, y: float, words: str, size: float, color: str, width: float = 0, least: int = 1, **style):
-        """Writes words (baseline at y); wider than `width` inches they end in an ellipsis. Returns their width.
-
-        Words of which less than `least` characters would remain are left out.
-        """
-        # Any file name can arrive here: no line breaks, no control characters, no half of a surrogate pair.
-        words = "".join(c if c.isprintable() else " " for c in words[:400])
-        words = " ".join(words.split())
-        artist = self._axes.text(x, y, words, size=size, color=color, family=self._fonts, parse_math=False, **style)
-        artist.set_zorder(4)
-        used, keep = self._width(artist), len(words)
-        while width and used > width:
-            keep = min(keep - 1, int(keep * width / used))
-            artist.set_text(words[:keep].rstrip() + "…" if keep >= least else "")
-            used = self._width(artist)
-        return used
-
-    def _width(self, artist) -> float:
-        with _quiet_glyphs():
-            return artist.get_window_extent(self._canvas.get_renderer()).width / self.dpi if artist.get_text() else 0.0
-
-    def save(self, path: str | Path, height: float) -> Path:
-        from matplotlib.collections import PolyCollection
-
-        self._figure.set_size_inches(self.width, math.ceil(height * self.dpi) / self.dpi)
-        self._axes.set(xlim=(0, self.width), ylim=(self._figure.get_figheight(), 0))
-        corners = [((a, b), (c, b), (c, d), (a, d)) for a, b, c, d, _ in self._rects]
-        colors = [color for *_, color in self._rects]
-        rects = PolyCollection(corners, facecolors=colors, linewidths=0, antialiaseds=False, zorder=1)
-        self._axes.add_collection(rects, autolim=False)
-        path = Path(path)
-        # Without the Software entry the bytes do not name matplotlib's version.
-        with _quiet_glyphs(), _writing(path), path.open("wb") as file:
-            self._canvas.print_png(file, metadata={"Software": None})
-        return path
+    tracks: dict[int, tuple[str, str]] = {}
+    for track, note in sorted({n.track: n for n in reversed(piece.notes)}.items()):
+        default = "Drums" if note.is_drum else program_to_instrument_name(note.program % 128)
+        taken = sum(color != DRUM_COLOR for _, color in tracks.values())
+        color = DRUM_COLOR if note.is_drum else TRACK_COLORS[taken % len(TRACK_COLORS)]
+        tracks[track] = (piece.track_names.get(track) or default, color)
+    return tracks
 
 
-@contextlib.contextmanager
-def _quiet_glyphs() -> Iterator[None]:
-    # A script without a font is drawn as boxes; the user can do nothing about the warning.
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r".*Glyph \d+")
-        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-        yield
+def _shade(color: str, velocity: float) -> np.ndarray:
+    """The colour mixed with white: 35 % of it at velocity 0, all of it from 115."""
+    rgb = np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return 1 - (0.35 + 0.65 * min(velocity / 115, 1)) * (1 - rgb)
 
 
-@contextlib.contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror or error}); choose another place.") from error
-
-
-def _rgb(color: str) -> tuple[float, ...]:
-    return tuple(int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-
-
-def _track_styles(piece: Piece) -> dict[int, tuple[str, str]]:
-    """Track index to (name, colour), in order of track."""
-    seen = {}
-    for note in piece.notes:
-        seen.setdefault(note.track, note)
-    styles: dict[int, tuple[str, str]] = {}
-    names: list[str] = []
-    for track, note in sorted(seen.items()):
-        default = "Drums" if note.is_drum else _gm_names()[note.program % 128]
-        names.append(piece.track_names.get(track) or default)
-        name = names[-1] + (f" ({names.count(names[-1])})" if names.count(names[-1]) > 1 else "")
-        melodic = sum(color != DRUM_COLOR for _, color in styles.values())
-        styles[track] = (name, DRUM_COLOR if note.is_drum else TRACK_COLORS[melodic % len(TRACK_COLORS)])
-    return styles
-
-
-def _bars_per_row(bars: int, section_bars: Sequence[float]) -> int:
-    """Bars a row: all up to 24, then 16 to 24, more beyond 8 rows; rows begin with a section where they can."""
-    if bars <= 24:
-        return bars
+def _bars_per_row(bars: int, section_starts: set[float]) -> int:
+    """All bars up to 24, else 16 to 24 a row, more beyond 8 rows; rows begin with a section where they can."""
     least = max(16, math.ceil(bars / MAX_ROWS))
-    starts = {round(b, 3) for b in section_bars}
 
     def cost(size: int) -> tuple[int, bool, int, int]:
-        broken = sum(row not in starts for row in range(size, bars, size)) if starts else 0
-        return broken, size % 4 > 0, -bars % size, size
+        torn = sum(row not in section_starts for row in range(size, bars, size)) if section_starts else 0
+        return torn, size % 4 > 0 and not section_starts, -bars % size, size
 
-    return min(range(least, max(24, least * 5 // 4) + 1), key=cost)
+    return bars if bars <= 24 else min(range(least, max(24, least * 5 // 4) + 1), key=cost)
 
 
-def _header(page: _Page, title: str, subtitle: str, tracks: list[tuple[str, str]]) -> float:
-    """Title, subtitle, legend and velocity scale; returns where the rows begin, in inches."""
-    y, room = 0.22, page.width - LEFT - RIGHT
-    scale = 1.6 if tracks else 0.0
-    if title.strip():
-        y += 0.30
-        page.text(LEFT, y, title, 17, INK, room, weight="bold")
-    if subtitle.strip():
-        y += 0.26
-        page.text(LEFT, y, subtitle, 9.5, MUTED, room - scale)
-    if len(tracks) > 1:
-        y, x, lines = y + 0.30, LEFT, 1
-        for i, (name, color) in enumerate(tracks):
-            used = page.text(x + 0.24, y, name, 8.5, INK, 2.2)
-            if x + 0.24 + used > page.width - RIGHT - scale - 0.9 and i + 1 < len(tracks):
-                pass
-            page.rect(x, y - 0.10, x + 0.17, y, color)
-            x += 0.24 + used + 0.28
-            if x > page.width - RIGHT - scale - 2.5 and i + 1 < len(tracks):
-                if lines == 3:
-                    page.text(x, y, f"+ {len(tracks) - i - 1} more", 8.5, MUTED)
-                    break
-                y, x, lines = y + 0.21, LEFT, lines + 1
+@functools.cache
+def _fonts() -> tuple[list[str], frozenset[int]]:
+    """Font families to write with, and the code points they cover."""
+    from matplotlib.font_manager import findfont, fontManager
+    from matplotlib.ft2font import FT2Font
+
+    known = {font.name for font in fontManager.ttflist}
+    names = ["DejaVu Sans", *(name for name in FALLBACK_FONTS if name in known)]
+    return names, frozenset().union(*(FT2Font(findfont(name)).get_charmap() for name in names))
+
+
+def _say(owner, x: float, y: float, words: str, size: float, color: str, room: float = 0, least: int = 1, **style):
+    """Writes words, cut to `room` inches with an ellipsis; left out if fewer than `least` characters would remain."""
+    fonts, known = _fonts()
+    # Any file name can get here; matplotlib would warn of what it cannot draw.
+    words = "".join(c if ord(c) in known else "□" for c in " ".join(words[:400].split()))
+    if hasattr(owner, "get_xaxis_transform"):
+        style["transform"] = owner.get_xaxis_transform()
+    artist = owner.text(x, y, words, size=size, color=color, family=fonts, parse_math=False, zorder=3, **style)
+    keep = len(words)
+    while room and artist.get_text() and (used := artist.get_window_extent().width / artist.get_figure().dpi) > room:
+        keep = min(keep - 1, int(keep * room / used))
+        artist.set_text(words[:keep].rstrip() + "…" if keep >= least else "")
+
+
+def _header(figure, title: str, subtitle: str, tracks: list[tuple[str, str]]) -> None:
+    """Title, subtitle, legend and velocity scale."""
+    from matplotlib.patches import Rectangle
+
+    width, height = figure.get_size_inches()
+    y, edge = 0.22, width - RIGHT
+
+    def say(x: float, y: float, *args, **style) -> None:
+        _say(figure, x / width, 1 - y / height, *args, **style)
+
+    def swatch(x: float, color, size: float = 0.11) -> None:
+        figure.add_artist(Rectangle((x / width, 1 - y / height), size / width, 0.1 / height, color=color, linewidth=0))
+
+    y += 0.3 * bool(title)
+    say(LEFT, y, title, 17, INK, edge - LEFT, weight="bold")
+    y += 0.26 * bool(subtitle)
+    say(LEFT, y, subtitle, 9.5, MUTED, edge - LEFT - 2)
+    y += 0.09 if len(tracks) > 1 else 0.0
+    for i, (name, color) in enumerate(tracks if len(tracks) > 1 else ()):
+        x, y = LEFT + i % LEGEND_COLUMNS * 2.1, y + (0.21 if i % LEGEND_COLUMNS == 0 else 0)
+        swatch(x, color, 0.17)
+        say(x + 0.24, y, name, 8.5, INK, 1.75)
+    for i in range(6 if tracks else 0):
+        swatch(edge - 1.12 + i * 0.13, _shade(tracks[0][1] if len(tracks) == 1 else DRUM_COLOR, (i + 1) * 20))
     if tracks:
-        y = max(y, 0.40)
-        x = page.width - RIGHT - scale + 0.42
-        page.text(x - 0.06, y, "soft", 8, MUTED, ha="right")
-        for i in range(6):
-            shade = 1 - (0.3 + 0.7 * (i + 1) / 6) * (1 - np.array(_rgb(tracks[0][1] if len(tracks) == 1 else DRUM_COLOR)))
-            page.rect(x + i * 0.13, y - 0.10, x + i * 0.13 + 0.11, y, tuple(shade))
-        page.text(page.width - RIGHT, y, "loud", 8, MUTED, ha="right")
-    return y + 0.22
+        say(edge - 1.19, y, "soft", 8, MUTED, ha="right")
+        say(edge, y, "loud", 8, MUTED, ha="right")
+
+
+def _bands(axes, sections: Sequence[Section], bar_quarters: float, bar_width: float, strip: float) -> None:
+    """Bands behind the notes of the sections, their labels above, heavier lines where they meet."""
+    first, last = axes.get_xlim()
+    for i, section in enumerate(sections):
+        x0, x1 = np.clip([section.start / bar_quarters, section.end / bar_quarters], first, last)
+        if x0 < x1:
+            band, label, ink = EMPHASIS if section.emphasis else BETWEEN[i % 2]
+            axes.axvspan(x0, x1, color=band, linewidth=0, zorder=0.1)
+            axes.axvspan(x0, x1, 1, 1 + strip, color=label, linewidth=0, zorder=0.1, clip_on=False)
+            axes.axvline(x0, 0, 1 + strip, color=SEAM, linewidth=1.3 * (x0 > first), zorder=1, clip_on=False)
+            # "1/…" would mislead: a label is shortened only where four characters of it remain.
+            style = {"room": (x1 - x0) * bar_width - 0.06, "least": 4, "weight": 400 + 300 * section.emphasis}
+            _say(axes, (x0 + x1) / 2, 1 + 0.32 * strip, section.label, 8.5, ink, ha="center", **style)
+
+
+def _keys(axes, low: int, high: int, lane: int, step: float, bar_width: float) -> None:
+    """Black keys, octave lines and as many note names as fit: all white keys, the C major triad, or the Cs."""
+    named = (0, 2, 4, 5, 7, 9, 11) if step >= 0.115 else (0, 4, 7) if step >= 0.04 else (0,)
+    x, height = axes.get_xlim()[0] - 0.07 / bar_width, high - low + 1 + lane
+    style = {"ha": "right", "va": "center_baseline"}
+    keys = range(low, high + 1)
+    black, octaves = [k + 0.5 for k in keys if k % 12 in (1, 3, 6, 8, 10)], [k for k in keys[1:] if k % 12 == 0]
+    axes.hlines(black, *axes.get_xlim(), color=BLACK_KEY, linewidth=step * 72, zorder=0.2)
+    axes.hlines(octaves + [low] * bool(lane), *axes.get_xlim(), color=OCTAVE_LINE, linewidth=0.7, zorder=0.3)
+    for key in (k for k in keys if k % 12 in named):
+        name, color = "C D EF G A B"[key % 12] + str(key // 12 - 1), FAINT if key % 12 else INK
+        _say(axes, x, (key + 0.5 - low + lane) / height, name, 7.5, color, **style)
+    if lane:
+        _say(axes, x, lane / 2 / height, "drums", 7.5, MUTED, **style)
+
+
+def _bar_lines(axes, piece: Piece, bar_quarters: float, bar_width: float, roll: float, is_end: bool) -> None:
+    """Bar and beat lines, bar numbers and min:sec below them; a heavy line ends the piece."""
+    first, last = (int(x) for x in axes.get_xlim())
+    # In bars: lines at least 0.18 inches apart, numbers at least 0.55.
+    every, numbered = (next(2**k for k in range(64) if 2**k * bar_width >= w) for w in (0.18, 0.55))
+
+    def write(x: float, number: str, time: str = "", size: float = 7.5, color: str = FAINT, ha: str = "center") -> None:
+        _say(axes, x, -0.16 / roll, number, size, color, ha=ha)
+        _say(axes, x, -0.31 / roll, time, 7.5, FAINT if ha == "right" else MUTED, ha=ha)
+
+    seconds = np.round(piece.seconds(np.arange(first, last + 1) * bar_quarters)).astype(int)
+    clock = [f"{s // 60}:{s % 60:02d}" for s in seconds]
+    bars, beat = np.arange(first, last, every), 1 / bar_quarters
+    beats = [b * beat for b in range(1, math.ceil(bar_quarters))] if bar_width >= 0.9 else []
+    axes.vlines([bar + b for b in beats for bar in bars], *axes.get_ylim(), color=BEAT_LINE, linewidth=0.7, zorder=0.4)
+    axes.vlines([*bars, last], *axes.get_ylim(), color=BAR_LINE, linewidth=0.7, zorder=0.5)
+    for bar in bars:
+        if (bar - first) % numbered == 0:
+            write(bar, str(bar + 1), clock[bar - first], 8.5, INK)
+        for i, b in enumerate(beats if beat * bar_width >= 0.55 else ()):
+            write(bar + b, f"{bar + 1}.{i + 2}")
+    axes.axvline(last, color=SEAM, linewidth=4 * is_end, zorder=0.5)
+    if is_end and ((last - first - 1) % numbered + 1) * bar_width >= 0.55:
+        write(last, "", clock[-1])
+    if first == 0:
+        write(-0.2 / bar_width, "bar", "min:s", ha="right")
+
+
+def write_wav(piece: Piece, path: str | Path, *, sample_rate: int = 44100) -> Path:
+    """Plays the piece on pretty_midi's General MIDI SoundFont and writes a 16-bit stereo WAV.
+
+    The file lasts 2 seconds longer than the piece, for the last notes to die away. The gain is fixed, so quiet
+    pieces stay quiet; only a piece that would exceed -1 dBFS is played a second time, scaled to peak there.
+
+    Raises:
+      OutputError: the piece is longer than the 4 GiB a WAV can hold.
+      MissingDependencyError: tinysoundfont or the SoundFont is not installed.
+    """
+    path, frames = Path(path), math.ceil((piece.duration + TAIL_SECONDS) * sample_rate)
+    if frames * 4 > 2**32 - 64:
+        raise OutputError(f"{piece.duration / 3600:.1f} hours exceed the 4 GiB a WAV can hold; give a shorter piece.")
+    peak = _play(piece, path, sample_rate, frames, 1.0)
+    if peak > CEILING:
+        # Playing again costs seconds; keeping 40 minutes of floats to scale them would cost 850 MB.
+        _play(piece, path, sample_rate, frames, CEILING / peak)
+    return path
+
+
+def _play(piece: Piece, path: Path, rate: int, frames: int, scale: float) -> float:
+    """Synthesizes block by block into `path`; returns the peak before clipping (1 is full scale)."""
+    synth, notes, fade = _synth(rate), piece.notes, FADE_SECONDS * rate
+    # A channel a program, 10 for drums. More than 15 programs take turns; a note keeps the program it began with.
+    programs = sorted({n.program for n in notes if not n.is_drum})
+    channels = {p: [c for c in range(16) if c != 9][i % 15] for i, p in enumerate(programs)}
+    starts = [round(n.start * rate) for n in notes]
+    # At equal times ends (0) come before starts (1), or repeated notes would be cut off.
+    events = [(frame, 1, i) for i, frame in enumerate(starts)]
+    events += [(max(round(n.end * rate), starts[i] + 1), 0, i) for i, n in enumerate(notes)]
+    events = [*sorted(events), (frames, 1, -1)]
+    buffer, peak, cursor = bytearray(BLOCK_FRAMES * 8), 0.0, 0
+    with path.open("wb") as file, wave.open(file, "wb") as wav:
+        wav.setparams((2, 2, rate, frames, "NONE", "not compressed"))
+        for block in range(0, frames, BLOCK_FRAMES):
+            size, now = min(BLOCK_FRAMES, frames - block), 0
+            while now < size:
+                while events[cursor][0] <= block + now:
+                    _, begins, i = events[cursor]
+                    channel = 9 if notes[i].is_drum else channels[notes[i].program]
+                    if begins:
+                        synth.program_change(channel, notes[i].program, notes[i].is_drum)
+                        synth.noteon(channel, notes[i].pitch, min(max(notes[i].velocity, 1), 127))
+                    else:
+                        synth.noteoff(channel, notes[i].pitch)
+                    cursor += 1
+                until = min(events[cursor][0] - block, size)
+                synth.generate_simple(until - now, memoryview(buffer)[now * 8 : until * 8])
+                now = until
+            sound = np.frombuffer(buffer, np.float32, size * 2).reshape(-1, 2) * np.float32(scale)
+            if block + size > frames - fade:
+                # What still rings at the end fades; broken off it would click.
+                sound *= np.clip((frames - block - np.arange(size, dtype=np.float32)) / fade, 0, 1)[:, None]
+            peak = max(peak, float(np.abs(sound).max()))
+            wav.writeframesraw((np.clip(sound, -1, 1) * 32767).round().astype("<i2").tobytes())
+    return peak
+
+
+def _synth(rate: int):
+    try:
+        import tinysoundfont
+    except ImportError as error:
+        raise MissingDependencyError("Audio needs tinysoundfont; pip install --no-deps tinysoundfont") from error
+    # find_spec finds the package without importing it.
+    spec = importlib.util.find_spec("pretty_midi")
+    file = Path(spec.origin).with_name(SOUNDFONT) if spec and spec.origin else Path(SOUNDFONT)
+    if not file.is_file():
+        raise MissingDependencyError(f"Audio needs the file {SOUNDFONT} of pretty_midi, not found; reinstall it.")
+    synth = tinysoundfont.Synth(gain=GAIN_DB, samplerate=rate)
+    synth.sfload(file.read_bytes(), max_voices=MAX_VOICES)
+    return synth

@@ -38,6 +38,13 @@ cat >"$work/alone.txt" <<'EOF'
 magenta==2.1.4
 tinysoundfont>=0.3.7,<0.4
 EOF
+# tinysoundfont has no wheel for these, and is compiled there: it needs a C++ compiler and what its sources build with.
+source="python_version >= '3.13' or (sys_platform == 'linux' and platform_machine != 'x86_64')"
+cat >"$work/build.txt" <<EOF
+cmake; $source
+pybind11; $source
+scikit-build-core; $source
+EOF
 # Windows only.
 cat >"$work/unwanted.txt" <<'EOF'
 colorama
@@ -53,7 +60,7 @@ old=requirements.lock
 for pass in all alone; do
     if [ -f "$old" ]; then cp "$old" "$work/$pass.lock"; fi
 done
-compile setup.cfg --extra dev --constraint "$work/held.txt" --excludes "$work/unwanted.txt" \
+compile setup.cfg "$work/build.txt" --extra dev --constraint "$work/held.txt" --excludes "$work/unwanted.txt" \
     --output-file "$work/all.lock" "$@"
 compile "$work/alone.txt" --no-deps --output-file "$work/alone.lock" "$@"
 

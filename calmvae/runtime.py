@@ -1,0 +1,265 @@
+"""Encode and decode for generation, with numpy alone.
+
+The mathematics of Magenta's `BidirectionalLstmEncoder`, `CategoricalLstmDecoder` and `HierarchicalLstmDecoder` (without
+autoregression between its levels), from weights under Magenta's variable names; tests hold it to Magenta on
+TensorFlow. LSTM gates lie in the order input, candidate, forget, output, with 1 added to the forget gate
+(`LSTMBlockCell`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from calmvae.configs import ModelSpec
+from calmvae.errors import ModelError
+from calmvae.phrases import DEPTH
+
+_BATCH = 256
+
+
+class Engine:
+    """A MusicVAE for one-hot melodies.
+
+    Args:
+      spec: its config.
+      weights: Magenta's variable names to arrays.
+
+    Raises:
+      ModelError: weights are missing or of other shapes than the spec's.
+    """
+
+    def __init__(self, spec: ModelSpec, weights: Mapping[str, np.ndarray]) -> None:
+        if spec.hparams["residual_encoder"] or spec.hparams["residual_decoder"]:
+            raise ModelError(f"config {spec.name} has residual connections, which generation does not support.")
+        check_weights(spec, weights)
+        self.spec = spec
+        self._weights = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(spec)}
+
+    def encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior of windows: uint8 `[n, steps]` to `mu`, `sigma`, float32 `[n, z_size]` each."""
+        tokens = self._checked(tokens)
+        parts = [self._encode(tokens[i : i + _BATCH]) for i in range(0, len(tokens), _BATCH)]
+        if not parts:
+            return (np.zeros((0, self.spec.z_size), np.float32),) * 2
+        return np.concatenate([mu for mu, _ in parts]), np.concatenate([sigma for _, sigma in parts])
+
+    def decode(self, z: np.ndarray, temperature: float = 0.0, seed: int = 0) -> np.ndarray:
+        """Windows of latent vectors.
+
+        Args:
+          z: `[n, z_size]`.
+          temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
+          seed: of the draws; unused at temperature 0.
+
+        Returns:
+          tokens uint8 `[n, steps]`.
+        """
+        z = np.asarray(z, np.float32)
+        draws = np.random.default_rng(seed).random((len(z), self.spec.steps)) if temperature > 0 else None
+        out = np.zeros((len(z), self.spec.steps), np.uint8)
+        for i in range(0, len(z), _BATCH):
+            rows = slice(i, i + _BATCH)
+            _Decoding(self, z[rows], temperature, None if draws is None else draws[rows]).run(out[rows])
+        return out
+
+    def log_likelihood(self, z: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Teacher-forced decoding of `tokens` from `z`.
+
+        Returns:
+          log-probability of each token in nats, float32 `[n, steps]`, and the likeliest token at each step, uint8
+          `[n, steps]`.
+        """
+        tokens, z = self._checked(tokens), np.asarray(z, np.float32)
+        likeliest = np.zeros(tokens.shape, np.uint8)
+        logs = np.zeros(tokens.shape, np.float32)
+        for i in range(0, len(z), _BATCH):
+            rows = slice(i, i + _BATCH)
+            decoding = _Decoding(self, z[rows], 0.0, None, forced=tokens[rows])
+            decoding.run(likeliest[rows])
+            logs[rows] = decoding.logs
+        return logs, likeliest
+
+    def _encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        inputs: np.ndarray | None = None
+        hidden: list[np.ndarray] = []
+        for layer in range(len(self.spec.hparams["enc_rnn_size"])):
+            sequences, hidden = [], []
+            for direction in ("fw", "bw"):
+                scope = f"encoder/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell"
+                outputs, last = self._run_encoder(scope, tokens, inputs, reverse=direction == "bw")
+                sequences.append(outputs)
+                hidden.append(last)
+            inputs = np.concatenate(sequences, axis=2)
+        top = np.concatenate(hidden, axis=1)
+        mu = top @ self._weights["encoder/mu/kernel"] + self._weights["encoder/mu/bias"]
+        raw = top @ self._weights["encoder/sigma/kernel"] + self._weights["encoder/sigma/bias"]
+        return mu, np.logaddexp(raw, np.float32(0))
+
+    def _run_encoder(
+        self, scope: str, tokens: np.ndarray, inputs: np.ndarray | None, reverse: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        kernel, bias = self._weights[f"{scope}/kernel"], self._weights[f"{scope}/bias"]
+        units = len(bias) // 4
+        # The first layer's one-hot product is a look-up of rows.
+        own, recurrent = kernel[:-units], kernel[-units:]
+        n, steps = tokens.shape
+        c = np.zeros((n, units), np.float32)
+        h = np.zeros((n, units), np.float32)
+        outputs = np.empty((n, steps, units), np.float32)
+        for t in range(steps)[::-1] if reverse else range(steps):
+            x = own[tokens[:, t]] if inputs is None else inputs[:, t] @ own
+            c, h = lstm_cell(x + h @ recurrent + bias, c)
+            outputs[:, t] = h
+        return outputs, h
+
+    def _checked(self, tokens: np.ndarray) -> np.ndarray:
+        tokens = np.asarray(tokens, np.uint8)
+        if tokens.ndim != 2 or tokens.shape[1] != self.spec.steps:
+            raise ValueError(f"tokens of shape {tokens.shape}; [n, {self.spec.steps}] expected")
+        return tokens
+
+
+class _Decoding:
+    """One batch on its way through the decoder."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        z: np.ndarray,
+        temperature: float,
+        draws: np.ndarray | None,
+        forced: np.ndarray | None = None,
+    ) -> None:
+        self.weights, self.spec, self.z = engine._weights, engine.spec, z
+        self.temperature, self.draws, self.forced = temperature, draws, forced
+        self.sizes = self.spec.hparams["dec_rnn_size"]
+        self.logs = np.zeros((len(z), self.spec.steps), np.float32)
+        self.previous: np.ndarray | None = None
+
+    def run(self, out: np.ndarray) -> None:
+        if self.spec.decoder == "categorical":
+            self._core("decoder", self.z, out, 0, self.spec.steps)
+            return
+        segments, length = self.spec.level_lengths or (0, 0)
+        scope = "decoder/hierarchical_level_0"
+        states = self._initial(f"{scope}/initial_state", self.z)
+        nothing = np.zeros((len(self.z), 1), np.float32)
+        for i in range(segments):
+            # The conductor hears nothing: its input is one zero a segment.
+            embedding = self._stack(scope, nothing, states)
+            self._core("core_decoder/decoder", embedding, out, i * length, (i + 1) * length)
+
+    def _core(self, scope: str, embedding: np.ndarray, out: np.ndarray, start: int, end: int) -> None:
+        states = self._initial(f"{scope}/z_to_initial_state", embedding)
+        first = f"{scope}/multi_rnn_cell/cell_0/lstm_cell"
+        kernel, units = self.weights[f"{first}/kernel"], self.sizes[0]
+        # The embedding's share of the input is the same at every step.
+        constant = embedding @ kernel[DEPTH:-units] + self.weights[f"{first}/bias"]
+        projection = self.weights[f"{scope}/output_projection/kernel"]
+        offset = self.weights[f"{scope}/output_projection/bias"]
+        for t in range(start, end):
+            c, h = states[0]
+            gates = constant + h @ kernel[-units:]
+            if self.previous is not None:
+                gates += kernel[self.previous]
+            states[0] = lstm_cell(gates, c)
+            x = states[0][1]
+            for layer in range(1, len(self.sizes)):
+                x = self._cell(f"{scope}/multi_rnn_cell/cell_{layer}/lstm_cell", x, states, layer)
+            out[:, t] = self._choose(x @ projection + offset, t)
+            self.previous = out[:, t] if self.forced is None else self.forced[:, t]
+
+    def _choose(self, logits: np.ndarray, t: int) -> np.ndarray:
+        if self.forced is not None:
+            top = logits.max(axis=1, keepdims=True)
+            log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
+            self.logs[:, t] = logits[np.arange(len(logits)), self.forced[:, t]] - log_sum
+        if self.draws is None:
+            return np.argmax(logits, axis=1)
+        scaled = (logits / self.temperature).astype(np.float64)
+        weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        cumulative = np.cumsum(weights, axis=1)
+        point = self.draws[:, t] * cumulative[:, -1]
+        return np.minimum((cumulative <= point[:, None]).sum(axis=1), DEPTH - 1)
+
+    def _initial(self, name: str, embedding: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+        state = np.tanh(embedding @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"])
+        # Magenta's state is flat: c and h of the first layer, then of the next.
+        parts = np.split(state, np.cumsum([s for size in self.sizes for s in (size, size)])[:-1], axis=1)
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+    def _stack(self, scope: str, x: np.ndarray, states: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+        for layer in range(len(self.sizes)):
+            x = self._cell(f"{scope}/cell_{layer}/lstm_cell", x, states, layer)
+        return x
+
+    def _cell(self, name: str, x: np.ndarray, states: list[tuple[np.ndarray, np.ndarray]], layer: int) -> np.ndarray:
+        c, h = states[layer]
+        gates = np.concatenate([x, h], axis=1) @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"]
+        states[layer] = lstm_cell(gates, c)
+        return states[layer][1]
+
+
+def lstm_cell(gates: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One step: gates `[n, 4 * units]` before their non-linearities and the old `c` to the new `c` and `h`."""
+    units = c.shape[1]
+    i = _sigmoid(gates[:, :units])
+    candidate = np.tanh(gates[:, units : 2 * units])
+    f = _sigmoid(gates[:, 2 * units : 3 * units] + np.float32(1))
+    o = _sigmoid(gates[:, 3 * units :])
+    c = f * c + i * candidate
+    return c, o * np.tanh(c)
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return np.float32(0.5) * (np.tanh(np.float32(0.5) * x) + np.float32(1))
+
+
+def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
+    """Magenta's variable names and shapes for a spec."""
+    hparams = spec.hparams
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def dense(name: str, inputs: int, outputs: int) -> None:
+        shapes[f"{name}/kernel"], shapes[f"{name}/bias"] = (inputs, outputs), (outputs,)
+
+    depth = DEPTH
+    for layer, units in enumerate(hparams["enc_rnn_size"]):
+        for direction in ("fw", "bw"):
+            scope = f"encoder/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell"
+            dense(scope, depth + units, 4 * units)
+        depth = 2 * units
+    for name in ("mu", "sigma"):
+        dense(f"encoder/{name}", depth, spec.z_size)
+    sizes = hparams["dec_rnn_size"]
+    scope, embedding = "decoder", spec.z_size
+    if spec.decoder == "hierarchical":
+        level = "decoder/hierarchical_level_0"
+        dense(f"{level}/initial_state", embedding, 2 * sum(sizes))
+        for layer, units in enumerate(sizes):
+            dense(f"{level}/cell_{layer}/lstm_cell", (sizes[layer - 1] if layer else 1) + units, 4 * units)
+        scope, embedding = "core_decoder/decoder", sizes[-1]
+    dense(f"{scope}/z_to_initial_state", embedding, 2 * sum(sizes))
+    for layer, units in enumerate(sizes):
+        inputs = sizes[layer - 1] if layer else DEPTH + embedding
+        dense(f"{scope}/multi_rnn_cell/cell_{layer}/lstm_cell", inputs + units, 4 * units)
+    dense(f"{scope}/output_projection", sizes[-1], DEPTH)
+    return shapes
+
+
+def check_weights(spec: ModelSpec, weights: Mapping[str, np.ndarray]) -> None:
+    """Raises a `ModelError` that names the first variables that are missing or of another shape."""
+    shapes = weight_shapes(spec)
+    wrong = [
+        f"{name} is {'missing' if name not in weights else 'x'.join(map(str, weights[name].shape))}"
+        f" ({'x'.join(map(str, shape))} expected)"
+        for name, shape in shapes.items()
+        if name not in weights or tuple(weights[name].shape) != shape
+    ]
+    if wrong:
+        raise ModelError(
+            f"the weights do not fit config {spec.name}: {'; '.join(wrong[:3])}"
+            f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}; name the config it was trained with."
+        )
