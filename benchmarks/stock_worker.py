@@ -76,8 +76,8 @@ def load_tensorflow():
     """TensorFlow in version 1 behaviour, as Magenta's own commands run it, without its deprecation notices."""
     warnings.simplefilter("ignore")
     import tensorflow.compat.v1 as tf
-    tf.disable_v2_behavior()
     tf.logging.set_verbosity(tf.logging.ERROR)
+    tf.disable_v2_behavior()
     return tf
 
 
@@ -109,10 +109,12 @@ def build_config(spec):
             skip_polyphony=False, max_bars=100, slice_bars=spec["slice_bars"], steps_per_quarter=4))
 
 
-def check_checkpoint(path):
+def check_checkpoint(path, tar):
     """Fail early, in words, where Magenta would raise a bare TypeError."""
-    if not (os.path.isfile(path + ".index") or os.path.isfile(path) or os.path.isfile(os.path.join(path, "checkpoint"))):
-        raise WorkerError("no checkpoint at %s; expected a prefix (PREFIX.index), a tar or a folder of one" % path)
+    found = os.path.isfile(path + ".index") or os.path.isfile(os.path.join(path, "checkpoint"))
+    if not found and not (tar and os.path.isfile(path)):
+        raise WorkerError("no checkpoint at %s; expected a prefix (PREFIX.index)%s or a folder of one" % (
+            path, ", a tar" if tar else ""))
 
 
 def encode(args):
@@ -120,7 +122,7 @@ def encode(args):
     spec = read_spec(args.spec)
     steps = spec["slice_bars"] * STEPS_PER_BAR
     tokens = read_tokens(args.tokens, steps)
-    check_checkpoint(args.checkpoint)
+    check_checkpoint(args.checkpoint, tar=True)
 
     started = time.time()
     load_tensorflow()
@@ -175,7 +177,7 @@ def train(args):
     steps = spec["slice_bars"] * STEPS_PER_BAR
     tokens = read_tokens(args.tokens, steps)
     if args.start:
-        check_checkpoint(args.start)
+        check_checkpoint(args.start, tar=False)
 
     tf = load_tensorflow()
     config = build_config(spec)
@@ -224,7 +226,7 @@ def main():
     p.add_argument("--steps", type=int, required=True)
     p.add_argument("--out", required=True, help="prefix of the checkpoint to write")
     p.add_argument("--seed", type=int, required=True)
-    p.add_argument("--start", help="checkpoint to go on from, Adam's slots included")
+    p.add_argument("--start", help="prefix or folder of a checkpoint to go on from, Adam's slots included")
     p.set_defaults(run=train)
     args = parser.parse_args()
     try:

@@ -211,7 +211,7 @@ def token_notes(tokens: np.ndarray) -> list[tuple[int, int, int]]:
     """The notes of a row of tokens as `(MIDI pitch, first step, step after the last)`."""
     notes = []
     events = np.flatnonzero(np.asarray(tokens) != HOLD)
-    ends = np.append(events[1:], len(tokens))
+    ends = np.append(events, len(tokens))[1:]
     for start, end in zip(events.tolist(), ends.tolist(), strict=True):
         token = int(tokens[start])
         if token >= FIRST_PITCH:

@@ -339,11 +339,20 @@ def _synth(rate: int):
         import tinysoundfont
     except ImportError as error:
         raise MissingDependencyError("Audio needs tinysoundfont; pip install --no-deps tinysoundfont") from error
+    synth = tinysoundfont.Synth(gain=GAIN_DB, samplerate=rate)
+    synth.sfload(find_soundfont().read_bytes(), max_voices=MAX_VOICES)
+    return synth
+
+
+def find_soundfont() -> Path:
+    """The General MIDI SoundFont that pretty_midi ships.
+
+    Raises:
+      MissingDependencyError: it is not there.
+    """
     # find_spec finds the package without importing it.
     spec = importlib.util.find_spec("pretty_midi")
     file = Path(spec.origin).with_name(SOUNDFONT) if spec and spec.origin else Path(SOUNDFONT)
     if not file.is_file():
         raise MissingDependencyError(f"Audio needs the file {SOUNDFONT} of pretty_midi, not found; reinstall it.")
-    synth = tinysoundfont.Synth(gain=GAIN_DB, samplerate=rate)
-    synth.sfload(file.read_bytes(), max_voices=MAX_VOICES)
-    return synth
+    return file

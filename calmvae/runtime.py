@@ -35,7 +35,7 @@ class Engine:
             raise ModelError(f"config {spec.name} has residual connections, which generation does not support.")
         check_weights(spec, weights)
         self.spec = spec
-        self._weights = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(spec)}
+        self.weights = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(spec)}
 
     def encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Posterior of windows: uint8 `[n, steps]` to `mu`, `sigma`, float32 `[n, z_size]` each."""
@@ -93,14 +93,14 @@ class Engine:
                 hidden.append(last)
             inputs = np.concatenate(sequences, axis=2)
         top = np.concatenate(hidden, axis=1)
-        mu = top @ self._weights["encoder/mu/kernel"] + self._weights["encoder/mu/bias"]
-        raw = top @ self._weights["encoder/sigma/kernel"] + self._weights["encoder/sigma/bias"]
+        mu = top @ self.weights["encoder/mu/kernel"] + self.weights["encoder/mu/bias"]
+        raw = top @ self.weights["encoder/sigma/kernel"] + self.weights["encoder/sigma/bias"]
         return mu, np.logaddexp(raw, np.float32(0))
 
     def _run_encoder(
         self, scope: str, tokens: np.ndarray, inputs: np.ndarray | None, reverse: bool
     ) -> tuple[np.ndarray, np.ndarray]:
-        kernel, bias = self._weights[f"{scope}/kernel"], self._weights[f"{scope}/bias"]
+        kernel, bias = self.weights[f"{scope}/kernel"], self.weights[f"{scope}/bias"]
         units = len(bias) // 4
         # The first layer's one-hot product is a look-up of rows.
         own, recurrent = kernel[:-units], kernel[-units:]
@@ -132,7 +132,7 @@ class _Decoding:
         draws: np.ndarray | None,
         forced: np.ndarray | None = None,
     ) -> None:
-        self.weights, self.spec, self.z = engine._weights, engine.spec, z
+        self.weights, self.spec, self.z = engine.weights, engine.spec, z
         self.temperature, self.draws, self.forced = temperature, draws, forced
         self.sizes = self.spec.hparams["dec_rnn_size"]
         self.logs = np.zeros((len(z), self.spec.steps), np.float32)

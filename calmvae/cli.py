@@ -1,0 +1,287 @@
+"""The command line: parses, calls one function, prints. Imports nothing heavy before a command runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+try:  # Newer Typers bring their own Click.
+    from typer._click.exceptions import ClickException, UsageError
+except ImportError:
+    from click.exceptions import ClickException, UsageError
+
+import calmvae
+from calmvae.console import Console
+from calmvae.errors import CalmvaeError
+
+app = typer.Typer(
+    name="calmvae",
+    help="Calming music from the latent space of MusicVAE.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
+Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
+Config = Annotated[Optional[str], typer.Option("--config", help="Config of a TensorFlow checkpoint.")]  # noqa: UP045
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")]
+Temperature = Annotated[float, typer.Option("--temperature", help="0: the likeliest notes; 1: as the model believes.")]
+Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+NoPicture = Annotated[bool, typer.Option("--no-picture", help="Write no .png.")]
+NoSound = Annotated[bool, typer.Option("--no-sound", help="Write no .wav.")]
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on stderr and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(error.format_message())
+            sys.exit(0)
+        _fail(error.format_message().rstrip(".") + "; see `calmvae --help`.")
+    except ClickException as error:
+        _fail(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
+        print("calmvae: interrupted.", file=sys.stderr)
+        sys.exit(130)
+    except CalmvaeError as error:
+        _fail(str(error))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str) -> None:
+    print("calmvae: " + " ".join(sentence.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"calmvae {calmvae.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def interpolate(
+    a: Annotated[Path, typer.Argument(help="The piece to start from (.mid, .musicxml, .mxl, .abc).")],
+    b: Annotated[Path, typer.Argument(help="The piece to arrive at.")],
+    out: Out = Path("out/interpolate"),
+    model: Model = "calm-mel_2bar",
+    config: Config = None,
+    steps: Annotated[int, typer.Option("--steps", help="Sections, both ends included.")] = 8,
+    bars: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--bars", help="Bars a section; default 4, or the model's window if that is longer."),
+    ] = None,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
+    melody: Melody = "skyline",
+    track_a: Annotated[Optional[str], typer.Option(help="Take A's melody from this track (number or name).")] = None,  # noqa: UP045
+    track_b: Annotated[Optional[str], typer.Option(help="Take B's melody from this track.")] = None,  # noqa: UP045
+    start_a: Annotated[Optional[int], typer.Option(min=1, help="First bar to take of A.")] = None,  # noqa: UP045
+    start_b: Annotated[Optional[int], typer.Option(min=1, help="First bar to take of B.")] = None,  # noqa: UP045
+    endpoints: Annotated[str, typer.Option(help="original: A and B themselves; decoded: what the model hears.")] = "original",
+    no_picture: NoPicture = False,
+    no_sound: NoSound = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """One piece that travels from A to B, and its steps."""
+    from calmvae import commands
+
+    commands.interpolate(
+        a,
+        b,
+        out,
+        commands.Making(model, config, temperature, seed, not no_picture, not no_sound),
+        Console(quiet, as_json),
+        steps=steps,
+        bars=bars,
+        melody=melody,
+        tracks=(track_a, track_b),
+        start_bars=(start_a, start_b),
+        endpoints=endpoints,
+    )
+
+
+@app.command()
+def sample(
+    n: Annotated[int, typer.Option("-n", help="How many pieces.")] = 5,
+    out: Out = Path("out/sample"),
+    model: Model = "calm-mel_2bar",
+    config: Config = None,
+    bars: Annotated[int, typer.Option("--bars", help="Bars of each piece.")] = 16,
+    temperature: Temperature = 0.5,
+    seed: Seed = 0,
+    qpm: Annotated[float, typer.Option(help="Tempo in quarters per minute.")] = 72.0,
+    velocity: Annotated[int, typer.Option(help="MIDI velocity, 1 to 127.")] = 60,
+    program: Annotated[int, typer.Option(help="General MIDI program, 0 to 127.")] = 0,
+    no_picture: NoPicture = False,
+    no_sound: NoSound = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fresh pieces from the model's prior."""
+    from calmvae import commands
+
+    making = commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
+    style = {"qpm": qpm, "velocity": velocity, "program": program}
+    commands.sample(n, out, making, Console(quiet, as_json), bars=bars, **style)
+
+
+@app.command()
+def reconstruct(
+    piece: Annotated[Path, typer.Argument(help="The piece (.mid, .musicxml, .mxl, .abc).")],
+    out: Out = Path("out/reconstruct"),
+    model: Model = "calm-mel_2bar",
+    config: Config = None,
+    temperature: Temperature = 0.0,
+    seed: Seed = 0,
+    melody: Melody = "skyline",
+    track: Annotated[Optional[str], typer.Option(help="Take the melody from this track (number or name).")] = None,  # noqa: UP045
+    no_picture: NoPicture = False,
+    no_sound: NoSound = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """What the model makes of a piece: its melody encoded and decoded."""
+    from calmvae import commands
+
+    making = commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
+    commands.reconstruct(piece, out, making, Console(quiet, as_json), melody=melody, track=track)
+
+
+@app.command()
+def convert(
+    paths: Annotated[list[Path], typer.Argument(help="Music files and folders.")],
+    out: Out = Path("out/data"),
+    config: Annotated[str, typer.Option(help="Count windows for this config.")] = "calm-mel_2bar",
+    eval_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the pieces held out.")] = 0.1,
+    seed: Seed = 0,
+    workers: Annotated[Optional[int], typer.Option(min=1, help="Processes; default one a core.")] = None,  # noqa: UP045
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Music files to NoteSequence TFRecords, split by piece, every file accounted for."""
+    from calmvae import commands
+
+    commands.convert(paths, out, config, eval_share, seed, workers, Console(quiet, as_json))
+
+
+@app.command()
+def train(
+    data: Annotated[list[Path], typer.Argument(help="A folder of `calmvae convert`, a .tfrecord, or music files.")],
+    out: Out = Path("out/run"),
+    config: Annotated[str, typer.Option(help="Config to train, see `calmvae configs`.")] = "calm-mel_2bar",
+    settings: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", help="An hparam, such as free_bits=48; may be repeated."),
+    ] = None,
+    init: Annotated[Optional[str], typer.Option("--from", help="Model or checkpoint to start from.")] = None,  # noqa: UP045
+    steps: Annotated[int, typer.Option(min=0, help="Stop at this step (0: no limit).")] = 20000,
+    minutes: Annotated[float, typer.Option(min=0.0, help="Stop after this time (0: no limit).")] = 0.0,
+    eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 500,
+    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
+    sample_every: Annotated[int, typer.Option(min=0, help="Steps between samples (0: none).")] = 2000,
+    patience: Annotated[int, typer.Option(min=0, help="Stop after so many evaluations without a better one.")] = 20,
+    melody: Annotated[
+        str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks (each track) or all (both).")
+    ] = "skyline",
+    max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
+    note: Annotated[Optional[str], typer.Option(help="Text for notes.txt.")] = None,  # noqa: UP045
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model; the same command again goes on from the last checkpoint."""
+    from calmvae import commands, training
+
+    options = training.Options(
+        steps=steps,
+        minutes=minutes,
+        eval_every=eval_every,
+        save_every=save_every,
+        sample_every=sample_every,
+        patience=patience,
+        melody=melody,
+        max_onsets=max_onsets,
+        init=init,
+        note=note,
+        seed=seed,
+    )
+    commands.train(data, out, config, settings or [], options, Console(quiet, as_json))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="Embedded model, model folder, run folder or checkpoint.")],
+    data: Annotated[list[Path], typer.Option("--data", help="TFRecords, a converted folder, or music files.")],
+    config: Config = None,
+    melody: Annotated[str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks or all.")] = "skyline",
+    max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """How well a model reconstructs: accuracy, KL bits, active units."""
+    from calmvae import commands
+
+    commands.evaluate(model, data, config, melody, max_onsets, Console(quiet, as_json))
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="Run folder, model folder or checkpoint.")],
+    out: Out = Path("out/model"),
+    config: Config = None,
+    form: Annotated[str, typer.Option("--format", help="calmvae (safetensors) or magenta (TensorFlow).")] = "calmvae",
+    half: Annotated[bool, typer.Option("--half", help="Store float16, half the size.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """A model without its training: to share, or to open in stock Magenta."""
+    from calmvae import commands
+
+    commands.export(model, out, config, form, half, Console(quiet, as_json))
+
+
+@app.command()
+def configs(quiet: Quiet = False, as_json: Json = False, magenta: bool = False) -> None:
+    """The configs, with --magenta Magenta's own too."""
+    from calmvae import commands
+
+    commands.list_configs(magenta, Console(quiet, as_json))
+
+
+@app.command()
+def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
+    """What is installed, whether Magenta imports and a GPU is seen, and how to mend what is missing."""
+    from calmvae import doctor as checks
+
+    raise typer.Exit(checks.run(Console(quiet, as_json)))
+
+
+@app.command()
+def demo(out: Out = Path("out/demo"), seed: Seed = 0, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Travel between two of the embedded pieces with the embedded model."""
+    from calmvae import commands
+
+    commands.demo(out, seed, Console(quiet, as_json))

@@ -1,0 +1,279 @@
+"""What the commands do: one function each, from parsed options to files and sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from calmvae import compose, configs, midi, models, outputs, render
+from calmvae.console import Console
+from calmvae.errors import DataError, InputError, ModelError, OptionError
+
+DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
+
+
+@dataclasses.dataclass(frozen=True)
+class Making:
+    """Options that all generating commands share."""
+
+    model: str
+    config: str | None
+    temperature: float
+    seed: int
+    picture: bool = True
+    sound: bool = True
+
+    def load(self) -> models.Model:
+        """The model."""
+        return models.load_model(self.model, self.config)
+
+
+def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
+    """Writes joined.mid/.wav/.png and steps/NN.mid."""
+    pieces = [midi.read_piece(a), midi.read_piece(b)]
+    model = making.load()
+    arguments = {"a": a, "b": b, **dataclasses.asdict(making), **options}
+    with outputs.OutputFolder(out, "interpolate", arguments) as folder:
+        folder.add_inputs([a, b])
+        made = compose.interpolate(
+            *pieces, model, temperature=making.temperature, seed=making.seed, **options
+        )
+        folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
+        _write(folder, "joined", made, making)
+        for k, part in enumerate(made.parts, 1):
+            midi.write_midi(part, folder.path(f"steps/{k:02d}.mid"))
+    for remark in made.remarks:
+        console.remark(remark)
+    for name, accuracy in zip(("A", "B"), made.info["reconstruction_accuracy"], strict=True):
+        console.remark(f"The model gives back {accuracy:.0%} of {name}.")
+    length = _length(made.piece)
+    console.result(
+        folder.record, f"{out}: {len(made.parts)} steps of {made.info['bars_per_step']} bars in one piece of {length}."
+    )
+
+
+def sample(n: int, out: Path, making: Making, console: Console, **options: Any) -> None:
+    """Writes sample-NN.mid/.wav/.png."""
+    model = making.load()
+    with outputs.OutputFolder(out, "sample", {"n": n, **dataclasses.asdict(making), **options}) as folder:
+        made = compose.sample(model, n, temperature=making.temperature, seed=making.seed, **options)
+        with console.progress("samples") as progress:
+            for k, one in enumerate(made, 1):
+                _write(folder, f"sample-{k:02d}", one, making)
+                progress(k, n)
+        remarks = [remark for one in made for remark in one.remarks]
+        folder.record |= {"model": model.describe(), "result": [one.info for one in made], "remarks": remarks}
+    for remark in remarks:
+        console.remark(remark)
+    console.result(folder.record, f"{out}: {n} samples of {options['bars']} bars, {_length(made[0].piece)} each.")
+
+
+def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
+    """Writes reconstruction.mid/.wav/.png."""
+    given = midi.read_piece(piece)
+    model = making.load()
+    with outputs.OutputFolder(out, "reconstruct", {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
+        folder.add_inputs([piece])
+        made = compose.reconstruct(given, model, temperature=making.temperature, seed=making.seed, **options)
+        folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
+        _write(folder, "reconstruction", made, making)
+    *before, last = made.remarks
+    for remark in before:
+        console.remark(remark)
+    console.result(folder.record, f"{out}: {last}")
+
+
+def convert(
+    paths: list[Path], out: Path, config: str, eval_share: float, seed: int, workers: int | None, console: Console
+) -> None:
+    """Writes train-*.tfrecord, eval-*.tfrecord and manifest.jsonl."""
+    summary = _convert(paths, out, configs.get_spec(config), eval_share, seed, workers, console)
+    skipped = sum(summary.skipped.values())
+    reasons = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items())
+    more = summary.entries - summary.files
+    console.result(
+        {"out": str(out), **dataclasses.asdict(summary)},
+        f"{out}: {summary.entries} pieces read from {summary.files} files{f' ({more} more in tune books)' if more else ''}"
+        f" = {summary.kept} kept ({summary.train} to train, {summary.eval} held out) + {skipped} skipped"
+        f"{f' ({reasons})' if reasons else ''}.",
+        f"{summary.notes} notes, {summary.windows} windows for {config}; {summary.other_files} other files ignored.",
+    )
+
+
+def _convert(
+    paths: list[Path],
+    out: Path,
+    spec: configs.ModelSpec,
+    eval_share: float,
+    seed: int,
+    workers: int | None,
+    console: Console,
+) -> Any:
+    from calmvae import corpus
+
+    options = {"eval_share": eval_share, "seed": seed, "workers": workers}
+    with console.progress("converting") as progress:
+        return corpus.convert(paths, out, steps=spec.steps, progress=progress, **options)
+
+
+def train(data: list[Path], out: Path, config: str, settings: list[str], options: Any, console: Console) -> None:
+    """Fills a run folder."""
+    from calmvae import training
+
+    spec = configs.with_hparams(configs.get_spec(config), settings)
+    source = _data(data, out / "data", spec, options.seed, console)
+
+    def report(progress: training.Progress) -> None:
+        bits = progress.scalars.get("losses/kl_bits", 0.0)
+        line = f"step {progress.step}  loss {progress.scalars['loss']:.2f}  KL {bits:.1f} bits"
+        line += f"  {progress.examples_per_second:.0f} examples/s"
+        if progress.metrics:
+            line += f"  held-out accuracy {progress.metrics.accuracy:.3f}, onsets {progress.metrics.onset_accuracy:.3f}"
+            line += " (best)" if progress.best else ""
+        console.remark(line)
+
+    result = training.train(spec, source, out, options, report, console.remark)
+    accuracy = result.best.get("accuracy", 0.0)
+    console.result(
+        {"run": str(out), **dataclasses.asdict(result)},
+        f"{out}: {result.reason} at step {result.step}; best held-out accuracy {accuracy:.3f} at step "
+        f"{result.best.get('step', 0)}. Try it: calmvae sample --model {out}",
+    )
+    if result.reason == "interrupted":
+        raise SystemExit(130)
+
+
+def _data(data: list[Path], folder: Path, spec: configs.ModelSpec, seed: int, console: Console) -> Path:
+    """One converted folder or TFRecord as it is; music files and folders of them are converted first."""
+    if len(data) == 1:
+        path = data[0]
+        if path.suffix == ".tfrecord" or (path.is_dir() and list(path.glob("*.tfrecord"))):
+            return path
+        if not path.exists():
+            raise InputError(f"{path} does not exist; give a converted folder, a .tfrecord or music files.")
+    console.remark(f"Converting {', '.join(map(str, data))} to {folder}.")
+    _convert(data, folder, spec, 0.1, seed, None, console)
+    return folder
+
+
+def evaluate(
+    model: str, data: list[Path], config: str | None, melody: str, max_onsets: int, console: Console
+) -> None:
+    """Prints reconstruction metrics on the held-out part of a data set, or on all windows of music files."""
+    from calmvae import evaluation, training
+
+    opened = models.load_model(model, config)
+    spec = opened.spec
+    if len(data) == 1 and (data[0].suffix == ".tfrecord" or list(data[0].glob("*.tfrecord"))):
+        from calmvae import examples
+
+        train_files, eval_files = training.data_files(data[0])
+        windows = examples.load_windows(eval_files or train_files, spec.steps, melody, max_onsets).tokens
+    else:
+        windows = _windows_of_files(data, spec, melody, max_onsets)
+    if not len(windows):
+        raise DataError(f"no window of {spec.bars} bars with a note in {', '.join(map(str, data))}; give more music.")
+    metrics = evaluation.evaluate(opened.engine, windows)
+    values = dataclasses.asdict(metrics)
+    lines = [f"{name.replace('_', ' '):>16}  {value:.4g}" for name, value in values.items()]
+    console.result({"model": opened.describe(), **values}, *lines)
+
+
+def _windows_of_files(data: list[Path], spec: configs.ModelSpec, melody: str, max_onsets: int) -> Any:
+    import numpy as np
+
+    from calmvae import corpus, examples, phrases
+
+    files, _ = corpus.find_files(data)
+    found = [examples.piece_windows(midi.read_piece(f), spec.steps, melody)[0] for f in files]
+    windows = np.unique(np.concatenate(found), axis=0)
+    onsets = (windows >= phrases.FIRST_PITCH).sum(axis=1)
+    return windows[onsets <= max_onsets] if max_onsets else windows
+
+
+def export(model: str, out: Path, config: str | None, form: str, half: bool, console: Console) -> None:
+    """Writes a model folder, or a TensorFlow checkpoint under Magenta's names."""
+    if form not in ("calmvae", "magenta"):
+        raise OptionError(f"--format is '{form}'; choose calmvae or magenta.")
+    if form == "magenta" and half:
+        raise OptionError("--half goes with --format calmvae; Magenta's checkpoints are float32.")
+    opened = models.load_model(model, config)
+    weights = opened.engine.weights
+    with outputs.OutputFolder(out, "export", {"model": model, "format": form, "half": half}) as folder:
+        if form == "calmvae":
+            meta = {k: v for k, v in opened.meta.items() if k not in ("parameters", "dtype", "sha256")}
+            made = folder.path(models.SPEC_FILE).parent
+            folder.path(models.WEIGHTS_FILE)
+            models.save_model(made, opened.spec, weights, meta, half)
+        else:
+            prefix = folder.path("checkpoint").parent / "model.ckpt"
+            models.save_checkpoint(prefix, opened.spec, weights, int(opened.meta.get("step", 0)))
+            for file in sorted(prefix.parent.glob("model.ckpt.*")):
+                folder.path(file.name)
+            outputs.write_json(folder.path("spec.json"), opened.spec.to_json())
+        folder.record["model"] = opened.describe()
+    console.result(folder.record, f"{out}: {', '.join(folder.record['outputs'])}")
+
+
+def list_configs(with_magenta: bool, console: Console) -> None:
+    """Names, window, size and purpose of the configs."""
+    import numpy as np
+
+    from calmvae import runtime
+
+    rows = {}
+    for name, spec in configs.CALM_SPECS.items():
+        parameters = sum(int(np.prod(shape)) for shape in runtime.weight_shapes(spec).values())
+        rows[name] = {"bars": spec.bars, "decoder": spec.decoder, "parameters": parameters, "hparams": spec.hparams}
+    lines = [
+        f"{name:<20} {row['bars']:>3} bars  {row['decoder']:<12} {row['parameters'] / 1e6:6.1f} M parameters"
+        for name, row in rows.items()
+    ]
+    if with_magenta:
+        from calmvae import magenta
+
+        for name, config in magenta.load().configs.CONFIG_MAP.items():
+            try:
+                spec = configs.spec_of_magenta(name, config)
+                rows[name] = {"bars": spec.bars, "decoder": spec.decoder}
+                lines.append(f"{name:<45} {spec.bars:>3} bars  {spec.decoder}")
+            except OptionError:
+                rows[name] = {"bars": None, "decoder": None}
+                lines.append(f"{name:<45} not a melody config: through calmvae.magenta only")
+    console.result(rows, *lines)
+
+
+def demo(out: Path, seed: int, console: Console) -> None:
+    """Interpolates two embedded pieces."""
+    folder = models.package_folder("resources") / "pieces"
+    a, b = (folder / name for name in DEMO_PIECES)
+    if not models.embedded_models():
+        raise ModelError("no embedded model is installed; install calmvae from a whole checkout.")
+    console.say(f"calmvae interpolate {a.name} {b.name} -o {out}")
+    making = Making(models.DEFAULT_MODEL, None, 0.0, seed)
+    options = {"steps": 8, "bars": 4, "melody": "skyline", "tracks": ("melody", "melody")}
+    interpolate(a, b, out, making, console, **options)
+
+
+def _write(folder: outputs.OutputFolder, name: str, made: compose.Made, making: Making) -> None:
+    """The piece as .mid, .png and .wav."""
+    midi.write_midi(made.piece, folder.path(f"{name}.mid"))
+    if making.sound:
+        render.write_wav(made.piece, folder.path(f"{name}.wav"))
+    if making.picture:
+        shown = _together(made.piece, made.beside) if made.beside else made.piece
+        options = {"title": made.piece.name, "subtitle": f"{making.model}, seed {making.seed}", "sections": made.sections}
+        render.write_piano_roll(shown, folder.path(f"{name}.png"), **options)
+
+
+def _together(piece: midi.Piece, beside: midi.Piece) -> midi.Piece:
+    """Both pieces in one roll, as two tracks."""
+    lifted = [dataclasses.replace(n, track=n.track + 1) for n in piece.notes]
+    names = beside.track_names | {k + 1: v for k, v in piece.track_names.items()}
+    return dataclasses.replace(piece, notes=beside.notes + lifted, track_names=names)
+
+
+def _length(piece: midi.Piece) -> str:
+    minutes, seconds = divmod(round(piece.duration), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
