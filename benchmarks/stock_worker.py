@@ -1,14 +1,15 @@
 """Run stock Magenta on a spec, tokens and a checkpoint: the other side of every comparison with calmvae.
 
 Runs inside the environment of `stock_env.sh` (Python 3.8, Magenta 2.1.4 with its own pins) and imports nothing of
-calmvae, so what it writes is Magenta's own answer:
+calmvae, so what it writes is Magenta's own answer. With `.stock/venv/bin/python` as PY:
 
-    .stock/venv/bin/python benchmarks/stock_worker.py train --spec S.json --tokens T.npy --steps 20 --out DIR/model --seed 1
-    .stock/venv/bin/python benchmarks/stock_worker.py encode --spec S.json --checkpoint DIR/model --tokens T.npy --out Z.npz
+    PY benchmarks/stock_worker.py train --spec S.json --tokens T.npy --steps 20 --out DIR/model --seed 1
+    PY benchmarks/stock_worker.py encode --spec S.json --checkpoint DIR/model --tokens T.npy --out Z.npz
 
 Spec (JSON): `{"encoder": "bidirectional", "decoder": "categorical" | "hierarchical", "level_lengths": [16, 16] | null,
 "hparams": {...}, "slice_bars": 2}`; `hparams` go over Magenta's `lstm_models.get_default_hparams()`.
-Tokens (.npy): integers `[n, steps]`, steps = `slice_bars` x 16 = `max_seq_len`; 0 hold, 1 note-off, 2..89 MIDI pitch - 19.
+Tokens (.npy): integers `[n, steps]`, steps = `slice_bars` x 16 = `max_seq_len`; 0 hold, 1 note-off, 2..89 MIDI pitch
+- 19.
 
 The last line on stdout is one JSON object. A mistake in the input is one sentence on stderr and exit code 2.
 """

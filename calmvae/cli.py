@@ -129,23 +129,30 @@ def sample(
     out: Out = Path("out/sample"),
     model: Model = "calm-mel_2bar",
     config: Config = None,
-    bars: Annotated[int, typer.Option("--bars", help="Bars of each piece.")] = 16,
+    bars: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--bars", help="Bars of each piece; default 16, or the window of a config that is not of melodies."),
+    ] = None,
     temperature: Temperature = 0.5,
     seed: Seed = 0,
     qpm: Annotated[float, typer.Option(help="Tempo in quarters per minute.")] = 72.0,
     velocity: Annotated[int, typer.Option(help="MIDI velocity, 1 to 127.")] = 60,
     program: Annotated[int, typer.Option(help="General MIDI program, 0 to 127.")] = 0,
+    chords: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help='For a config that plays over chords, such as "C G Am F".'),
+    ] = None,
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Fresh pieces from the model's prior."""
+    """Fresh pieces from the model's prior; with --config and a checkpoint, of any config of Magenta's."""
     from calmvae import commands
 
     making = commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
     style = {"qpm": qpm, "velocity": velocity, "program": program}
-    commands.sample(n, out, making, Console(quiet, as_json), bars=bars, **style)
+    commands.sample(n, out, making, Console(quiet, as_json), bars=bars, chords=chords, **style)
 
 
 @app.command()

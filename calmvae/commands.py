@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
-from calmvae import compose, configs, midi, models, outputs, render
+from calmvae import compose, configs, midi, models, other_configs, outputs, render
 from calmvae.console import Console
 from calmvae.errors import DataError, InputError, ModelError, OptionError
 
@@ -53,20 +54,38 @@ def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, *
     )
 
 
-def sample(n: int, out: Path, making: Making, console: Console, **options: Any) -> None:
-    """Writes sample-NN.mid/.wav/.png."""
-    model = making.load()
-    with outputs.OutputFolder(out, "sample", {"n": n, **dataclasses.asdict(making), **options}) as folder:
-        made = compose.sample(model, n, temperature=making.temperature, seed=making.seed, **options)
+def sample(
+    n: int,
+    out: Path,
+    making: Making,
+    console: Console,
+    bars: int | None = None,
+    chords: str | None = None,
+    **style: Any,
+) -> None:
+    """Writes sample-NN.mid/.wav/.png; of melody configs 16 bars by default, of others their window."""
+    options = {"temperature": making.temperature, "seed": making.seed, **style}
+    if making.config and other_configs.is_other(making.config):
+        other = other_configs.load_model(making.config, making.model)
+        describe, generate = other.describe, functools.partial(other.sample, bars=bars, chords=chords, **options)
+    elif chords is not None:
+        raise OptionError("--chords goes with a config that plays over chords, such as cat-mel_2bar_med_chords.")
+    else:
+        model, bars = making.load(), 16 if bars is None else bars
+        describe, generate = model.describe, functools.partial(compose.sample, model, bars=bars, **options)
+    arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, **style}
+    with outputs.OutputFolder(out, "sample", arguments) as folder:
+        made = generate(n=n)
         with console.progress("samples") as progress:
             for k, one in enumerate(made, 1):
                 _write(folder, f"sample-{k:02d}", one, making)
                 progress(k, n)
         remarks = [remark for one in made for remark in one.remarks]
-        folder.record |= {"model": model.describe(), "result": [one.info for one in made], "remarks": remarks}
+        folder.record |= {"model": describe(), "result": [one.info for one in made], "remarks": remarks}
     for remark in remarks:
         console.remark(remark)
-    console.result(folder.record, f"{out}: {n} samples of {options['bars']} bars, {_length(made[0].piece)} each.")
+    bars = round(made[0].sections[-1].end / 4)
+    console.result(folder.record, f"{out}: {n} samples of {bars} bars, {_length(made[0].piece)} each.")
 
 
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
@@ -239,8 +258,9 @@ def list_configs(with_magenta: bool, console: Console) -> None:
                 rows[name] = {"bars": spec.bars, "decoder": spec.decoder}
                 lines.append(f"{name:<45} {spec.bars:>3} bars  {spec.decoder}")
             except OptionError:
-                rows[name] = {"bars": None, "decoder": None}
-                lines.append(f"{name:<45} not a melody config: through calmvae.magenta only")
+                bars = other_configs.window_bars(config)
+                rows[name] = {"bars": bars, "decoder": None}
+                lines.append(f"{name:<45} {bars:>3} bars  sampled by Magenta (calmvae sample --config)")
     console.result(rows, *lines)
 
 

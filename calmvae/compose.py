@@ -177,13 +177,7 @@ def sample(
       OptionError, ModelError: an option or the model is not usable.
     """
     model = _model(model)
-    if n < 1:
-        raise OptionError(f"-n is {n}; ask for at least 1 sample.")
-    _check_temperature(temperature)
-    if not 10 <= qpm <= 400:
-        raise OptionError(f"--qpm is {qpm:g}; it must be from 10 to 400 quarters per minute.")
-    if not 1 <= velocity <= 127 or not 0 <= program <= 127:
-        raise OptionError(f"velocity {velocity} must be from 1 to 127 and program {program} from 0 to 127.")
+    check_sampling(n, temperature, qpm, velocity, program)
     count = _check_bars(bars, model) // model.spec.bars
     every = max(1, _SECTION_BARS // model.spec.bars)
     paths = [latent.walk(np.random.default_rng([seed, k]), count, every, model.spec.z_size) for k in range(n)]
@@ -193,10 +187,14 @@ def sample(
         voice = _Voice("melody", program, velocity)
         segment = _Segment(windows, np.zeros(count, bool), qpm, [voice], f"sample {k + 1}")
         piece, sections = _arrange([segment], f"{model.spec.name} sample {k + 1}, seed {seed}")
-        notes = len(piece.notes)
-        remarks = [] if notes else [f"Sample {k + 1} is silent; try another seed."]
-        made.append(Made(piece, sections, {"notes": notes}, remarks))
+        made.append(sampled(piece, sections, k))
     return made
+
+
+def sampled(piece: Piece, sections: list[Section], k: int) -> Made:
+    """The k-th sample with what there is to say of it."""
+    notes = len(piece.notes)
+    return Made(piece, sections, {"notes": notes}, [] if notes else [f"Sample {k + 1} is silent; try another seed."])
 
 
 def reconstruct(
@@ -359,6 +357,17 @@ def _check_bars(bars: int, model: models.Model) -> int:
     if bars < 1 or bars % model.spec.bars:
         raise OptionError(f"--bars is {bars}; {model.spec.name} makes multiples of {model.spec.bars} bars.")
     return bars
+
+
+def check_sampling(n: int, temperature: float, qpm: float, velocity: int, program: int) -> None:
+    """Raises an `OptionError` for an option of `sample` that is out of range."""
+    if n < 1:
+        raise OptionError(f"-n is {n}; ask for at least 1 sample.")
+    _check_temperature(temperature)
+    if not 10 <= qpm <= 400:
+        raise OptionError(f"--qpm is {qpm:g}; it must be from 10 to 400 quarters per minute.")
+    if not 1 <= velocity <= 127 or not 0 <= program <= 127:
+        raise OptionError(f"velocity {velocity} must be from 1 to 127 and program {program} from 0 to 127.")
 
 
 def _check_temperature(temperature: float) -> None:

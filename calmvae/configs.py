@@ -228,8 +228,8 @@ def spec_of_magenta(name: str, config: Any) -> ModelSpec:
     )
     if not fits:
         raise OptionError(
-            f"config '{name}' is not a melody model with a flat encoder; "
-            f"use `calmvae magenta-sample` for it, or a config such as {DEFAULT_CONFIG} here."
+            f"config '{name}' is not a melody model with a flat encoder; `calmvae sample --config {name} "
+            f"--model CHECKPOINT` samples it, the other commands need a melody config such as {DEFAULT_CONFIG}."
         )
     hparams = {**copy.deepcopy(DEFAULT_HPARAMS), **config.hparams.values()}
     bars = int(hparams["max_seq_len"]) // STEPS_PER_BAR

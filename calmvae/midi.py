@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
+import stat
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.errors import InputError
+from calmvae.errors import InputError, OutputError
 
 MIDI_SUFFIXES = (".mid", ".midi")
 SCORE_SUFFIXES = (".xml", ".musicxml", ".mxl", ".abc")
@@ -24,6 +26,9 @@ SUFFIXES = MIDI_SUFFIXES + SCORE_SUFFIXES
 
 DEFAULT_QPM = 120.0
 TICKS_PER_QUARTER = 480
+
+# The longest known MIDI files of pieces people play have a few megabytes; reading more takes minutes.
+_MAX_BYTES = 32 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,7 +50,8 @@ class Piece:
 
     Attributes:
       notes: sorted by start, then pitch.
-      tempos: `(time in seconds, quarters per minute)`, the first at time 0.
+      tempos: `(time in seconds, quarters per minute)`, the first at time 0; of several at one time the last holds.
+        To change them, make a new piece: the tempo map is worked out once.
       time_signatures: `(time in seconds, numerator, denominator)`; empty means 4/4.
       track_names: track index to name, for the tracks that have one.
       name: what to call it in reports, usually the file's stem.
@@ -61,12 +67,14 @@ class Piece:
 
     def __post_init__(self) -> None:
         self.notes = sorted(self.notes, key=lambda n: (n.start, n.pitch, n.track, n.end))
-        tempos = sorted((float(t), float(q)) for t, q in self.tempos if q > 0) or [(0.0, DEFAULT_QPM)]
-        if tempos[0][0] > 0:
+        tempos = [(max(float(t), 0.0), float(q)) for t, q in self.tempos if math.isfinite(t) and 0 < q < math.inf]
+        tempos.sort(key=lambda tempo: tempo[0])
+        if not tempos or tempos[0][0] > 0:
             # MIDI's own default holds until the first tempo event.
             tempos.insert(0, (0.0, DEFAULT_QPM))
         self.tempos = tempos
         self.time_signatures = sorted(self.time_signatures)
+        self._map = _tempo_map(tempos)
 
     @property
     def duration(self) -> float:
@@ -75,14 +83,14 @@ class Piece:
 
     def quarters(self, seconds: Iterable[float] | np.ndarray | float) -> np.ndarray:
         """Positions in quarter notes of the given times in seconds (any shape)."""
-        knots, positions, slopes = self._tempo_map()
+        knots, positions, slopes = self._map
         seconds = np.asarray(seconds, dtype=np.float64)
         i = np.clip(np.searchsorted(knots, seconds, side="right") - 1, 0, None)
         return positions[i] + (seconds - knots[i]) * slopes[i]
 
     def seconds(self, quarters: Iterable[float] | np.ndarray | float) -> np.ndarray:
         """Times in seconds of the given positions in quarter notes (any shape)."""
-        knots, positions, slopes = self._tempo_map()
+        knots, positions, slopes = self._map
         quarters = np.asarray(quarters, dtype=np.float64)
         i = np.clip(np.searchsorted(positions, quarters, side="right") - 1, 0, None)
         return knots[i] + (quarters - positions[i]) / slopes[i]
@@ -95,11 +103,12 @@ class Piece:
         first, last = self.quarters([start, end])
         return float(60.0 * (last - first) / (end - start))
 
-    def _tempo_map(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        knots = np.array([t for t, _ in self.tempos])
-        slopes = np.array([q / 60.0 for _, q in self.tempos])
-        positions = np.concatenate([[0.0], np.cumsum(np.diff(knots) * slopes[:-1])])
-        return knots, positions, slopes
+
+def _tempo_map(tempos: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    knots = np.array([t for t, _ in tempos])
+    slopes = np.array([q / 60.0 for _, q in tempos])
+    positions = np.concatenate([[0.0], np.cumsum(np.diff(knots) * slopes[:-1])])
+    return knots, positions, slopes
 
 
 def read_piece(path: str | Path) -> Piece:
@@ -109,10 +118,7 @@ def read_piece(path: str | Path) -> Piece:
       InputError: the file is missing, empty, damaged or of another kind.
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; a single music file is expected here ({_list(SUFFIXES)}).")
-    if not path.exists():
-        raise InputError(f"{path} does not exist; give the path of a music file ({_list(SUFFIXES)}).")
+    _check_file(path)
     suffix = path.suffix.lower()
     if suffix in SCORE_SUFFIXES:
         # note_seq is only needed, and only imported, for scores.
@@ -121,11 +127,40 @@ def read_piece(path: str | Path) -> Piece:
         return scores.read_pieces(path)[0]
     if suffix not in MIDI_SUFFIXES:
         raise InputError(f"{path} has the suffix '{path.suffix}'; music files end in {_list(SUFFIXES)}.")
+    return parse_midi(read_bytes(path), name=path.stem, where=str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a music file.
+
+    Raises:
+      InputError: it is missing, no regular file (reading a pipe could wait for ever), too large or unreadable.
+    """
+    _check_file(path)
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
-    return parse_midi(data, name=path.stem, where=str(path))
+        raise _cannot_read(path, error) from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise InputError(f"{path} does not exist; give the path of a music file ({_list(SUFFIXES)}).") from None
+    except OSError as error:
+        raise _cannot_read(path, error) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path} is a folder; a single music file is expected here ({_list(SUFFIXES)}).")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path} is a device or a pipe; save the music to a file first ({_list(SUFFIXES)}).")
+    if found.st_size > _MAX_BYTES:
+        size, most = found.st_size >> 20, _MAX_BYTES >> 20
+        raise InputError(f"{path} has {size} MiB; music files of up to {most} MiB are read: give an excerpt.")
+
+
+def _cannot_read(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path} cannot be read ({error.strerror}); check its name and permissions.")
 
 
 def parse_midi(data: bytes, name: str = "", where: str = "the MIDI data") -> Piece:
@@ -157,7 +192,6 @@ def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
     Raises:
       InputError: the bytes are no readable MIDI file.
     """
-    import mido
     import pretty_midi
 
     if not data:
@@ -165,68 +199,128 @@ def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            # clip: data bytes above 127 are common in old files and harmless.
-            parsed = mido.MidiFile(file=io.BytesIO(data), charset="latin1", clip=True)
+            parsed, mended = _parse_bytes(data)
+            # pretty_midi stumbles over tracks without any event.
+            parsed.tracks = [track for track in parsed.tracks if track]
             if not parsed.tracks or parsed.ticks_per_beat <= 0:
                 raise ValueError("no tracks, or time in frames instead of beats")
+            if any(event.type == "set_tempo" and not event.tempo for event in parsed.tracks[0]):
+                raise ValueError("a tempo of 0 microseconds a quarter")
+            struck = sum(e.type == "note_on" and e.velocity > 0 for track in parsed.tracks for e in track)
             midi = pretty_midi.PrettyMIDI(mido_object=parsed)
     except MemoryError:
         raise
     # mido and pretty_midi raise nearly every kind of exception on damaged files.
     except Exception as error:  # noqa: BLE001
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = "it ends in the middle" if isinstance(error, EOFError) else " ".join(str(error).split())
+        reason = reason[:160] or type(error).__name__
         raise InputError(f"{where} is not a readable MIDI file ({reason}); export it again.") from error
-    return midi, sorted({str(w.message).split(".")[0] + "." for w in caught if w.category is RuntimeWarning})
+    found = sorted({str(w.message).split(".")[0] + "." for w in caught if w.category is RuntimeWarning}) + mended
+    if lost := struck - sum(len(instrument.notes) for instrument in midi.instruments):
+        found.append(f"{lost} notes of no length or without an end are left out.")
+    if parsed.type == 2 and len(parsed.tracks) > 1:
+        found.append(f"Its {len(parsed.tracks)} independent sequences (type 2) are played together.")
+    return midi, found
+
+
+def _parse_bytes(data: bytes) -> tuple[Any, list[str]]:
+    import mido
+
+    try:
+        return mido.MidiFile(file=io.BytesIO(data), charset="latin1"), []
+    except (OSError, ValueError):
+        # Data bytes above 127 are common in old files and harmless.
+        parsed = mido.MidiFile(file=io.BytesIO(data), charset="latin1", clip=True)
+        return parsed, ["Data bytes above 127 are taken as 127."]
 
 
 def write_midi(piece: Piece, path: str | Path) -> Path:
     """Writes a type 1 MIDI file: the tempo map, the time signatures, one track for each track of notes.
 
     The bytes depend on the piece alone. Positions are rounded to 1/480 quarter.
+
+    Raises:
+      OutputError: the piece holds what MIDI cannot say, or the file cannot be written.
     """
     import mido
 
+    _check_writable(piece)
     midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8")
-    tick = _ticks(piece)
     conductor: list[tuple[int, int, mido.Message | mido.MetaMessage]] = []
     if piece.name:
-        conductor.append((0, 0, mido.MetaMessage("track_name", name=piece.name)))
-    for time, numerator, denominator in piece.time_signatures:
+        conductor.append((0, 0, mido.MetaMessage("track_name", name=_encodable(piece.name))))
+    for tick, (_, numerator, denominator) in zip(
+        _ticks(piece, [t for t, _, _ in piece.time_signatures]), piece.time_signatures, strict=True
+    ):
         message = mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
-        conductor.append((tick(time), 1, message))
-    for time, qpm in piece.tempos:
-        conductor.append((tick(time), 2, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))))
+        conductor.append((tick, 1, message))
+    for tick, (_, qpm) in zip(_ticks(piece, [t for t, _ in piece.tempos]), piece.tempos, strict=True):
+        conductor.append((tick, 2, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))))
     midi.tracks.append(_track(conductor))
 
-    tracks = sorted({n.track for n in piece.notes})
-    melodic = [t for t in tracks if not any(n.is_drum for n in piece.notes if n.track == t)]
-    for track in tracks:
-        notes = [n for n in piece.notes if n.track == track]
-        # Channel 10 is for drums; more than 15 melodic tracks share channels in turn.
-        channel = 9 if track not in melodic else [c for c in range(16) if c != 9][melodic.index(track) % 15]
-        events: list[tuple[int, int, mido.Message | mido.MetaMessage]] = []
+    tracks: dict[int, list[Note]] = {}
+    for note in piece.notes:
+        tracks.setdefault(note.track, []).append(note)
+    melodic = [t for t in sorted(tracks) if not any(n.is_drum for n in tracks[t])]
+    # Channel 10 is for drums; more than 15 melodic tracks share channels in turn.
+    channels = {t: [c for c in range(16) if c != 9][i % 15] for i, t in enumerate(melodic)}
+    for track in sorted(tracks):
+        events = _note_events(piece, tracks[track], channels.get(track, 9))
         if track in piece.track_names:
-            events.append((0, 0, mido.MetaMessage("track_name", name=piece.track_names[track])))
-        program = None
-        for note in notes:
-            start, end = tick(note.start), max(tick(note.end), tick(note.start) + 1)
-            if note.program != program:
-                program = note.program
-                events.append((start, 2, mido.Message("program_change", channel=channel, program=program)))
-            on = dict(channel=channel, note=note.pitch)
-            events.append((start, 3, mido.Message("note_on", velocity=note.velocity, **on)))
-            events.append((end, 1, mido.Message("note_off", velocity=0, **on)))
+            events.insert(0, (0, 0, mido.MetaMessage("track_name", name=_encodable(piece.track_names[track]))))
         midi.tracks.append(_track(events))
 
     path = Path(path)
     buffer = io.BytesIO()
     midi.save(file=buffer)
-    path.write_bytes(buffer.getvalue())
+    try:
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:
+        raise OutputError(f"cannot write {path} ({error.strerror}); choose another place.") from error
     return path
 
 
-def _ticks(piece: Piece):
-    return lambda seconds: int(round(float(piece.quarters(seconds)) * TICKS_PER_QUARTER))
+def _check_writable(piece: Piece) -> None:
+    for note in piece.notes:
+        values = (note.pitch, note.velocity - 1, note.program)
+        if not (0 <= min(values) and max(values) <= 127 and note.velocity <= 127 and 0 <= note.start <= note.end < math.inf):
+            raise OutputError(
+                f"{note} cannot be written to a MIDI file; pitch and program must be from 0 to 127, velocity from 1 to 127, "
+                "times finite and not below 0."
+            )
+    for _, qpm in piece.tempos:
+        if not 1 <= round(6e7 / qpm) < 1 << 24:
+            raise OutputError(f"a tempo of {qpm:g} quarters a minute cannot be written to a MIDI file; it must be 3.6 or more.")
+    for _, numerator, denominator in piece.time_signatures:
+        if not 1 <= numerator <= 255 or not 1 <= denominator <= 1 << 15 or denominator & (denominator - 1):
+            raise OutputError(
+                f"the metre {numerator}/{denominator} cannot be written to a MIDI file; the lower number must be a power of 2."
+            )
+
+
+def _note_events(piece: Piece, notes: list[Note], channel: int) -> list[tuple[int, int, Any]]:
+    import mido
+
+    events: list[tuple[int, int, Any]] = []
+    program = None
+    starts, ends = _ticks(piece, [n.start for n in notes]), _ticks(piece, [n.end for n in notes])
+    for note, start, end in zip(notes, starts, ends, strict=True):
+        if note.program != program:
+            program = note.program
+            events.append((start, 2, mido.Message("program_change", channel=channel, program=program)))
+        on = dict(channel=channel, note=note.pitch)
+        events.append((start, 3, mido.Message("note_on", velocity=note.velocity, **on)))
+        events.append((max(end, start + 1), 1, mido.Message("note_off", velocity=0, **on)))
+    return events
+
+
+def _ticks(piece: Piece, seconds: list[float]) -> list[int]:
+    return np.round(piece.quarters(seconds) * TICKS_PER_QUARTER).astype(np.int64).tolist()
+
+
+def _encodable(name: str) -> str:
+    """A file's name may hold bytes that are no UTF-8; Python keeps them as lone surrogates."""
+    return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _track(events: list) -> list:

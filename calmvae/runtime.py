@@ -251,7 +251,13 @@ def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
 
 def check_weights(spec: ModelSpec, weights: Mapping[str, np.ndarray]) -> None:
     """Raises a `ModelError` that names the first variables that are missing or of another shape."""
-    shapes = weight_shapes(spec)
+    check_shapes(spec.name, weight_shapes(spec), weights)
+
+
+def check_shapes(
+    config_name: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, np.ndarray]
+) -> None:
+    """`check_weights` for a config of which only the shapes are known."""
     wrong = [
         f"{name} is {'missing' if name not in weights else 'x'.join(map(str, weights[name].shape))}"
         f" ({'x'.join(map(str, shape))} expected)"
@@ -260,6 +266,6 @@ def check_weights(spec: ModelSpec, weights: Mapping[str, np.ndarray]) -> None:
     ]
     if wrong:
         raise ModelError(
-            f"the weights do not fit config {spec.name}: {'; '.join(wrong[:3])}"
+            f"the weights do not fit config {config_name}: {'; '.join(wrong[:3])}"
             f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}; name the config it was trained with."
         )

@@ -1,0 +1,54 @@
+"""Shared fixtures. A tiny model with random weights stands in wherever the music does not matter."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calmvae import configs, models, runtime
+
+ROOT = Path(__file__).resolve().parent.parent
+PIECES = sorted((ROOT / "resources" / "pieces").glob("*.mid"))
+
+
+def tiny_spec(name: str = "calm-mel_2bar", layers: int = 1) -> configs.ModelSpec:
+    """A config of the same structure, small enough to build and run in a moment."""
+    sizes = {"enc_rnn_size": [24, 20][:layers], "dec_rnn_size": [28, 22][:layers]}
+    return configs.with_hparams(configs.get_spec(name), sizes | {"z_size": 12, "batch_size": 4})
+
+
+def random_weights(spec: configs.ModelSpec, seed: int = 0) -> dict[str, np.ndarray]:
+    """Weights large enough for outputs to depend on inputs."""
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in runtime.weight_shapes(spec).items()}
+
+
+def run_calmvae(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command line in a process of its own."""
+    command = [sys.executable, "-c", "from calmvae.cli import main; main()", *map(str, arguments)]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    env = {**os.environ, "PYTHONPATH": path, **environment}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=600, check=False)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 2-bar model folder with random weights."""
+    folder = tmp_path_factory.mktemp("tiny")
+    spec = tiny_spec()
+    models.save_model(folder, spec, random_weights(spec), {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_16bar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A 16-bar hierarchical model folder with random weights."""
+    folder = tmp_path_factory.mktemp("tiny16")
+    spec = tiny_spec("calm-mel_16bar")
+    models.save_model(folder, spec, random_weights(spec), {})
+    return folder
