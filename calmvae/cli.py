@@ -131,7 +131,7 @@ def sample(
     config: Config = None,
     bars: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option("--bars", help="Bars of each piece; default 16, or the window of a config that is not of melodies."),
+        typer.Option("--bars", help="Bars of each piece; default 16, of other than melody configs their window."),
     ] = None,
     temperature: Temperature = 0.5,
     seed: Seed = 0,

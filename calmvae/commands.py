@@ -140,7 +140,10 @@ def train(data: list[Path], out: Path, config: str, settings: list[str], options
     """Fills a run folder."""
     from calmvae import training
 
-    spec = configs.with_hparams(configs.get_spec(config), settings)
+    spec = configs.get_spec(config)
+    if options.init:
+        spec = models.with_shapes_of(options.init, spec)
+    spec = configs.with_hparams(spec, settings)
     source = _data(data, out / "data", spec, options.seed, console)
 
     def report(progress: training.Progress) -> None:

@@ -274,14 +274,13 @@ def _end(
         tokens = phrases.cut_windows(line.tokens, len(tokens), first * STEPS_PER_BAR)[0][1][: len(tokens)]
     if not (tokens[: bars * STEPS_PER_BAR] >= phrases.FIRST_PITCH).any():
         raise OptionError(f"bars {first + 1} to {last} of {name} are silent; choose a bar with notes.")
-    if last - first < line.bars - first:
+    if last < line.bars:
         remarks.append(f"{name}: bars {first + 1} to {last} of {line.bars} are used.")
-    windows, tied = phrases.cut_windows(tokens, model.spec.steps)
-    count = bars // model.spec.bars
-    if len(windows) < count:
-        remarks.append(f"{name}: its {line.bars - first} bars are repeated to fill {bars}.")
-    turn = np.arange(count) % len(windows)
-    windows, tied = windows[turn], tied[turn] & (np.arange(count) == turn)
+    elif last - first < bars:
+        remarks.append(f"{name}: its {last - first} bars are repeated to fill {bars}.")
+        copies = np.tile(tokens, (-(-bars // (last - first)), 1))
+        tokens = phrases.join_windows(copies)
+    windows, tied = phrases.cut_windows(tokens[: bars * STEPS_PER_BAR], model.spec.steps)
     mu, _ = model.engine.encode(windows)
     accuracy = float((model.engine.decode(mu) == windows).mean())
     begin, end = (line.seconds_at(bar * STEPS_PER_BAR) for bar in (first, last))

@@ -1,26 +1,19 @@
-"""Gather music files into NoteSequence TFRecords: checked, de-duplicated, split by piece, every file accounted for.
-
-Work goes in chunks of files. A finished chunk is kept in `.partial/` until the whole conversion is done, so an
-interrupted one goes on where it stopped.
-"""
+"""Gather music files into NoteSequence TFRecords: checked, de-duplicated, split by piece, every file accounted for."""
 
 from __future__ import annotations
 
-import concurrent.futures as futures
 import dataclasses
+import functools
 import hashlib
 import json
-import multiprocessing
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from calmvae import outputs, phrases
-from calmvae.errors import CalmvaeError, DataError, InputError
+from calmvae import chunks, outputs, phrases
+from calmvae.errors import CalmvaeError, DataError, InputError, OptionError
 from calmvae.midi import SUFFIXES
 
 REASONS = {
@@ -31,7 +24,6 @@ REASONS = {
     "duplicate": "the same notes as another file",
 }
 MANIFEST = "manifest.jsonl"
-_CHUNK = 16
 _PIECES_PER_SHARD = 1000
 
 
@@ -60,15 +52,12 @@ def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
     others = 0
     paths = [Path(p) for p in paths]
     for path in paths:
-        if path.is_dir():
-            for file in sorted(p for p in path.rglob("*") if p.is_file()):
-                if any(part.startswith(".") for part in file.relative_to(path).parts):
-                    continue
-                if file.suffix.lower() in SUFFIXES:
-                    found[file] = None
-                else:
-                    others += 1
-        elif not path.exists():
+        if os.path.isdir(path):
+            files = _walk(path)
+            music = [file for file in files if file.suffix.lower() in SUFFIXES]
+            found |= dict.fromkeys(music)
+            others += len(files) - len(music)
+        elif not os.path.lexists(path):
             raise InputError(f"{path} does not exist; give music files or folders that hold them.")
         elif path.suffix.lower() not in SUFFIXES:
             raise InputError(f"{path} has the suffix '{path.suffix}'; music files end in {', '.join(SUFFIXES)}.")
@@ -76,8 +65,26 @@ def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
             found[path] = None
     if not found:
         where = ", ".join(map(str, paths))
-        raise InputError(f"no music file in {where} ({others} other files); files ending in {', '.join(SUFFIXES)} count.")
+        endings = ", ".join(SUFFIXES)
+        raise InputError(f"no music file in {where} ({others} other files); files ending in {endings} count.")
     return list(found), others
+
+
+def _walk(folder: Path) -> list[Path]:
+    """Every file that is not hidden. Links to folders are followed, each folder entered once."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename} cannot be read ({error.strerror}); check its permissions or leave it out.")
+
+    files, entered = [], set()
+    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if (place := os.path.realpath(root)) in entered:
+            folders.clear()
+            continue
+        entered.add(place)
+        files += [Path(root, name) for name in names if not name.startswith(".")]
+    return sorted(files)
 
 
 def convert(
@@ -103,22 +110,29 @@ def convert(
 
     Raises:
       InputError, OutputError: nothing to read, or nowhere to write.
+      OptionError: `eval_share` or `steps` is out of range.
       DataError: no piece came through; says why.
     """
+    if not 0 <= eval_share < 1 or steps < 1:
+        raise OptionError(f"eval_share {eval_share:g} must be from 0 to below 1, and steps {steps} 1 or more.")
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     files, others = find_files(paths)
     arguments = {"steps": steps, "eval_share": eval_share, "seed": seed}
     with outputs.OutputFolder(out, "convert", arguments | {"paths": [str(p) for p in paths]}) as folder:
+        folder.protect(files)
         partial = folder.folder / ".partial"
-        entries = list(_run_chunks(files, steps, partial, workers, progress))
+        work = functools.partial(convert_files, steps=steps)
+        entries = list(chunks.run(files, work, steps, partial, _died, workers, progress))
         records = [record for record, _ in entries]
         _mark_duplicates(records)
         kept = [i for i, record in enumerate(records) if record["status"] == "kept"]
         if not kept:
+            chunks.clear(partial)
             raise DataError(_why_nothing(records))
         _split([records[i] for i in kept], eval_share, seed)
         for part in ("train", "eval"):
             _write_shards(folder, part, [entries[i] for i in kept if records[i]["split"] == part])
-        with open(folder.path(MANIFEST), "w", encoding="utf-8") as file:
+        with open(folder.path(MANIFEST), "w", encoding="utf-8", errors=outputs.JSON_ERRORS) as file:
             for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
         skipped = Counter(r["reason"] for r in records if r["status"] == "skipped")
@@ -135,7 +149,7 @@ def convert(
         )
         folder.record["summary"] = dataclasses.asdict(summary)
         folder.record["inputs"] = f"see {MANIFEST}"
-    shutil.rmtree(partial, ignore_errors=True)
+    chunks.clear(partial)
     return summary
 
 
@@ -143,13 +157,15 @@ def read_manifest(folder: str | Path) -> list[dict[str, Any]]:
     """The manifest's records.
 
     Raises:
-      DataError: there is none.
+      DataError: there is none, or it is damaged.
     """
     path = Path(folder) / MANIFEST
     try:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except OSError:
         raise DataError(f"{folder} holds no {MANIFEST}; make a data set with `calmvae convert`.") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}); make the data set again with `calmvae convert`.") from None
 
 
 def read_records(paths: Iterable[str | Path]) -> Iterator[Any]:
@@ -172,61 +188,6 @@ def read_records(paths: Iterable[str | Path]) -> Iterator[Any]:
             raise DataError(f"{path} is not a readable TFRecord of NoteSequences ({reason}).") from error
 
 
-def _run_chunks(
-    files: list[Path],
-    steps: int,
-    partial: Path,
-    workers: int | None,
-    progress: Callable[[int, int], None] | None,
-) -> Iterator[tuple[dict[str, Any], bytes]]:
-    partial.mkdir(parents=True, exist_ok=True)
-    chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
-    stores = [partial / _fingerprint(chunk, steps) for chunk in chunks]
-    todo = [i for i, store in enumerate(stores) if not store.with_suffix(".json").exists()]
-    done = len(files) - sum(len(chunks[i]) for i in todo)
-    if progress:
-        progress(done, len(files))
-    for i, result in _map(todo, chunks, steps, workers):
-        _store(stores[i], result)
-        done += len(chunks[i])
-        if progress:
-            progress(done, len(files))
-    for store in stores:
-        yield from _load(store)
-
-
-def _map(
-    todo: list[int], chunks: list[list[Path]], steps: int, workers: int | None
-) -> Iterator[tuple[int, list[tuple[dict[str, Any], bytes]]]]:
-    workers = min(workers or os.cpu_count() or 1, len(todo))
-    if workers <= 1:
-        for i in todo:
-            yield i, convert_files([str(f) for f in chunks[i]], steps)
-        return
-    context = multiprocessing.get_context("spawn")
-    finished: set[int] = set()
-    try:
-        with futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = {pool.submit(convert_files, [str(f) for f in chunks[i]], steps): i for i in todo}
-            for job in futures.as_completed(jobs):
-                result = job.result()
-                finished.add(jobs[job])
-                yield jobs[job], result
-    except BrokenProcessPool:
-        # Some file took its process down: file by file from here on, each in a process of its own.
-        for i in todo:
-            if i not in finished:
-                yield i, [entry for file in chunks[i] for entry in _convert_alone(str(file), steps, context)]
-
-
-def _convert_alone(file: str, steps: int, context: Any) -> list[tuple[dict[str, Any], bytes]]:
-    try:
-        with futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-            return pool.submit(convert_files, [file], steps).result()
-    except BrokenProcessPool:
-        return [(_skipped(file, "unreadable", "the reader's process died on it"), b"")]
-
-
 def convert_files(files: list[str], steps: int) -> list[tuple[dict[str, Any], bytes]]:
     """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process."""
     return [entry for file in files for entry in _convert_file(file, steps)]
@@ -237,11 +198,11 @@ def _convert_file(file: str, steps: int) -> list[tuple[dict[str, Any], bytes]]:
 
     try:
         read = scores.read_note_sequences(file)
+        digest = outputs.sha256(file)
     except InputError as error:
         return [(_skipped(file, "unreadable", str(error)), b"")]
-    except (RecursionError, MemoryError) as error:
+    except (OSError, RecursionError, MemoryError) as error:
         return [(_skipped(file, "unreadable", type(error).__name__), b"")]
-    digest = outputs.sha256(file)
     return [_convert_sequence(file, digest, steps, *entry) for entry in read]
 
 
@@ -265,8 +226,9 @@ def _convert_sequence(
         return record | {"status": "skipped", "reason": "no-windows", "detail": REASONS["no-windows"]}, b""
     content = _content(piece)
     sequence.id = f"/id/calmvae/{content[:16]}"
-    sequence.filename = Path(file).name
-    sequence.collection_name = Path(file).parent.name
+    # Protocol buffers take UTF-8 only.
+    sequence.filename = os.fsencode(Path(file).name).decode("utf-8", "replace")
+    sequence.collection_name = os.fsencode(Path(file).parent.name).decode("utf-8", "replace")
     record |= {
         "status": "kept",
         "split": "",
@@ -287,12 +249,16 @@ def _convert_sequence(
 def _content(piece: Any) -> str:
     """A digest of the music alone: file names, track names and controls do not count."""
     notes = [(n.pitch, n.velocity, round(n.start, 4), round(n.end, 4), n.program, n.is_drum) for n in piece.notes]
-    tempos = [(round(t, 4), round(q, 3)) for t, q in piece.tempos]
+    tempos = sorted((round(t, 4), round(q, 3)) for t, q in piece.tempos)
     return hashlib.sha256(repr((sorted(notes), tempos)).encode()).hexdigest()
 
 
 def _skipped(file: str, reason: str, detail: str) -> dict[str, Any]:
     return {"file": file, "name": Path(file).stem, "status": "skipped", "reason": reason, "detail": detail}
+
+
+def _died(file: str) -> tuple[dict[str, Any], bytes]:
+    return _skipped(file, "unreadable", "the reader's process died on it"), b""
 
 
 def _mark_duplicates(records: list[dict[str, Any]]) -> None:
@@ -334,22 +300,3 @@ def _why_nothing(records: list[dict[str, Any]]) -> str:
     reasons = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in counts.most_common())
     example = f" For one: {records[0]['detail']}" if len(records) == 1 else ""
     return f"none of {len(records)} files can be used: {reasons}; give files with pitched notes.{example}"
-
-
-def _fingerprint(chunk: list[Path], steps: int) -> str:
-    parts = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in chunk]
-    return hashlib.sha256(repr((parts, steps, outputs.versions().get("calmvae"))).encode()).hexdigest()[:24]
-
-
-def _store(store: Path, entries: list[tuple[dict[str, Any], bytes]]) -> None:
-    store.with_suffix(".bin").write_bytes(b"".join(data for _, data in entries))
-    # The JSON file last and at once: its presence says that the chunk is whole.
-    outputs.write_json(store.with_suffix(".json"), [[record, len(data)] for record, data in entries])
-
-
-def _load(store: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
-    data = store.with_suffix(".bin").read_bytes()
-    position = 0
-    for record, size in json.loads(store.with_suffix(".json").read_text(encoding="utf-8")):
-        yield record, data[position : position + size]
-        position += size

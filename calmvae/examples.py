@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,7 +92,7 @@ def load_windows(
       progress: called with the number of pieces read.
 
     Raises:
-      DataError: a file is missing or damaged.
+      DataError: a file is missing or damaged. InputError: a piece's times cannot be used.
     """
     for file in files:
         if not file.is_file():
@@ -128,10 +130,14 @@ def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable
     return WindowSet(tokens, pieces, {"silent": silent, "repeated": len(everything) - len(tokens)})
 
 
-def _read_cache(store: Path) -> WindowSet:
-    with np.load(store) as data:
-        silent, repeated = data["dropped"].tolist()
-        return WindowSet(data["tokens"], int(data["pieces"]), {"silent": silent, "repeated": repeated})
+def _read_cache(store: Path) -> WindowSet | None:
+    try:
+        with np.load(store) as data:
+            silent, repeated = data["dropped"].tolist()
+            return WindowSet(data["tokens"], int(data["pieces"]), {"silent": silent, "repeated": repeated})
+    # Damaged, or cut short by a full disk: read the records again.
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 def _write_cache(store: Path, windows: WindowSet) -> None:
@@ -174,12 +180,17 @@ def batches(
       tokens: `[windows, steps]`.
       batch_size, seed: as they say.
       start_step: first step.
-      transpose: lowest and highest shift in semitones; windows that would leave the range stay where they are.
+      transpose: lowest and highest shift in semitones; a window is moved no further than its notes stay in range.
 
     Yields:
       uint8 `[batch_size, steps]`.
+
+    Raises:
+      DataError: there are no windows.
     """
     n = len(tokens)
+    if not n:
+        raise DataError("there are no windows to make batches of; give pieces with notes.")
     low, high = _ranges(tokens)
     step = start_step
     epoch, order = -1, np.zeros(0, np.int64)

@@ -22,8 +22,8 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
       `[..., z_size]`, float64.
     """
     a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
-    flat = [_slerp_one(x, y, float(t)) for x, y in zip(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]), strict=True)]
-    return np.reshape(flat, a.shape)
+    rows = zip(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]), strict=True)
+    return np.reshape([_slerp_one(x, y, float(t)) for x, y in rows], a.shape)
 
 
 def path(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
@@ -32,8 +32,12 @@ def path(a: np.ndarray, b: np.ndarray, steps: int) -> np.ndarray:
 
 
 def _slerp_one(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    # The formula's rounding would leave the ends almost where they are.
+    if t in (0.0, 1.0):
+        return b.copy() if t else a.copy()
     length_a, length_b = np.linalg.norm(a), np.linalg.norm(b)
-    if length_a == 0 or length_b == 0:
+    # Of two lengths next to nothing the product is 0 too.
+    if length_a * length_b == 0:
         return (1 - t) * a + t * b
     angle = np.arccos(np.clip(np.dot(a, b) / (length_a * length_b), -1.0, 1.0))
     if angle < _TINY:

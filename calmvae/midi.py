@@ -27,7 +27,7 @@ SUFFIXES = MIDI_SUFFIXES + SCORE_SUFFIXES
 DEFAULT_QPM = 120.0
 TICKS_PER_QUARTER = 480
 
-# The longest known MIDI files of pieces people play have a few megabytes; reading more takes minutes.
+# Bytes; so large a MIDI file has millions of notes and would take minutes to read.
 _MAX_BYTES = 32 << 20
 
 
@@ -211,7 +211,7 @@ def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
     except MemoryError:
         raise
     # mido and pretty_midi raise nearly every kind of exception on damaged files.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         reason = "it ends in the middle" if isinstance(error, EOFError) else " ".join(str(error).split())
         reason = reason[:160] or type(error).__name__
         raise InputError(f"{where} is not a readable MIDI file ({reason}); export it again.") from error
@@ -228,7 +228,7 @@ def _parse_bytes(data: bytes) -> tuple[Any, list[str]]:
 
     try:
         return mido.MidiFile(file=io.BytesIO(data), charset="latin1"), []
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         # Data bytes above 127 are common in old files and harmless.
         parsed = mido.MidiFile(file=io.BytesIO(data), charset="latin1", clip=True)
         return parsed, ["Data bytes above 127 are taken as 127."]
@@ -282,20 +282,18 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
 
 def _check_writable(piece: Piece) -> None:
     for note in piece.notes:
-        values = (note.pitch, note.velocity - 1, note.program)
-        if not (0 <= min(values) and max(values) <= 127 and note.velocity <= 127 and 0 <= note.start <= note.end < math.inf):
+        in_range = 0 <= note.pitch <= 127 and 0 <= note.program <= 127 and 1 <= note.velocity <= 127
+        if not (in_range and 0 <= note.start <= note.end < math.inf):
             raise OutputError(
-                f"{note} cannot be written to a MIDI file; pitch and program must be from 0 to 127, velocity from 1 to 127, "
-                "times finite and not below 0."
+                f"{note} cannot be written to a MIDI file; pitch and program must be from 0 to 127, velocity from "
+                "1 to 127, times finite and not below 0."
             )
     for _, qpm in piece.tempos:
         if not 1 <= round(6e7 / qpm) < 1 << 24:
-            raise OutputError(f"a tempo of {qpm:g} quarters a minute cannot be written to a MIDI file; it must be 3.6 or more.")
-    for _, numerator, denominator in piece.time_signatures:
-        if not 1 <= numerator <= 255 or not 1 <= denominator <= 1 << 15 or denominator & (denominator - 1):
-            raise OutputError(
-                f"the metre {numerator}/{denominator} cannot be written to a MIDI file; the lower number must be a power of 2."
-            )
+            raise OutputError(f"a tempo of {qpm:g} quarters a minute cannot be written as MIDI; use 3.6 or more.")
+    for _, upper, lower in piece.time_signatures:
+        if not 1 <= upper <= 255 or not 1 <= lower <= 1 << 15 or lower & (lower - 1):
+            raise OutputError(f"the metre {upper}/{lower} cannot be written as MIDI; use 1 to 255 over a power of 2.")
 
 
 def _note_events(piece: Piece, notes: list[Note], channel: int) -> list[tuple[int, int, Any]]:
@@ -308,9 +306,9 @@ def _note_events(piece: Piece, notes: list[Note], channel: int) -> list[tuple[in
         if note.program != program:
             program = note.program
             events.append((start, 2, mido.Message("program_change", channel=channel, program=program)))
-        on = dict(channel=channel, note=note.pitch)
-        events.append((start, 3, mido.Message("note_on", velocity=note.velocity, **on)))
-        events.append((max(end, start + 1), 1, mido.Message("note_off", velocity=0, **on)))
+        on = mido.Message("note_on", channel=channel, note=note.pitch, velocity=note.velocity)
+        events.append((start, 3, on))
+        events.append((max(end, start + 1), 1, mido.Message("note_off", channel=channel, note=note.pitch, velocity=0)))
     return events
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from calmvae import outputs, runtime
-from calmvae.configs import ModelSpec, get_spec
+from calmvae.configs import SHAPE_HPARAMS, ModelSpec, get_spec
 from calmvae.errors import ModelError
 
 SPEC_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
@@ -149,6 +149,18 @@ def read_weights(name: str | Path) -> tuple[dict[str, np.ndarray], Path]:
     return read_checkpoint(prefix), Path(prefix)
 
 
+def with_shapes_of(name: str | Path, spec: ModelSpec) -> ModelSpec:
+    """The spec with the layer and latent sizes of a model folder of the same kind, so that it can be fine-tuned."""
+    folder = find_model_folder(name)
+    if not folder:
+        return spec
+    source = _read_spec(folder)[0]
+    if (source.bars, source.decoder) != (spec.bars, spec.decoder):
+        return spec
+    shapes = {n: source.hparams[n] for n in SHAPE_HPARAMS}
+    return dataclasses.replace(spec, hparams={**spec.hparams, **shapes})
+
+
 def save_model(
     folder: Path, spec: ModelSpec, weights: Mapping[str, np.ndarray], meta: dict[str, Any], half: bool = False
 ) -> None:
@@ -187,12 +199,18 @@ def save_checkpoint(prefix: Path, spec: ModelSpec, weights: Mapping[str, np.ndar
         return tf.train.Saver().save(session, str(prefix), write_meta_graph=False)
 
 
-def _load_folder(folder: Path) -> Model:
+def _read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
     try:
         record = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
-        spec = ModelSpec.from_json(record["spec"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder / SPEC_FILE} is not a readable model description ({error!r}).") from error
+        return ModelSpec.from_json(record["spec"]), record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"{folder / SPEC_FILE} is not a readable model description ({error!r}); export the model again."
+        ) from error
+
+
+def _load_folder(folder: Path) -> Model:
+    spec, record = _read_spec(folder)
     weights = _read_safetensors(folder / WEIGHTS_FILE)
     meta = {k: v for k, v in record.items() if k not in ("spec", "calmvae")}
     return Model(spec, runtime.Engine(spec, weights), folder, record.get("sha256", ""), meta)

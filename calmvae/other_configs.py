@@ -1,22 +1,25 @@
 """Sampling the configs that calmvae's own engine does not speak, through Magenta's model on TensorFlow.
 
-Drums, trios, melodies over chords, hierarchical encoders, multi-instrument performances and grooves. Only
-their decoders are built, to sample from the prior; interpolating and training stay with the melody configs.
+Drums, trios, melodies over chords, hierarchical encoders, multi-instrument performances and grooves. Only their
+decoders are built, to sample from the prior; interpolating and training stay with the melody configs.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import itertools
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from calmvae import compose, configs, magenta, models, outputs, runtime, scores
-from calmvae.compose import Made
+from calmvae.compose import DEFAULT_PROGRAM, DEFAULT_QPM, DEFAULT_VELOCITY, Made
 from calmvae.errors import ModelError, OptionError
 from calmvae.midi import Piece
 from calmvae.phrases import STEPS_PER_BAR
@@ -28,49 +31,69 @@ _BATCH = 8
 _COLDEST = 1e-4
 
 
-def is_other(name: str | None) -> bool:
+def is_other(name: str) -> bool:
     """True for a config of Magenta's that is not one of melodies with a flat encoder.
 
-    False for an unknown name, which `configs.get_spec` has a sentence for. Names that do not begin with "calm" import
-    TensorFlow.
+    False for an unknown name, which `configs.get_spec` has a sentence for. A name that does not begin with "calm"
+    imports TensorFlow.
     """
-    if name is None or name.startswith("calm"):
-        return False
-    config = magenta.load().configs.CONFIG_MAP.get(name)
-    if config is None:
+    if name.startswith("calm"):
         return False
     try:
-        configs.spec_of_magenta(name, config)
+        configs.get_spec(name)
     except OptionError:
-        return True
+        return name in magenta.load().configs.CONFIG_MAP
     return False
 
 
-def split_chords(chords: str | None) -> list[str]:
-    """Chord symbols between blanks, commas or bar lines."""
-    return [symbol for symbol in re.split(r"[\s,|]+", chords or "") if symbol]
+def window_bars(config: Any) -> int:
+    """Bars of the window of a config of Magenta's."""
+    # A window of events (not steps) has no length in bars but the one it was cut to.
+    bars = getattr(config.data_converter, "_hop_size_bars", None)
+    return bars or int(config.hparams.max_seq_len) // STEPS_PER_BAR
+
+
+def load_model(config_name: str, checkpoint: str | Path, hparams: dict[str, Any] | None = None) -> OtherModel:
+    """Opens a TensorFlow checkpoint (a prefix, or a folder's newest) with any config of Magenta's CONFIG_MAP.
+
+    `hparams` are those in which the checkpoint differs from the config.
+
+    Raises:
+      OptionError: no such config or hparam.
+      ModelError: no checkpoint, or a damaged one.
+    """
+    prefix = models.find_checkpoint(checkpoint)
+    if prefix is None:
+        raise ModelError(
+            f"no TensorFlow checkpoint at {checkpoint}, which config {config_name} is sampled from; "
+            "give its prefix or folder (unpack a .tar first)."
+        )
+    door = magenta.load()
+    known = door.configs.CONFIG_MAP.get(config_name)
+    config = known or configs.magenta_config(configs.get_spec(config_name))
+    values, changes = config.hparams.values(), hparams or {}
+    for name in changes.keys() - values.keys():
+        raise OptionError(f"unknown hparam '{name}'; choose one of {', '.join(sorted(values))}.")
+    config = config._replace(hparams=door.HParams(**values | changes | {"batch_size": _BATCH}))
+    return OtherModel(config_name, config, Path(prefix), models.read_checkpoint(prefix))
+
+
+def sample(
+    config_name: str, checkpoint: str | Path, n: int = 1, temperature: float = 0.5, seed: int = 0, **options: Any
+) -> list[Piece]:
+    """The pieces of `OtherModel.sample`, opened by `load_model`; takes the options of both."""
+    model = load_model(config_name, checkpoint, options.pop("hparams", None))
+    return [made.piece for made in model.sample(n, temperature=temperature, seed=seed, **options)]
 
 
 @dataclasses.dataclass
 class OtherModel:
-    """A checkpoint of one of Magenta's configs, ready to be sampled; made by `load_model`.
-
-    Attributes:
-      name: config name.
-      config: Magenta's Config, a copy.
-      source: prefix of the checkpoint.
-      weights: its variables.
-    """
+    """A checkpoint of one of Magenta's configs, as `load_model` opens it: name and Config, prefix, variables."""
 
     name: str
     config: Any
     source: Path
     weights: dict[str, np.ndarray]
-
-    @property
-    def bars(self) -> int:
-        """Bars of the window."""
-        return window_bars(self.config)
 
     def describe(self) -> dict[str, Any]:
         """What a run.json says of the model."""
@@ -87,9 +110,9 @@ class OtherModel:
         seed: int = 0,
         chords: str | None = None,
         controls: np.ndarray | None = None,
-        qpm: float = compose.DEFAULT_QPM,
-        velocity: int = compose.DEFAULT_VELOCITY,
-        program: int = compose.DEFAULT_PROGRAM,
+        qpm: float = DEFAULT_QPM,
+        velocity: int = DEFAULT_VELOCITY,
+        program: int = DEFAULT_PROGRAM,
     ) -> list[Made]:
         """Fresh pieces of one window from the prior.
 
@@ -110,49 +133,81 @@ class OtherModel:
           ModelError: the checkpoint is of another config.
         """
         compose.check_sampling(n, temperature, qpm, velocity, program)
-        _check_style(self.name, self.config, velocity, program)
-        given = _controls(self.name, self.config, chords, controls)
-        made_bars = self.bars * len(given)
-        if bars not in (None, made_bars):
-            raise OptionError(f"--bars is {bars}; config '{self.name}' makes {made_bars} here, leave it out.")
-        sequences = self._decode(given, n, max(temperature, _COLDEST), seed)
-        labels = split_chords(chords)
+        data, converter = magenta.load().data, self.config.data_converter
+        melodic = isinstance(converter, data.OneHotMelodyConverter)
+        dynamic = not isinstance(converter, (data.OneHotMelodyConverter, data.DrumsConverter, data.TrioConverter))
+        if program != DEFAULT_PROGRAM and not melodic:
+            raise OptionError(f"--program is {program}, but {self.name} chooses its own instruments; leave it out.")
+        if velocity != DEFAULT_VELOCITY and dynamic:
+            raise OptionError(f"--velocity is {velocity}, but {self.name} has dynamics of its own; leave it out.")
+        symbols = [symbol for symbol in re.split(r"[\s,|]+", chords) if symbol] if chords is not None else None
+        given = self._controls(symbols, controls)
+        window = window_bars(self.config)
+        if bars not in (None, window * len(given)):
+            raise OptionError(f"--bars is {bars}; {self.name} makes {window * len(given)} here, leave it out.")
+        windows = self._decode(given, n, max(temperature, _COLDEST), seed)
         made = []
         for k in range(n):
-            windows = [scores.piece_of(window[k]) for window in sequences]
-            piece = _arranged(windows, self.bars, qpm, f"{self.name} sample {k + 1}, seed {seed}")
-            if not _has_dynamics(self.config):
-                piece.notes = [dataclasses.replace(note, velocity=velocity) for note in piece.notes]
-            if _is_one_melody(self.config):
-                piece.notes = [dataclasses.replace(note, program=program) for note in piece.notes]
-            sections = _sections(made_bars, labels or [f"sample {k + 1}"])
-            made.append(compose.sampled(piece, sections, k))
+            parts = [scores.piece_of(sequences[k]) for sequences in windows]
+            piece = _arranged(parts, window, qpm, f"{self.name} sample {k + 1}, seed {seed}")
+            style = ({} if dynamic else {"velocity": velocity}) | ({"program": program} if melodic else {})
+            piece.notes = [dataclasses.replace(note, **style) for note in piece.notes]
+            made.append(compose.sampled(piece, _sections(window * len(given), symbols or [f"sample {k + 1}"]), k))
         return made
+
+    def _controls(self, symbols: list[str] | None, controls: np.ndarray | None) -> list[np.ndarray | None]:
+        """What each window is conditioned on: `[max_seq_len, control_depth]`, or None."""
+        converter, steps = self.config.data_converter, int(self.config.hparams.max_seq_len)
+        depth, encoding = int(converter.control_depth or 0), getattr(converter, "_chord_encoding", None)
+        if symbols is not None and encoding is None:
+            raise OptionError(f"config {self.name} knows no chords; leave --chords out.")
+        if controls is not None:
+            if not depth or np.shape(controls) != (steps, depth):
+                wanted = f"[{steps}, {depth}]" if depth else "none"
+                raise OptionError(f"the controls have the shape {np.shape(controls)}; {self.name} takes {wanted}.")
+            return [np.asarray(controls, np.float32)]
+        if not depth:
+            return [None]
+        if encoding is None:
+            raise OptionError(
+                f"config {self.name} gives dynamics and timing to drum hits; name the hits from Python, 0 or 1 in "
+                f"[{steps} steps, {depth} drums]: calmvae.other_configs.sample(..., controls=hits)."
+            )
+        if not symbols:
+            raise OptionError(f'config {self.name} plays over chords; name them, such as --chords "C G Am F".')
+        rows = np.eye(depth, dtype=np.float32)[[_chord(encoding, symbol) for symbol in symbols]]
+        events = getattr(converter, "_max_events_per_instrument", None)
+        if events:
+            # As in training: each instrument's first event names its program, under no chord.
+            named = np.arange(steps)[:, None] % events == 0
+            return [np.where(named, np.eye(depth, dtype=np.float32)[0], row) for row in rows]
+        beats = window_bars(self.config) * 4
+        if beats % len(rows):
+            fits = ", ".join(str(count) for count in range(1, beats + 1) if beats % count == 0)
+            raise OptionError(f"--chords names {len(rows)} chords; the {beats} beats of {self.name} take {fits}.")
+        return [np.repeat(rows, steps // len(rows), axis=0)]
 
     def _decode(self, controls: list[np.ndarray | None], n: int, temperature: float, seed: int) -> list[list[Any]]:
         """NoteSequences, n for each window.
 
-        What TrainedModel does, but in a seeded graph, without the encoder, and from latent vectors of our own draw.
+        What TrainedModel does, but seeded, without the encoder, and from latent vectors of our own draw.
         """
-        tf = magenta.load().tf
-        config = copy.deepcopy(self.config)
+        tf, config = magenta.load().tf, copy.deepcopy(self.config)
         hparams, model, converter = config.hparams, config.model, config.data_converter
         latents = [np.random.default_rng([seed, k]).standard_normal(hparams.z_size) for k in range(n + -n % _BATCH)]
         with tf.Graph().as_default(), tf.Session() as session, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tf.set_random_seed(compose.hash_seed(seed, 0))
             model.build(hparams, converter.output_depth, is_training=False)
             z = tf.placeholder(tf.float32, [_BATCH, hparams.z_size]) if hparams.z_size else None
             control = None if controls[0] is None else tf.placeholder(tf.float32, controls[0].shape)
             options = {"max_length": hparams.max_seq_len, "temperature": temperature}
-            decoded, _ = model.sample(_BATCH, z=z, c_input=control, **options)
+            with _seeded_decoding(seed):
+                decoded, _ = model.sample(_BATCH, z=z, c_input=control, **options)
             variables = {v.op.name: v for v in tf.trainable_variables()}
             shapes = {name: tuple(v.shape.as_list()) for name, v in variables.items()}
             runtime.check_shapes(self.name, shapes, self.weights)
-            session.run(
-                [v.initializer for v in variables.values()],
-                {v.initializer.inputs[1]: self.weights[name] for name, v in variables.items()},
-            )
+            values = {v.initializer.inputs[1]: self.weights[name] for name, v in variables.items()}
+            session.run([v.initializer for v in variables.values()], values)
             tensors: list[list[np.ndarray]] = [[] for _ in controls]
             for first in range(0, n, _BATCH):
                 feed = {} if z is None else {z: np.stack(latents[first : first + _BATCH])}
@@ -164,110 +219,24 @@ class OtherModel:
         return [converter.from_tensors(window[:n]) for window in tensors]
 
 
-def load_model(config_name: str, checkpoint: str | Path, hparams: dict[str, Any] | None = None) -> OtherModel:
-    """Opens a TensorFlow checkpoint (prefix or folder) with any of Magenta's configs.
-
-    Args:
-      config_name: a name of Magenta's CONFIG_MAP.
-      checkpoint: a prefix or a folder, whose newest is taken.
-      hparams: those in which the checkpoint differs from the config.
-
-    Raises:
-      OptionError: no such config or hparam.
-      ModelError: no checkpoint, or a damaged one.
-    """
-    prefix = models.find_checkpoint(checkpoint)
-    if prefix is None:
-        raise ModelError(
-            f"no TensorFlow checkpoint at {checkpoint}, which config {config_name} is sampled from; "
-            "give its prefix or folder (unpack a .tar first)."
-        )
-    return OtherModel(config_name, _config(config_name, hparams), Path(prefix), models.read_checkpoint(prefix))
-
-
-def sample(
-    config_name: str,
-    checkpoint: str | Path,
-    n: int = 1,
-    temperature: float = 0.5,
-    seed: int = 0,
-    *,
-    hparams: dict[str, Any] | None = None,
-    **options: Any,
-) -> list[Piece]:
-    """The pieces of `OtherModel.sample`, opened by `load_model`."""
-    model = load_model(config_name, checkpoint, hparams)
-    return [made.piece for made in model.sample(n, temperature=temperature, seed=seed, **options)]
-
-
-def _config(name: str, hparams: dict[str, Any] | None) -> Any:
-    """A copy of Magenta's config of that name, for a batch of ours."""
+@contextlib.contextmanager
+def _seeded_decoding(seed: int) -> Iterator[None]:
+    """Makes the draws of the decoding loops built within depend on the seed alone."""
     door = magenta.load()
-    known = door.configs.CONFIG_MAP
-    config = copy.deepcopy(known[name]) if name in known else configs.magenta_config(configs.get_spec(name))
-    values = config.hparams.values()
-    unknown = sorted(set(hparams or ()) - set(values))
-    if unknown:
-        raise OptionError(f"unknown hparam '{unknown[0]}'; choose one of {', '.join(sorted(values))}.")
-    return config._replace(hparams=door.HParams(**values | (hparams or {}) | {"batch_size": _BATCH}))
+    library, loops = door.lstm_models.contrib_seq2seq, itertools.count()
+    decode = library.dynamic_decode
 
+    def seeded(*args: Any, **options: Any) -> Any:
+        # Every loop counts its random operations from 0: with one seed, all bars would draw the same.
+        door.tf.set_random_seed(compose.hash_seed(seed, next(loops)))
+        # A draw waits for nothing, so that steps run side by side would take theirs in any order.
+        return decode(*args, **options, parallel_iterations=1)
 
-def window_bars(config: Any) -> int:
-    """Bars of the window of a config of Magenta's."""
-    # A window of events (not steps) has no length in bars but the one it was cut to.
-    bars = getattr(config.data_converter, "_hop_size_bars", None)
-    return bars or int(config.hparams.max_seq_len) // STEPS_PER_BAR
-
-
-def _is_one_melody(config: Any) -> bool:
-    return isinstance(config.data_converter, magenta.load().data.OneHotMelodyConverter)
-
-
-def _has_dynamics(config: Any) -> bool:
-    data = magenta.load().data
-    return not isinstance(config.data_converter, (data.OneHotMelodyConverter, data.DrumsConverter, data.TrioConverter))
-
-
-def _check_style(name: str, config: Any, velocity: int, program: int) -> None:
-    if program != compose.DEFAULT_PROGRAM and not _is_one_melody(config):
-        raise OptionError(f"--program is {program}, but config '{name}' chooses its own instruments; leave it out.")
-    if velocity != compose.DEFAULT_VELOCITY and _has_dynamics(config):
-        raise OptionError(f"--velocity is {velocity}, but config '{name}' has dynamics of its own; leave it out.")
-
-
-def _controls(name: str, config: Any, chords: str | None, controls: np.ndarray | None) -> list[np.ndarray | None]:
-    """What each window is conditioned on: `[max_seq_len, control_depth]`, or None."""
-    encoding = getattr(config.data_converter, "_chord_encoding", None)
-    steps, depth = int(config.hparams.max_seq_len), int(config.data_converter.control_depth or 0)
-    symbols = split_chords(chords)
-    if chords is not None and encoding is None:
-        raise OptionError(f"config '{name}' knows no chords; leave --chords out.")
-    if controls is not None:
-        if np.shape(controls) != (steps, depth) or not depth:
-            wanted = f"[{steps}, {depth}]" if depth else "no controls"
-            raise OptionError(f"controls have the shape {np.shape(controls)}; config '{name}' takes {wanted}.")
-        return [np.asarray(controls, np.float32)]
-    if not depth:
-        return [None]
-    if encoding is None:
-        raise OptionError(
-            f"config '{name}' puts dynamics and timing to given drum hits; give them from Python as "
-            f"calmvae.other_configs.sample(..., controls=hits), 0 or 1 in [{steps} steps, {depth} drums]."
-        )
-    if not symbols:
-        raise OptionError(f'config \'{name}\' plays over chords; name them, such as --chords "C G Am F".')
-    one_hot = np.eye(depth, dtype=np.float32)[[_chord(encoding, symbol) for symbol in symbols]]
-    if hasattr(config.data_converter, "_max_events_per_instrument"):
-        windows = [np.repeat(row[None], steps, axis=0) for row in one_hot]
-        for window in windows:
-            # As in training: each instrument's first event names its program, under no chord.
-            window[:: config.data_converter._max_events_per_instrument] = np.eye(depth)[0]
-        return windows
-    quarters = window_bars(config) * 4
-    if quarters % len(symbols):
-        fits = ", ".join(str(count) for count in range(1, quarters + 1) if quarters % count == 0)
-        raise OptionError(f"--chords names {len(symbols)} chords; the {quarters} beats of '{name}' take {fits}.")
-    return [np.repeat(one_hot, steps // len(symbols), axis=0)]
+    library.dynamic_decode = seeded
+    try:
+        yield
+    finally:
+        library.dynamic_decode = decode
 
 
 def _chord(encoding: Any, symbol: str) -> int:

@@ -6,6 +6,7 @@ Files are written into a scratch folder and moved into place when the command ha
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,12 +17,14 @@ import tempfile
 import time
 from collections.abc import Iterable
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from calmvae.errors import OutputError
+from calmvae.errors import InputError, OutputError
 
 RUN_FILE = "run.json"
+# Bytes of a file name that are no UTF-8 (lone surrogates in Python) become what JSON itself would write for them.
+JSON_ERRORS = "backslashreplace"
 _PACKAGES = ("numpy", "pretty_midi", "matplotlib", "tinysoundfont", "tensorflow", "magenta", "note-seq")
 
 
@@ -48,7 +51,8 @@ def versions() -> dict[str, str]:
 def write_json(path: Path, data: Any) -> None:
     """Writes JSON so that a reader never sees half a file."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    scratch.write_text(text, encoding="utf-8", errors=JSON_ERRORS)
     os.replace(scratch, path)
 
 
@@ -56,11 +60,12 @@ class OutputFolder:
     """A folder that one command fills.
 
     Use as a context manager: `path(name)` gives a place in the scratch folder; leaving the block without an error
-    moves everything into place.
+    moves everything into place and removes what an earlier run of the same command left, if it is as it was written
+    and no input. After an error nothing is left behind.
 
     Raises:
-      OutputError: the folder cannot be made, or holds a file of a name to be written that calmvae did not write or
-        that was changed since.
+      OutputError: the folder cannot be made, was made by another command, or holds a file of a name to be written
+        that calmvae did not write or that was changed since.
     """
 
     def __init__(self, folder: str | Path, command: str, arguments: dict[str, Any]) -> None:
@@ -72,12 +77,28 @@ class OutputFolder:
             "inputs": [],
         }
         self._started = time.time()
-        self._made: list[str] = []
-        self._before = self._read_before()
+        self._made: dict[str, None] = {}
+        self._inputs: set[str] = set()
+        self._new_folders: list[Path] = []
+        self._before: dict[str, str] = {}
 
     def add_inputs(self, paths: Iterable[str | Path]) -> None:
-        """Notes input files and their SHA-256."""
-        self.record["inputs"] += [{"file": str(p), "sha256": sha256(p)} for p in paths]
+        """Notes input files and their SHA-256; they will not be overwritten or removed.
+
+        Raises:
+          InputError: one cannot be read.
+        """
+        paths = list(paths)
+        self.protect(paths)
+        for path in paths:
+            try:
+                self.record["inputs"].append({"file": str(path), "sha256": sha256(path)})
+            except OSError as error:
+                raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
+
+    def protect(self, paths: Iterable[str | Path]) -> None:
+        """Says which files are inputs without noting them in `run.json`."""
+        self._inputs |= {os.path.realpath(p) for p in paths}
 
     def path(self, name: str) -> Path:
         """Where to write the output `name` (relative, may have folders).
@@ -86,70 +107,118 @@ class OutputFolder:
           OutputError: a file of that name is not ours to replace.
         """
         self._check(name)
-        self._made.append(name)
+        self._made[name] = None
         scratch = self._scratch / name
         scratch.parent.mkdir(parents=True, exist_ok=True)
         return scratch
 
     def __enter__(self) -> OutputFolder:
+        self._before = self._read_before()
+        self._new_folders = [p for p in (self.folder, *self.folder.parents) if not os.path.lexists(p)]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._scratch = Path(tempfile.mkdtemp(prefix=".calmvae-", dir=self.folder))
         except OSError as error:
-            raise OutputError(f"cannot write to {self.folder} ({error.strerror}); choose another folder with -o.") from None
-        self._check(RUN_FILE, owned=True)
+            self._remove_new_folders()
+            raise self._cannot_write(error) from None
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        done = False
         try:
             if kind is None:
                 self._commit()
+                done = True
+            elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise self._cannot_write(error) from error
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
+            if not done:
+                self._remove_new_folders()
 
     def _commit(self) -> None:
-        outputs = {}
-        for name in self._made:
-            source, target = self._scratch / name, self.folder / name
-            outputs[name] = sha256(source)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(source, target)
-        for name in set(self._before) - set(outputs):
-            # Left from an earlier run of ours and not changed since: it would contradict the new run.json.
-            stale = self.folder / name
-            if stale.is_file() and sha256(stale) == self._before[name]:
-                stale.unlink()
-                if stale.parent != self.folder and not any(stale.parent.iterdir()):
-                    stale.parent.rmdir()
-        self.record["outputs"] = outputs
-        self.record["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
-        self.record["seconds"] = round(time.time() - self._started, 3)
-        write_json(self.folder / RUN_FILE, self.record)
+        outputs = {name: sha256(self._scratch / name) for name in self._made}
+        try:
+            for name in outputs:
+                target = self.folder / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(self._scratch / name, target)
+            for name in self._before.keys() - outputs.keys():
+                self._remove_stale(name)
+            self.record["outputs"] = outputs
+            self.record["finished"] = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+            self.record["seconds"] = round(time.time() - self._started, 3)
+            write_json(self.folder / RUN_FILE, self.record)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _remove_stale(self, name: str) -> None:
+        """Left from an earlier run and not changed since, it would contradict the new run.json."""
+        stale = self.folder / name
+        if not stale.is_file() or os.path.realpath(stale) in self._inputs or sha256(stale) != self._before[name]:
+            return
+        stale.unlink()
+        if stale.parent != self.folder and not any(stale.parent.iterdir()):
+            stale.parent.rmdir()
+
+    def _remove_new_folders(self) -> None:
+        for folder in self._new_folders:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
 
     def _read_before(self) -> dict[str, str]:
-        try:
-            before = json.loads((self.folder / RUN_FILE).read_text(encoding="utf-8"))
-            return dict(before["outputs"]) if "calmvae" in before else {}
-        except (OSError, ValueError, KeyError, TypeError):
-            return {}
+        """The outputs of the run that made this folder.
 
-    def _check(self, name: str, owned: bool = False) -> None:
+        Raises:
+          OutputError: it was something else.
+        """
+        file = self.folder / RUN_FILE
+        if not os.path.lexists(file):
+            return {}
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))
+            made_by = before["calmvae"] if isinstance(before, dict) else None
+        except (OSError, ValueError, KeyError):
+            made_by = None
+        if not made_by:
+            raise self._foreign(file)
+        if made_by != self.record["calmvae"]:
+            raise OutputError(f"{self.folder} holds what `calmvae {made_by}` made; choose another folder with -o.")
+        outputs = before.get("outputs")
+        return {n: s for n, s in outputs.items() if _is_inside(n)} if isinstance(outputs, dict) else {}
+
+    def _check(self, name: str) -> None:
         target = self.folder / name
-        if not target.exists():
+        for parent in PurePosixPath(name).parents:
+            if os.path.lexists(self.folder / parent) and not (self.folder / parent).is_dir():
+                raise self._foreign(self.folder / parent)
+        if not os.path.lexists(target):
             return
-        if owned:
-            try:
-                if "calmvae" in json.loads(target.read_text(encoding="utf-8")):
-                    return
-            except (OSError, ValueError, TypeError):
-                pass
-        elif name in self._before:
-            if sha256(target) == self._before[name]:
-                return
+        if name not in self._before or target.is_dir():
+            raise self._foreign(target)
+        if os.path.realpath(target) in self._inputs:
+            raise OutputError(f"{target} is an input and would be overwritten; choose another folder with -o.")
+        try:
+            changed = sha256(target) != self._before[name]
+        except OSError:
+            changed = True
+        if changed:
             raise OutputError(
                 f"{target} was changed since calmvae wrote it; move it away or choose another folder with -o."
             )
-        raise OutputError(f"{target} was not made by calmvae; move it away or choose another folder with -o.")
+
+    def _foreign(self, target: Path) -> OutputError:
+        return OutputError(f"{target} was not made by calmvae; move it away or choose another folder with -o.")
+
+    def _cannot_write(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write to {self.folder} ({error.strerror}); choose another folder with -o.")
+
+
+def _is_inside(name: str) -> bool:
+    """A crafted run.json must not lead outside its folder."""
+    return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
 
 
 def command_line() -> str:

@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-from calmvae.errors import EmptyMusicError, OptionError
+from calmvae.errors import EmptyMusicError, InputError, OptionError
 from calmvae.midi import Note, Piece
 
 STEPS_PER_QUARTER = 4
@@ -22,6 +22,9 @@ STEPS_PER_BAR = 16
 MIN_PITCH, MAX_PITCH = 21, 108
 HOLD, NOTE_OFF, FIRST_PITCH = 0, 1, 2
 DEPTH = FIRST_PITCH + MAX_PITCH - MIN_PITCH + 1
+
+# Beyond two days of music something is wrong with a file's times, and memory runs out.
+MAX_BARS = 50_000
 
 METHODS = {
     "skyline": "the highest sounding note at every step; a note under a held higher one stays hidden",
@@ -116,6 +119,7 @@ def extract_melody(piece: Piece, method: str = "skyline", track: int | str | Non
 
     Raises:
       EmptyMusicError: no notes, or drums only.
+      InputError: times are no numbers, or the piece is longer than `MAX_BARS`.
       OptionError: unknown method or track.
     """
     if method not in METHODS:
@@ -148,17 +152,21 @@ def cut_windows(tokens: np.ndarray, steps: int, hop: int | None = None) -> tuple
 
     Returns:
       `windows` uint8 `[n, steps]` with n >= 1, and `tied` bool `[n]`: the window's first note is such a held one.
+
+    Raises:
+      OptionError: `steps` or `hop` is below 1.
     """
-    hop = hop or steps
+    hop = steps if hop is None else hop
+    if steps < 1 or hop < 1:
+        raise OptionError(f"windows of {steps} steps every {hop} steps were asked for; both must be 1 or more.")
     n = max(1, math.ceil((len(tokens) - steps) / hop) + 1)
-    sounding = sounding_tokens(tokens)
     padded = np.zeros(max((n - 1) * hop + steps, len(tokens)), np.uint8)
     padded[: len(tokens)] = tokens
-    if len(tokens) < len(padded) and len(tokens) and sounding[-1]:
+    if 0 < len(tokens) < len(padded) and sounding_tokens(tokens)[-1]:
         padded[len(tokens)] = NOTE_OFF
+    sounding = sounding_tokens(padded)
     starts = np.arange(n) * hop
-    windows = padded[starts[:, None] + np.arange(steps)].copy()
-    # A start past the stream's end cannot happen: the last window begins inside it.
+    windows = np.lib.stride_tricks.sliding_window_view(padded, steps)[starts].copy()
     held = np.where(starts > 0, sounding[np.maximum(starts - 1, 0)], 0)
     tied = (windows[:, 0] == HOLD) & (held > 0)
     windows[tied, 0] = held[tied]
@@ -177,25 +185,18 @@ def join_windows(windows: np.ndarray, tied: np.ndarray | None = None) -> np.ndar
       tokens uint8 `[n * steps]`.
     """
     out = np.asarray(windows, np.uint8).copy()
-    for i in range(1, len(out)):
+    before = HOLD
+    for i, row in enumerate(out):
         # Each window stands alone in the model: what it begins with decides, not what rang before.
-        before = _last_sounding(out, i)
-        if not before:
-            continue
-        if out[i, 0] == HOLD:
-            out[i, 0] = NOTE_OFF
-        elif tied is not None and tied[i] and out[i, 0] == before:
-            out[i, 0] = HOLD
-    return out.reshape(-1)
-
-
-def _last_sounding(windows: np.ndarray, i: int) -> int:
-    for row in windows[:i][::-1]:
+        if before >= FIRST_PITCH:
+            if row[0] == HOLD:
+                row[0] = NOTE_OFF
+            elif tied is not None and tied[i] and row[0] == before:
+                row[0] = HOLD
         events = np.flatnonzero(row)
         if len(events):
-            token = int(row[events[-1]])
-            return token if token >= FIRST_PITCH else 0
-    return 0
+            before = int(row[events[-1]])
+    return out.reshape(-1)
 
 
 def sounding_tokens(tokens: np.ndarray) -> np.ndarray:
@@ -220,12 +221,10 @@ def token_notes(tokens: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def transpose(tokens: np.ndarray, semitones: int) -> np.ndarray:
-    """Moves every pitch by `semitones`; a pitch that would leave the range is moved back by an octave."""
+    """Moves every pitch by `semitones`; a pitch that would leave the range is moved back by octaves."""
     tokens = np.asarray(tokens)
-    moved = tokens.astype(np.int16) + semitones
-    moved = np.where(moved < FIRST_PITCH, moved + 12, moved)
-    moved = np.where(moved >= DEPTH, moved - 12, moved)
-    return np.where(tokens >= FIRST_PITCH, moved, tokens).astype(np.uint8)
+    pitches = _fold(tokens.astype(np.int64) - FIRST_PITCH + MIN_PITCH + semitones)
+    return np.where(tokens >= FIRST_PITCH, pitches - MIN_PITCH + FIRST_PITCH, tokens).astype(np.uint8)
 
 
 def _pitched_notes(piece: Piece) -> list[Note]:
@@ -283,7 +282,15 @@ def _align(at: np.ndarray, report: MelodyReport) -> None:
 
 def _melody_of(piece: Piece, notes: list[Note], method: str, report: MelodyReport) -> Melody:
     at = piece.quarters([[n.start, n.end] for n in notes]) * STEPS_PER_QUARTER
+    # So put that times that are no number fail too.
+    if not np.abs(at).max() < MAX_BARS * STEPS_PER_BAR:
+        raise InputError(
+            f"{piece.name or 'the piece'} has a note that ends {np.abs(at).max() / STEPS_PER_BAR:.0f} bars after its "
+            f"beginning; up to {MAX_BARS} are read: cut the piece or mend that note."
+        )
     _align(at, report)
+    # What sounds before time 0 (in no MIDI file) gets bars of its own.
+    report.lead_steps += STEPS_PER_BAR * math.ceil(max(0.0, -(at.min() + report.lead_steps)) / STEPS_PER_BAR)
     at += report.lead_steps
     steps = np.floor(at + 0.5).astype(np.int64)
     starts, ends = steps[:, 0], np.maximum(steps[:, 1], steps[:, 0] + 1)
@@ -321,7 +328,7 @@ def _melody_of(piece: Piece, notes: list[Note], method: str, report: MelodyRepor
         tokens=tokens,
         report=report,
         program=max(sorted(set(programs)), key=programs.count),
-        velocity=int(round(float(np.mean([notes[i].velocity for i in kept])))),
+        velocity=round(float(np.mean([notes[i].velocity for i in kept]))),
         piece=piece,
     )
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 from calmvae.errors import InputError
-from calmvae.midi import MIDI_SUFFIXES, SCORE_SUFFIXES, Note, Piece, load_pretty_midi
+from calmvae.midi import MIDI_SUFFIXES, SCORE_SUFFIXES, Note, Piece, load_pretty_midi, read_bytes
+
+# A compressed score that unpacks to more is no music.
+_MAX_UNPACKED = 256 << 20
 
 
 def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
@@ -23,10 +30,7 @@ def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
 
     path = Path(path)
     suffix = path.suffix.lower()
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); check that it exists and is readable.") from error
+    data = read_bytes(path)
     if suffix in MIDI_SUFFIXES:
         midi, found = load_pretty_midi(data, str(path))
         note_seq = magenta.load_note_seq()
@@ -45,10 +49,21 @@ def _read_musicxml(path: Path) -> Any:
     from calmvae import magenta
 
     note_seq = magenta.load_note_seq()
+    packed = path.suffix.lower() == ".mxl"
     try:
+        if packed:
+            with zipfile.ZipFile(path) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > _MAX_UNPACKED:
+                    raise ValueError(f"it unpacks to more than {_MAX_UNPACKED >> 20} MiB")
+        if packed and path.suffix != ".mxl":
+            # note_seq takes a score for packed by this spelling alone.
+            with tempfile.TemporaryDirectory() as folder:
+                copy = Path(folder) / "score.mxl"
+                copy.write_bytes(path.read_bytes())
+                return note_seq.musicxml_file_to_sequence_proto(str(copy))
         return note_seq.musicxml_file_to_sequence_proto(str(path))
     # The MusicXML parser lets attribute, key and zip errors of damaged files through.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise _unreadable(path, "MusicXML", error) from error
 
 
@@ -57,13 +72,21 @@ def _read_abc(path: Path, data: bytes) -> list[tuple[str, Any, list[str]]]:
 
     note_seq = magenta.load_note_seq()
     text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    parse = note_seq.abc_parser.parse_abc_tunebook
+    found = []
     try:
-        tunes, errors = note_seq.abc_parser.parse_abc_tunebook(text)
-    except Exception as error:  # noqa: BLE001
+        try:
+            tunes, errors = parse(text)
+        except note_seq.abc_parser.DuplicateReferenceNumberError:
+            numbers = itertools.count(1)
+            tunes, errors = parse(re.sub(r"(?m)^\s*X:.*$", lambda _: f"X:{next(numbers)}", text))
+            found.append("Reference numbers come twice, so its tunes are counted from 1.")
+    except Exception as error:
         raise _unreadable(path, "ABC", error) from error
     if not tunes:
         raise _unreadable(path, "ABC", errors[0] if errors else "no tune with a reference number X: in it")
-    found = [f"{len(errors)} of {len(tunes) + len(errors)} tunes cannot be parsed."] if errors else []
+    if errors:
+        found.append(f"{len(errors)} of {len(tunes) + len(errors)} tunes cannot be parsed.")
     if len(tunes) == 1:
         return [(path.stem, next(iter(tunes.values())), found)]
     return [(f"{path.stem}#{number}", tune, found) for number, tune in sorted(tunes.items())]
@@ -81,13 +104,15 @@ def read_pieces(path: str | Path) -> list[Piece]:
 def piece_of(sequence: Any, name: str = "", warnings: list[str] | None = None) -> Piece:
     """The `Piece` of a NoteSequence. Grace notes of no length are left out, and said so."""
     notes = [
-        Note(n.pitch, min(max(n.velocity, 1), 127), n.start_time, n.end_time, n.program, n.is_drum, n.instrument)
+        Note(n.pitch, _midi(n.velocity, 1), n.start_time, n.end_time, _midi(n.program), n.is_drum, n.instrument)
         for n in sequence.notes
         if n.end_time > n.start_time
     ]
     warnings = list(warnings or [])
     if len(notes) < len(sequence.notes):
         warnings.append(f"{len(sequence.notes) - len(notes)} notes of no length are left out.")
+    if unusable := sum(not 0 < t.qpm < math.inf for t in sequence.tempos):
+        warnings.append(f"{unusable} tempo marks that are no tempo are left out.")
     return Piece(
         notes=notes,
         tempos=[(t.time, t.qpm) for t in sequence.tempos],
@@ -97,6 +122,10 @@ def piece_of(sequence: Any, name: str = "", warnings: list[str] | None = None) -
         name=name,
         warnings=warnings,
     )
+
+
+def _midi(value: int, least: int = 0) -> int:
+    return min(max(value, least), 127)
 
 
 def _unreadable(path: Path, kind: str, error: Any) -> InputError:

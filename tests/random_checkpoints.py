@@ -1,0 +1,50 @@
+"""Checkpoints of Magenta's configs with random weights, small enough to build and run in seconds."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from calmvae import magenta
+
+SMALL = {"enc_rnn_size": [12], "dec_rnn_size": [16], "z_size": 8}
+
+
+def hparams_of(name: str) -> dict:
+    """The hparams to shrink a config by."""
+    return SMALL | ({"nade_num_hidden": 8} if name.startswith("nade") else {})
+
+
+def save_random(name: str, prefix: Path, seed: int = 0) -> str:
+    """Saves all variables of a shrunk config as Magenta builds and names them. Returns the checkpoint's prefix."""
+    door = magenta.load()
+    tf = door.tf
+    rng = np.random.default_rng(seed)
+    config = small_config(name)
+    hparams, converter = config.hparams, config.data_converter
+    with tf.Graph().as_default(), tf.Session() as session, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config.model.build(hparams, converter.output_depth, is_training=False)
+        control = tf.zeros([hparams.max_seq_len, converter.control_depth]) if converter.control_depth else None
+        z = tf.zeros([2, hparams.z_size]) if hparams.z_size else None
+        config.model.sample(2, max_length=hparams.max_seq_len, z=z, c_input=control, temperature=1.0)
+        if hparams.z_size:
+            inputs = tf.zeros([2, hparams.max_seq_len, converter.input_depth + converter.control_depth])
+            config.model.encode(inputs, tf.zeros([2, *map(int, converter.length_shape)], tf.int32))
+        session.run(tf.global_variables_initializer())
+        for variable in tf.trainable_variables():
+            # Large enough for what is decoded to depend on z and on the tokens before.
+            variable.load(rng.normal(0, 0.5, variable.shape.as_list()), session)
+        return tf.train.Saver().save(session, str(prefix), write_meta_graph=False)
+
+
+def small_config(name: str, batch_size: int = 2):
+    """A shrunk copy of one of Magenta's configs."""
+    import copy
+
+    door = magenta.load()
+    config = copy.deepcopy(door.configs.CONFIG_MAP[name])
+    values = config.hparams.values() | hparams_of(name) | {"batch_size": batch_size}
+    return config._replace(hparams=door.HParams(**values))

@@ -1,0 +1,169 @@
+"""The command line as a user meets it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from calmvae import midi, models
+from tests.conftest import PIECES, ROOT, run_calmvae
+
+COMMANDS = ["interpolate", "sample", "reconstruct", "convert", "train", "evaluate", "export", "configs", "doctor", "demo"]
+
+
+def run_and_list_modules(*arguments) -> tuple[int, str, set[str]]:
+    """Exit code, stderr, and the heavy modules that were imported."""
+    code = (
+        "import sys, atexit\n"
+        "heavy = ('tensorflow', 'magenta', 'note_seq', 'matplotlib', 'pandas', 'librosa')\n"
+        "atexit.register(lambda: print('LOADED', *[m for m in heavy if m in sys.modules]))\n"
+        "from calmvae.cli import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    return done.returncode, done.stderr, set(done.stdout.rpartition("LOADED")[2].split())
+
+
+def test_help_is_light():
+    code, _, heavy = run_and_list_modules("--help")
+    assert code == 0 and not heavy
+    listed = run_calmvae("--help").stdout
+    assert all(command in listed for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    assert "Usage" in run_calmvae(command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'"),
+        (["interpolate", "a.mid"], "Missing argument 'b'"),
+        (["interpolate", "a.mid", "b.mid"], "a.mid does not exist"),
+        (["interpolate", "README.md", "README.md"], "suffix '.md'"),
+        (["interpolate", "resources", "resources"], "is a folder"),
+        (["sample", "--model", "nothing"], "no model 'nothing'"),
+        (["sample", "--bars", "3"], "multiples of 2 bars"),
+        (["sample", "-n", "0"], "at least 1"),
+        (["sample", "-n", "many"], "not a valid int"),
+        (["sample", "--seed", "-1"], "0"),
+        (["train", "resources", "--set", "fre_bits=1"], "did you mean free_bits"),
+        (["train", "resources", "--config", "calm-mel-2bar"], "did you mean calm-mel_2bar"),
+        (["train", "nowhere"], "nowhere does not exist"),
+        (["convert", "nowhere"], "nowhere does not exist"),
+        (["convert", "tests"], "no music file in tests"),
+        (["export", "nothing"], "no model 'nothing'"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, sentence, tmp_path):
+    out = ["-o", tmp_path / "out"] if arguments[0] in ("interpolate", "sample", "train", "convert", "export") else []
+    code, stderr, heavy = run_and_list_modules(*arguments, *out)
+    assert code == 2 and not heavy
+    assert stderr.startswith("calmvae: ") and sentence in stderr
+    assert len(stderr.splitlines()) == 1 and stderr.rstrip().endswith("."), stderr
+    assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_interpolate_writes_what_it_says(tiny_model, tmp_path):
+    out = tmp_path / "out"
+    done = run_calmvae("interpolate", PIECES[0], PIECES[1], "-o", out, "--model", tiny_model, "--steps", 3)
+    assert done.returncode == 0, done.stderr
+    assert "3 steps of 4 bars in one piece" in done.stdout
+    record = json.loads((out / "run.json").read_text())
+    assert set(record["outputs"]) == {"joined.mid", "joined.png", "joined.wav", *(f"steps/0{k}.mid" for k in (1, 2, 3))}
+    assert [i["sha256"] for i in record["inputs"]] and record["model"]["sha256"]
+    assert record["arguments"]["seed"] == 0 and record["seconds"] > 0 and record["versions"]["calmvae"]
+    assert not list(out.glob(".*"))
+
+
+def test_same_seed_same_bytes(tiny_model, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        done = run_calmvae(
+            *("sample", "-n", 2, "--bars", 4, "-o", tmp_path / name, "--model", tiny_model),
+            *("--seed", seed, "--temperature", 1),
+        )
+        assert done.returncode == 0, done.stderr
+    hashes = [json.loads((tmp_path / name / "run.json").read_text())["outputs"] for name in "abc"]
+    assert hashes[0] == hashes[1] and len(hashes[0]) == 6
+    assert hashes[0]["sample-01.mid"] != hashes[2]["sample-01.mid"]
+
+
+def test_foreign_files_are_left_alone(tiny_model, tmp_path):
+    target = tmp_path / "reconstruction.mid"
+    target.write_bytes(b"mine")
+    done = run_calmvae("reconstruct", PIECES[0], "-o", tmp_path, "--model", tiny_model)
+    assert done.returncode == 2 and "was not made by calmvae" in done.stderr
+    assert target.read_bytes() == b"mine" and list(tmp_path.iterdir()) == [target]
+
+
+def test_json_is_json(tiny_model, tmp_path):
+    done = run_calmvae(
+        *("reconstruct", PIECES[0], "-o", tmp_path, "--model", tiny_model, "--json", "--no-sound", "--no-picture")
+    )
+    data = json.loads(done.stdout)
+    assert set(data["outputs"]) == {"reconstruction.mid"} and 0 <= data["result"]["reconstruction_accuracy"] <= 1
+
+
+def test_evaluate_music_files(tiny_model):
+    done = run_calmvae("evaluate", tiny_model, "--data", ROOT / "resources" / "pieces", "--json")
+    data = json.loads(done.stdout)
+    assert data["windows"] > 100 and 0 <= data["onset_accuracy"] <= data["teacher_forced"] <= 1
+
+
+def test_export_and_open_again(tiny_model, tmp_path):
+    assert run_calmvae("export", tiny_model, "-o", tmp_path / "half", "--half").returncode == 0
+    assert models.load_model(tmp_path / "half").meta["dtype"] == "float16"
+    done = run_calmvae("export", tiny_model, "-o", tmp_path / "tf", "--format", "magenta")
+    assert done.returncode == 0, done.stderr
+    checkpoint = models.find_checkpoint(tmp_path / "tf")
+    weights = models.read_checkpoint(checkpoint)
+    opened = models.load_model(tiny_model).engine.weights
+    assert all((weights[name] == opened[name]).all() for name in opened)
+
+
+def test_every_pair_of_embedded_pieces(tmp_path):
+    """With the embedded model, through the API (90 processes would only measure patience)."""
+    from calmvae import compose
+
+    model = models.load_model()
+    pieces = [midi.read_piece(path) for path in PIECES]
+    for a, b in itertools.permutations(pieces, 2):
+        made = compose.interpolate(a, b, model, steps=4)
+        assert made.piece.notes and all(part.notes for part in made.parts), (a.name, b.name)
+
+
+def test_embedded_model_gives_music_back():
+    """Recognisable reconstructions: most steps, and far more onsets than chance."""
+    from calmvae import compose
+
+    scores = [compose.reconstruct(path).info for path in PIECES]
+    assert sum(s["reconstruction_accuracy"] for s in scores) / len(scores) > 0.7
+    assert sum(s["onset_accuracy"] for s in scores) / len(scores) > 0.3
+
+
+def test_demo(tmp_path):
+    done = run_calmvae("demo", "-o", tmp_path / "demo")
+    assert done.returncode == 0, done.stderr
+    assert {"joined.mid", "joined.png", "joined.wav", "run.json"} <= {p.name for p in (tmp_path / "demo").iterdir()}
+    again = run_calmvae("demo", "-o", tmp_path / "demo")
+    assert again.returncode == 0, again.stderr
+
+
+def test_doctor():
+    done = run_calmvae("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "BAD" not in done.stdout and "23 configs" in done.stdout and "GPU" in done.stdout
+
+
+def test_installed_entry_point():
+    """The console script of the package that is installed, if one is."""
+    script = shutil.which("calmvae", path=str(sys.prefix) + "/bin")
+    if script is None:
+        pytest.skip("calmvae is not installed in this environment")
+    assert "calmvae 0." in subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,215 @@
+"""Training: what cannot be trained on is refused, what can is trained, resumed, stopped and fine-tuned."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from calmvae import configs, corpus, midi, models, runtime, training
+from calmvae.errors import DataError, InputError, ModelError, OutputError
+from calmvae.midi import Note, Piece
+from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
+
+
+def write_tune(path, pitches, metre=(4, 4)):
+    notes = [Note(p, 64, k * 0.5, (k + 1) * 0.5) for k, p in enumerate(pitches)]
+    midi.write_midi(Piece(notes, [(0.0, 120.0)], [(0.0, *metre)]), path)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A converted folder of ten tunes."""
+    folder = tmp_path_factory.mktemp("tunes")
+    rng = np.random.default_rng(0)
+    for k in range(10):
+        write_tune(folder / f"tune{k}.mid", 60 + rng.integers(0, 12, 32))
+    corpus.convert([folder], folder / "out", steps=32, workers=1)
+    return folder / "out"
+
+
+def options(**changes) -> training.Options:
+    few = {"steps": 6, "eval_every": 3, "save_every": 3, "sample_every": 0, "log_every": 2}
+    return training.Options(**{**few, **changes})
+
+
+def losses(run, spec, data, **changes):
+    seen = {}
+    training.train(spec, data, run, options(log_every=1, **changes), lambda p: seen.update({p.step: p.scalars["loss"]}))
+    return seen
+
+
+def test_run_folder_tells_its_story(data, tmp_path):
+    run = tmp_path / "run"
+    result = training.train(tiny_spec(), data, run, options(note="first try", sample_every=6))
+    assert (result.reason, result.step) == ("steps reached", 6)
+    record = json.loads((run / "run.json").read_text())
+    assert record["step"] == 6 and record["sessions"][0]["ended"] == "steps reached"
+    assert "first try" in (run / "notes.txt").read_text()
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [3, 6] and 0 <= lines[0]["accuracy"] <= 1
+    assert list((run / "events").glob("events.*"))
+    assert (run / "samples" / "step-00000006.mid").stat().st_size and (run / "samples" / "step-00000006.png").exists()
+    assert models.load_model(run).spec == tiny_spec()
+    saved = models.read_checkpoint(models.latest_checkpoint(run / "train"))
+    assert set(runtime.weight_shapes(tiny_spec())) <= set(saved) and saved["global_step"] == 6
+
+
+def test_resumed_training_is_the_unbroken_one(data, tmp_path):
+    """Same batches, weights and optimiser; teacher forcing, so that no draw of the graph's own comes in between.
+
+    The latent draw is the graph's own: with sigma fixed near 0 it does not matter."""
+    spec = configs.with_hparams(tiny_spec(), {"sampling_schedule": "constant", "sampling_rate": 0.0})
+    weights = random_weights(spec)
+    weights["encoder/sigma/bias"] = np.full(spec.z_size, -30, np.float32)
+    weights["encoder/sigma/kernel"] *= 0
+    models.save_model(tmp_path / "start", spec, weights, {})
+    start = str(tmp_path / "start")
+    unbroken = losses(tmp_path / "a", spec, data, init=start)
+    losses(tmp_path / "b", spec, data, init=start, steps=3)
+    resumed = losses(tmp_path / "b", spec, data, init=start)
+    assert sorted(resumed) == [4, 5, 6]
+    assert [resumed[k] for k in (4, 5, 6)] == pytest.approx([unbroken[k] for k in (4, 5, 6)], rel=1e-3)
+
+
+def test_it_learns(data, tmp_path):
+    spec = configs.with_hparams(tiny_spec(), {"learning_rate": 0.01, "free_bits": 60.0})
+    seen = losses(tmp_path / "run", spec, data, steps=60, eval_every=60, save_every=60)
+    assert np.mean([seen[k] for k in range(56, 61)]) < 0.7 * seen[1]
+
+
+def test_fine_tuning_starts_from_the_weights(data, tmp_path):
+    spec = tiny_spec()
+    weights = random_weights(spec)
+    checkpoint = models.save_checkpoint(tmp_path / "start" / "model.ckpt", spec, weights, step=500)
+    slow = configs.with_hparams(spec, {"learning_rate": 1e-7, "min_learning_rate": 1e-8})
+    result = training.train(slow, data, tmp_path / "run", options(init=checkpoint))
+    assert result.step == 6
+    tuned = models.load_model(tmp_path / "run").engine.weights
+    for name in weights:
+        np.testing.assert_allclose(tuned[name], weights[name], atol=1e-5)
+    with pytest.raises(ModelError, match=r"do not fit .*encoder/cell_1.*missing"):
+        training.train(tiny_spec(layers=2), data, tmp_path / "other", options(init=checkpoint))
+
+
+def test_sizes_come_from_the_model_to_fine_tune(tmp_path):
+    spec = tiny_spec()
+    models.save_model(tmp_path, spec, random_weights(spec), {})
+    default = configs.get_spec("calm-mel_2bar")
+    assert runtime.weight_shapes(models.with_shapes_of(tmp_path, default)) == runtime.weight_shapes(spec)
+    assert models.with_shapes_of(tmp_path, configs.get_spec("calm-mel_16bar")) == configs.get_spec("calm-mel_16bar")
+
+
+def test_hierarchical_config_trains(data, tmp_path):
+    spec = configs.with_hparams(tiny_spec("calm-mel_16bar"), {"batch_size": 2})
+    result = training.train(spec, data, tmp_path / "run", options(steps=2, eval_every=2))
+    assert result.step == 2 and models.load_model(tmp_path / "run").spec.bars == 16
+
+
+def test_stops(data, tmp_path):
+    early = training.train(
+        configs.with_hparams(tiny_spec(), {"learning_rate": 1e-9, "min_learning_rate": 1e-9}),
+        data,
+        tmp_path / "early",
+        options(steps=100, eval_every=1, patience=3),
+    )
+    assert early.reason == "no better for long" and early.step < 20
+    timed = training.train(tiny_spec(), data, tmp_path / "timed", options(steps=0, minutes=1e-9))
+    assert timed.reason == "time is up"
+    assert (tmp_path / "timed" / "model" / "model.json").exists()
+    with pytest.raises(DataError, match="the loss is nan at step .*lower the learning rate"):
+        wild = {"learning_rate": 1e30, "min_learning_rate": 1e30, "clip_mode": "value", "grad_clip": 1e30}
+        training.train(configs.with_hparams(tiny_spec(), wild), data, tmp_path / "nan", options(steps=50))
+
+
+def test_one_short_piece_trains(tmp_path):
+    write_tune(tmp_path / "only.mid", [60, 62, 64, 65] * 4)
+    corpus.convert([tmp_path / "only.mid"], tmp_path / "data", steps=32, workers=1)
+    said = []
+    training.train(tiny_spec(), tmp_path / "data", tmp_path / "run", options(), say=said.append)
+    assert models.latest_checkpoint(tmp_path / "run" / "train")
+    assert any("No held-out pieces" in sentence for sentence in said)
+
+
+def test_waltzes_train(tmp_path):
+    for k in range(3):
+        write_tune(tmp_path / f"{k}.mid", [60 + k, 64, 67] * 8, metre=(3, 4))
+    corpus.convert([tmp_path], tmp_path / "data", steps=32, workers=1)
+    assert training.train(tiny_spec(), tmp_path / "data", tmp_path / "run", options()).step == 6
+
+
+def test_what_cannot_be_trained_on_is_refused(tmp_path):
+    with pytest.raises(DataError, match="holds no train-"):
+        training.train(tiny_spec(), tmp_path, tmp_path / "run", options())
+    (tmp_path / "bad.tfrecord").write_bytes(os.urandom(200))
+    with pytest.raises(DataError, match="not a readable TFRecord"):
+        training.train(tiny_spec(), tmp_path / "bad.tfrecord", tmp_path / "run1", options())
+    (tmp_path / "noise").mkdir()
+    (tmp_path / "noise" / "noise.mid").write_bytes(np.random.default_rng(0).bytes(500))
+    with pytest.raises(DataError, match="none of 1 files can be used: 1 unreadable"):
+        corpus.convert([tmp_path / "noise"], tmp_path / "out", steps=32, workers=1)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no music file"):
+        corpus.convert([tmp_path / "empty"], tmp_path / "out", steps=32, workers=1)
+
+
+def test_run_folders_are_not_mixed(data, tmp_path):
+    training.train(tiny_spec(), data, tmp_path / "run", options(steps=1, eval_every=1))
+    other = configs.with_hparams(tiny_spec(), {"z_size": 5})
+    with pytest.raises(OutputError, match="z_size 12, not 5"):
+        training.train(other, data, tmp_path / "run", options())
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("dear")
+    with pytest.raises(OutputError, match="not made by calmvae"):
+        training.train(tiny_spec(), data, tmp_path / "mine", options())
+
+
+SMALL = ["z_size=12", "enc_rnn_size=24", "dec_rnn_size=28", "batch_size=4"]
+
+
+@pytest.mark.slow
+def test_killed_training_goes_on(data, tmp_path):
+    """kill -9 in the middle, the same command again, then Ctrl-C: a checkpoint each time."""
+    run = tmp_path / "run"
+    arguments = ["train", str(data), "-o", str(run), "--save-every", "20", "--eval-every", "20", "--sample-every", "0"]
+    arguments += [part for setting in SMALL for part in ("--set", setting)]
+    command = [sys.executable, "-c", "from calmvae.cli import main; main()", *arguments, "--steps", "0", "--patience", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_for(lambda: models.latest_checkpoint(run / "train"), process)
+    process.kill()
+    process.wait()
+    reached = int(models.latest_checkpoint(run / "train").rpartition("-")[2])
+    again = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    wait_for(lambda: int(models.latest_checkpoint(run / "train").rpartition("-")[2]) > reached, again)
+    again.send_signal(signal.SIGINT)
+    _, said = again.communicate(timeout=120)
+    assert again.returncode == 130, said
+    assert f"Going on from step {reached}" in said and "Traceback" not in said
+    record = json.loads((run / "run.json").read_text())
+    assert record["sessions"][-1]["ended"] == "interrupted"
+    assert record["step"] == int(models.latest_checkpoint(run / "train").rpartition("-")[2])
+
+
+def wait_for(condition, process, seconds=300):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the training ended by itself"
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.1)
+
+
+def test_command_line_trains_from_midi_files(tmp_path):
+    write_tune(tmp_path / "only.mid", [60, 62, 64, 65] * 4)
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    done = run_calmvae("train", tmp_path / "only.mid", "-o", tmp_path / "run", "--steps", 2, "--eval-every", 2, *settings)
+    assert done.returncode == 0, done.stderr
+    assert "steps reached at step 2" in done.stdout
+    assert "Warning" not in done.stderr and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 10, done.stderr
