@@ -23,7 +23,7 @@ import warnings
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # no effect on stock's TensorFlow 2.9; needed from 2.16 on
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 DEPTH = 90
 STEPS_PER_BAR = 16

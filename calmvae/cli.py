@@ -11,7 +11,7 @@ import typer
 try:  # Newer Typers bring their own Click.
     from typer._click.exceptions import ClickException, UsageError
 except ImportError:
-    from click.exceptions import ClickException, UsageError
+    from click.exceptions import ClickException, UsageError  # type: ignore[no-redef]
 
 import calmvae
 from calmvae.console import Console
@@ -99,7 +99,9 @@ def interpolate(
     track_b: Annotated[Optional[str], typer.Option(help="Take B's melody from this track.")] = None,  # noqa: UP045
     start_a: Annotated[Optional[int], typer.Option(min=1, help="First bar to take of A.")] = None,  # noqa: UP045
     start_b: Annotated[Optional[int], typer.Option(min=1, help="First bar to take of B.")] = None,  # noqa: UP045
-    endpoints: Annotated[str, typer.Option(help="original: A and B themselves; decoded: what the model hears.")] = "original",
+    endpoints: Annotated[
+        str, typer.Option(help="original: A and B themselves; decoded: what the model hears.")
+    ] = "original",
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
     quiet: Quiet = False,

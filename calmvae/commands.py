@@ -32,14 +32,12 @@ class Making:
 
 def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes joined.mid/.wav/.png and steps/NN.mid."""
-    pieces = [midi.read_piece(a), midi.read_piece(b)]
+    first, second = midi.read_piece(a), midi.read_piece(b)
     model = making.load()
     arguments = {"a": a, "b": b, **dataclasses.asdict(making), **options}
     with outputs.OutputFolder(out, "interpolate", arguments) as folder:
         folder.add_inputs([a, b])
-        made = compose.interpolate(
-            *pieces, model, temperature=making.temperature, seed=making.seed, **options
-        )
+        made = compose.interpolate(first, second, model, temperature=making.temperature, seed=making.seed, **options)
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
         _write(folder, "joined", made, making)
         for k, part in enumerate(made.parts, 1):
@@ -111,9 +109,10 @@ def convert(
     skipped = sum(summary.skipped.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items())
     more = summary.entries - summary.files
+    books = f" ({more} more in tune books)" if more else ""
     console.result(
         {"out": str(out), **dataclasses.asdict(summary)},
-        f"{out}: {summary.entries} pieces read from {summary.files} files{f' ({more} more in tune books)' if more else ''}"
+        f"{out}: {summary.entries} pieces read from {summary.files} files{books}"
         f" = {summary.kept} kept ({summary.train} to train, {summary.eval} held out) + {skipped} skipped"
         f"{f' ({reasons})' if reasons else ''}.",
         f"{summary.notes} notes, {summary.windows} windows for {config}; {summary.other_files} other files ignored.",
@@ -131,9 +130,10 @@ def _convert(
 ) -> Any:
     from calmvae import corpus
 
-    options = {"eval_share": eval_share, "seed": seed, "workers": workers}
     with console.progress("converting") as progress:
-        return corpus.convert(paths, out, steps=spec.steps, progress=progress, **options)
+        return corpus.convert(
+            paths, out, steps=spec.steps, eval_share=eval_share, seed=seed, workers=workers, progress=progress
+        )
 
 
 def train(data: list[Path], out: Path, config: str, settings: list[str], options: Any, console: Console) -> None:
@@ -179,9 +179,7 @@ def _data(data: list[Path], folder: Path, spec: configs.ModelSpec, seed: int, co
     return folder
 
 
-def evaluate(
-    model: str, data: list[Path], config: str | None, melody: str, max_onsets: int, console: Console
-) -> None:
+def evaluate(model: str, data: list[Path], config: str | None, melody: str, max_onsets: int, console: Console) -> None:
     """Prints reconstruction metrics on the held-out part of a data set, or on all windows of music files."""
     from calmvae import evaluation, training
 
@@ -244,7 +242,7 @@ def list_configs(with_magenta: bool, console: Console) -> None:
 
     from calmvae import runtime
 
-    rows = {}
+    rows: dict[str, dict[str, Any]] = {}
     for name, spec in configs.CALM_SPECS.items():
         parameters = sum(int(np.prod(shape)) for shape in runtime.weight_shapes(spec).values())
         rows[name] = {"bars": spec.bars, "decoder": spec.decoder, "parameters": parameters, "hparams": spec.hparams}
@@ -286,8 +284,9 @@ def _write(folder: outputs.OutputFolder, name: str, made: compose.Made, making: 
         render.write_wav(made.piece, folder.path(f"{name}.wav"))
     if making.picture:
         shown = _together(made.piece, made.beside) if made.beside else made.piece
-        options = {"title": made.piece.name, "subtitle": f"{making.model}, seed {making.seed}", "sections": made.sections}
-        render.write_piano_roll(shown, folder.path(f"{name}.png"), **options)
+        subtitle = f"{Path(making.model).name}, seed {making.seed}"
+        picture = folder.path(f"{name}.png")
+        render.write_piano_roll(shown, picture, title=made.piece.name, subtitle=subtitle, sections=made.sections)
 
 
 def _together(piece: midi.Piece, beside: midi.Piece) -> midi.Piece:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def interpolate(
             _Segment(
                 windows=given.windows if given else decoded[k],
                 tied=given.tied if given else np.zeros(len(decoded[k]), bool),
-                qpm=float(ends[0].qpm ** (1 - t) * ends[1].qpm**t),
+                qpm=float(ends[0].qpm ** (1 - t) * ends[1].qpm ** t),
                 voices=_voices(ends[0].melody, ends[1].melody, float(t)),
                 label={0: "A", steps - 1: "B"}.get(k, f"{k}/{steps - 1}"),
                 given=end is not None,
@@ -317,7 +318,7 @@ def _arrange(segments: Sequence[_Segment], name: str) -> tuple[Piece, list[Secti
     for pitch, start, end in phrases.token_notes(tokens):
         segment = segments[int(np.searchsorted(starts, start, side="right")) - 1]
         for voice in segment.voices:
-            velocity = int(round(voice.velocity))
+            velocity = round(voice.velocity)
             if velocity > 0:
                 track = tracks.index(voice.name)
                 notes.append(Note(pitch, velocity, at(start), at(end), voice.program, False, track))
@@ -341,7 +342,8 @@ def _on_own_time(line: Melody, tokens: np.ndarray, name: str, track: str) -> Pie
     shift = max(0.0, -line.seconds_at(0))
     at = lambda step: line.seconds_at(step) + shift  # noqa: E731
     notes = [
-        Note(pitch, line.velocity, at(start), at(end), line.program) for pitch, start, end in phrases.token_notes(tokens)
+        Note(pitch, line.velocity, at(start), at(end), line.program)
+        for pitch, start, end in phrases.token_notes(tokens)
     ]
     tempos = [(0.0, line.piece.tempos[0][1])] + [(t + shift, q) for t, q in line.piece.tempos if t + shift > 0]
     return Piece(notes, tempos, [(0.0, 4, 4)], {0: track}, name)
@@ -349,7 +351,7 @@ def _on_own_time(line: Melody, tokens: np.ndarray, name: str, track: str) -> Pie
 
 def _changes(steps: list[np.ndarray]) -> list[float]:
     """Share of tokens that differ between neighbouring steps (Hamming distance)."""
-    return [round(float((x != y).mean()), 4) for x, y in zip(steps, steps[1:], strict=False)]
+    return [round(float((x != y).mean()), 4) for x, y in itertools.pairwise(steps)]
 
 
 def _check_bars(bars: int, model: models.Model) -> int:
@@ -375,7 +377,7 @@ def _check_temperature(temperature: float) -> None:
 
 
 def write_training_samples(engine: runtime.Engine, tokens: np.ndarray, folder: Path, step: int, seed: int) -> None:
-    """Writes what a model in training makes: four held-out windows, each before its reconstruction, then four samples."""
+    """Writes what a model in training makes: four held-out windows with their reconstructions, four samples."""
     rng = np.random.default_rng(seed)
     given = tokens[rng.permutation(len(tokens))[:4]]
     back = engine.decode(engine.encode(given)[0])

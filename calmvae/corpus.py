@@ -71,19 +71,16 @@ def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
 
 
 def _walk(folder: Path) -> list[Path]:
-    """Every file that is not hidden. Links to folders are followed, each folder entered once."""
+    """Every file that is not hidden. A link to a folder counts as a file: following it could lead anywhere."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}); check its permissions or leave it out.")
 
-    files, entered = [], set()
-    for root, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if (place := os.path.realpath(root)) in entered:
-            folders.clear()
-            continue
-        entered.add(place)
-        files += [Path(root, name) for name in names if not name.startswith(".")]
+    files = []
+    for root, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [name for name in folders if os.path.islink(os.path.join(root, name))]
+        files += [Path(root, name) for name in names + links if not name.startswith(".")]
     return sorted(files)
 
 
@@ -214,7 +211,8 @@ def _convert_sequence(
     piece = scores.piece_of(sequence, name, warnings)
     record = {"file": file, "name": name, "sha256": digest}
     if not piece.notes:
-        return record | {"status": "skipped", "reason": "no-notes", "detail": REASONS["no-notes"]}, b""
+        detail = " ".join([REASONS["no-notes"], *warnings])
+        return record | {"status": "skipped", "reason": "no-notes", "detail": detail}, b""
     if all(n.is_drum for n in piece.notes):
         return record | {"status": "skipped", "reason": "drums-only", "detail": REASONS["drums-only"]}, b""
     try:

@@ -65,4 +65,6 @@ def _gpu() -> str:
     found = tf.config.list_physical_devices("GPU")
     if found:
         return ", ".join(device.name for device in found)
-    return "none seen; training uses the CPU (on a GPU machine: pip install 'tensorflow[and-cuda]==2.21.0', untested here)"
+    return (
+        "none seen; training uses the CPU (on a GPU machine: pip install 'tensorflow[and-cuda]==2.21.0', untested here)"
+    )

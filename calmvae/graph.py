@@ -39,9 +39,7 @@ class TrainingGraph:
             self.step = config.model.global_step
             self.loss = config.model.loss
             self.train_op = self._apply(optimizer, config)
-            self.scalars = {
-                op.name: op.inputs[1] for op in graph.get_operations() if op.type == "ScalarSummary"
-            }
+            self.scalars = {op.name: op.inputs[1] for op in graph.get_operations() if op.type == "ScalarSummary"}
             self.summaries = tf.summary.merge_all()
             self.variables = {v.op.name: v for v in tf.trainable_variables()}
             self._inputs = {n: tf.placeholder(tf.float32, v.shape) for n, v in self.variables.items()}

@@ -17,6 +17,7 @@ import tempfile
 import types
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 from calmvae.errors import MissingDependencyError
 
@@ -100,7 +101,7 @@ def load_note_seq() -> types.ModuleType:
     return note_seq
 
 
-def _mend_ragged_size(data_hierarchical: types.ModuleType) -> None:
+def _mend_ragged_size(data_hierarchical: Any) -> None:
     """numpy no longer counts a ragged list, which the chord configs' converter asks it to."""
     import numpy
 

@@ -29,6 +29,8 @@ TICKS_PER_QUARTER = 480
 
 # Bytes; so large a MIDI file has millions of notes and would take minutes to read.
 _MAX_BYTES = 32 << 20
+# pretty_midi takes a file with a later tick for damaged.
+_MAX_TICK = 9_999_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -237,7 +239,7 @@ def _parse_bytes(data: bytes) -> tuple[Any, list[str]]:
 def write_midi(piece: Piece, path: str | Path) -> Path:
     """Writes a type 1 MIDI file: the tempo map, the time signatures, one track for each track of notes.
 
-    The bytes depend on the piece alone. Positions are rounded to 1/480 quarter.
+    The bytes depend on the piece alone. Positions are rounded to 1/480 quarter, in pieces of many hours to less.
 
     Raises:
       OutputError: the piece holds what MIDI cannot say, or the file cannot be written.
@@ -245,16 +247,17 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
     import mido
 
     _check_writable(piece)
-    midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_QUARTER, charset="utf-8")
+    resolution = _resolution(piece)
+    midi = mido.MidiFile(type=1, ticks_per_beat=resolution, charset="utf-8")
     conductor: list[tuple[int, int, mido.Message | mido.MetaMessage]] = []
     if piece.name:
         conductor.append((0, 0, mido.MetaMessage("track_name", name=_encodable(piece.name))))
     for tick, (_, numerator, denominator) in zip(
-        _ticks(piece, [t for t, _, _ in piece.time_signatures]), piece.time_signatures, strict=True
+        _ticks(piece, [t for t, _, _ in piece.time_signatures], resolution), piece.time_signatures, strict=True
     ):
         message = mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
         conductor.append((tick, 1, message))
-    for tick, (_, qpm) in zip(_ticks(piece, [t for t, _ in piece.tempos]), piece.tempos, strict=True):
+    for tick, (_, qpm) in zip(_ticks(piece, [t for t, _ in piece.tempos], resolution), piece.tempos, strict=True):
         conductor.append((tick, 2, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))))
     midi.tracks.append(_track(conductor))
 
@@ -265,7 +268,7 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
     # Channel 10 is for drums; more than 15 melodic tracks share channels in turn.
     channels = {t: [c for c in range(16) if c != 9][i % 15] for i, t in enumerate(melodic)}
     for track in sorted(tracks):
-        events = _note_events(piece, tracks[track], channels.get(track, 9))
+        events = _note_events(piece, tracks[track], channels.get(track, 9), resolution)
         if track in piece.track_names:
             events.insert(0, (0, 0, mido.MetaMessage("track_name", name=_encodable(piece.track_names[track]))))
         midi.tracks.append(_track(events))
@@ -296,12 +299,12 @@ def _check_writable(piece: Piece) -> None:
             raise OutputError(f"the metre {upper}/{lower} cannot be written as MIDI; use 1 to 255 over a power of 2.")
 
 
-def _note_events(piece: Piece, notes: list[Note], channel: int) -> list[tuple[int, int, Any]]:
+def _note_events(piece: Piece, notes: list[Note], channel: int, resolution: int) -> list[tuple[int, int, Any]]:
     import mido
 
     events: list[tuple[int, int, Any]] = []
     program = None
-    starts, ends = _ticks(piece, [n.start for n in notes]), _ticks(piece, [n.end for n in notes])
+    starts, ends = (_ticks(piece, times, resolution) for times in ([n.start for n in notes], [n.end for n in notes]))
     for note, start, end in zip(notes, starts, ends, strict=True):
         if note.program != program:
             program = note.program
@@ -312,8 +315,14 @@ def _note_events(piece: Piece, notes: list[Note], channel: int) -> list[tuple[in
     return events
 
 
-def _ticks(piece: Piece, seconds: list[float]) -> list[int]:
-    return np.round(piece.quarters(seconds) * TICKS_PER_QUARTER).astype(np.int64).tolist()
+def _ticks(piece: Piece, seconds: list[float], resolution: int) -> list[int]:
+    return np.round(piece.quarters(seconds) * resolution).astype(np.int64).tolist()
+
+
+def _resolution(piece: Piece) -> int:
+    """Ticks per quarter by which readers made with pretty_midi, this one among them, take the file."""
+    length = float(piece.quarters(max([piece.duration, *(t for t, _ in piece.tempos)])))
+    return next((ticks for ticks in (TICKS_PER_QUARTER, 240, 120, 48) if length * ticks < _MAX_TICK), 24)
 
 
 def _encodable(name: str) -> str:
@@ -327,7 +336,8 @@ def _track(events: list) -> list:
     track = mido.MidiTrack()
     now = 0
     for time, _, message in sorted(events, key=lambda e: e[:2]):
-        track.append(message.copy(time=max(time - now, 0)))
+        message.time = max(time - now, 0)
+        track.append(message)
         now = max(time, now)
     track.append(mido.MetaMessage("end_of_track", time=0))
     return track

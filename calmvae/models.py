@@ -108,6 +108,7 @@ def find_checkpoint(name: str | Path) -> str | None:
 
 def latest_checkpoint(folder: Path) -> str | None:
     """Prefix of the newest checkpoint of a folder (by the step in its name), whole on disk."""
+
     def step(index: Path) -> int:
         digits = index.stem.rpartition("-")[2]
         return int(digits) if digits.isdigit() else -1

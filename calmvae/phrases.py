@@ -122,21 +122,19 @@ def extract_melody(piece: Piece, method: str = "skyline", track: int | str | Non
       InputError: times are no numbers, or the piece is longer than `MAX_BARS`.
       OptionError: unknown method or track.
     """
-    if method not in METHODS:
-        raise OptionError(f"unknown melody method '{method}'; choose one of {', '.join(METHODS)}.")
+    _check_method(method)
     notes = _pitched_notes(piece)
-    report = MelodyReport(notes=len(piece.notes), drums=len(piece.notes) - len(notes))
-    chosen = _select_track(piece, notes, track)
-    report.other_tracks = len(notes) - len(chosen)
-    report.tempo_events = len(piece.tempos)
-    _describe_metre(piece, report)
-    return _melody_of(piece, chosen, method, report)
+    return _melody_of(piece, _select_track(piece, notes, track), method, _begin_report(piece, len(notes)))
 
 
 def track_melodies(piece: Piece, method: str = "skyline") -> list[Melody]:
     """The melody of every pitched track by itself; one element only for a piece of one track."""
-    tracks = sorted({n.track for n in _pitched_notes(piece)})
-    return [extract_melody(piece, method, track) for track in tracks]
+    _check_method(method)
+    notes = _pitched_notes(piece)
+    tracks: dict[int, list[Note]] = {}
+    for note in notes:
+        tracks.setdefault(note.track, []).append(note)
+    return [_melody_of(piece, tracks[t], method, _begin_report(piece, len(notes))) for t in sorted(tracks)]
 
 
 def cut_windows(tokens: np.ndarray, steps: int, hop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -227,9 +225,15 @@ def transpose(tokens: np.ndarray, semitones: int) -> np.ndarray:
     return np.where(tokens >= FIRST_PITCH, pitches - MIN_PITCH + FIRST_PITCH, tokens).astype(np.uint8)
 
 
+def _check_method(method: str) -> None:
+    if method not in METHODS:
+        raise OptionError(f"unknown melody method '{method}'; choose one of {', '.join(METHODS)}.")
+
+
 def _pitched_notes(piece: Piece) -> list[Note]:
     if not piece.notes:
-        raise EmptyMusicError(f"{piece.name or 'the piece'} has no notes; give a piece with a melody.")
+        why = f" ({' '.join(piece.warnings).rstrip('.')})" if piece.warnings else ""
+        raise EmptyMusicError(f"{piece.name or 'the piece'} has no notes{why}; give a piece with a melody.")
     notes = [n for n in piece.notes if not n.is_drum]
     if not notes:
         raise EmptyMusicError(
@@ -249,6 +253,14 @@ def _select_track(piece: Piece, notes: list[Note], track: int | str | None) -> l
         names = ", ".join(f"{i} ({piece.track_names[i]})" if i in piece.track_names else str(i) for i in indices)
         raise OptionError(f"{piece.name or 'the piece'} has no pitched track '{wanted}'; its tracks are {names}.")
     return [n for n in notes if n.track in found]
+
+
+def _begin_report(piece: Piece, pitched: int) -> MelodyReport:
+    report = MelodyReport(notes=len(piece.notes), drums=len(piece.notes) - pitched, tempo_events=len(piece.tempos))
+    # Until it is known which of them are taken.
+    report.other_tracks = pitched
+    _describe_metre(piece, report)
+    return report
 
 
 def _describe_metre(piece: Piece, report: MelodyReport) -> None:
@@ -285,9 +297,10 @@ def _melody_of(piece: Piece, notes: list[Note], method: str, report: MelodyRepor
     # So put that times that are no number fail too.
     if not np.abs(at).max() < MAX_BARS * STEPS_PER_BAR:
         raise InputError(
-            f"{piece.name or 'the piece'} has a note that ends {np.abs(at).max() / STEPS_PER_BAR:.0f} bars after its "
+            f"{piece.name or 'the piece'} has a note that ends {np.abs(at).max() / STEPS_PER_BAR:.6g} bars after its "
             f"beginning; up to {MAX_BARS} are read: cut the piece or mend that note."
         )
+    report.other_tracks -= len(notes)
     _align(at, report)
     # What sounds before time 0 (in no MIDI file) gets bars of its own.
     report.lead_steps += STEPS_PER_BAR * math.ceil(max(0.0, -(at.min() + report.lead_steps)) / STEPS_PER_BAR)

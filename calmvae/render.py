@@ -12,6 +12,7 @@ import math
 import wave
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,9 +75,12 @@ def write_piano_roll(
         raise OptionError(f"bar_quarters is {bar_quarters} and dpi {dpi}; both must be greater than 0.")
     tracks, title = _tracks(piece), title or piece.name
     index = {track: i for i, track in enumerate(tracks)}
-    table = [(index[n.track], n.is_drum, n.pitch, n.velocity, n.start, n.end) for n in piece.notes]
-    track, drum, pitch, velocity, start, end = np.array(table, dtype=np.float64).reshape(-1, 6).T
-    drum, start, end = drum > 0, piece.quarters(start) / bar_quarters, piece.quarters(end) / bar_quarters
+    # Of voices in unison the louder is seen.
+    drawn = sorted(piece.notes, key=lambda n: n.velocity)
+    table = [(index[n.track], n.is_drum, n.pitch, n.velocity, n.start, n.end) for n in drawn]
+    columns = np.array(table, dtype=np.float64).reshape(-1, 6).T
+    track, drum, (pitch, velocity, start, end) = columns[0], columns[1] > 0, columns[2:]
+    start, end = piece.quarters(start) / bar_quarters, piece.quarters(end) / bar_quarters
 
     # In bars. A release that hangs over the bar line by less than half a beat does not open another bar.
     ends = [s.end / bar_quarters for s in sections]
@@ -104,7 +108,8 @@ def write_piano_roll(
     roll, bar_width = semitones * step, (width - LEFT - RIGHT) / row_bars
     height = math.ceil((head + rows * (roll + strip + TICKS)) * dpi) / dpi
 
-    page = FigureCanvasAgg(Figure(figsize=(width, height), dpi=dpi, facecolor="white")).figure
+    canvas = FigureCanvasAgg(Figure(figsize=(width, height), dpi=dpi, facecolor="white"))
+    page = canvas.figure
     _header(page, title, subtitle, list(tracks.values()))
     shades = np.array([[_shade(color, v) for v in range(128)] for _, color in tracks.values()]).reshape(-1, 128, 3)
     colors = shades[track.astype(int), velocity.astype(int).clip(0, 127)]
@@ -129,7 +134,7 @@ def write_piano_roll(
         axes.add_collection(PolyCollection(outlines, facecolors=colors[shown], zorder=2, **pen), autolim=False)
     if not piece.notes:
         _say(axes, (first + last) / 2, 0.5, "no notes", 13, MUTED, ha="center", va="center")
-    page.canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
+    canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
     return Path(path)
 
 
@@ -236,7 +241,7 @@ def _keys(axes, low: int, high: int, lane: int, step: float, bar_width: float) -
     """Black keys, octave lines and as many note names as fit: all white keys, the C major triad, or the Cs."""
     named = (0, 2, 4, 5, 7, 9, 11) if step >= 0.115 else (0, 4, 7) if step >= 0.04 else (0,)
     x, height = axes.get_xlim()[0] - 0.07 / bar_width, high - low + 1 + lane
-    style = {"ha": "right", "va": "center_baseline"}
+    style: dict[str, Any] = {"ha": "right", "va": "center_baseline"}
     keys = range(low, high + 1)
     black, octaves = [k + 0.5 for k in keys if k % 12 in (1, 3, 6, 8, 10)], [k for k in keys[1:] if k % 12 == 0]
     axes.hlines(black, *axes.get_xlim(), color=BLACK_KEY, linewidth=step * 72, zorder=0.2)

@@ -254,9 +254,7 @@ def check_weights(spec: ModelSpec, weights: Mapping[str, np.ndarray]) -> None:
     check_shapes(spec.name, weight_shapes(spec), weights)
 
 
-def check_shapes(
-    config_name: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, np.ndarray]
-) -> None:
+def check_shapes(config_name: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, np.ndarray]) -> None:
     """`check_weights` for a config of which only the shapes are known."""
     wrong = [
         f"{name} is {'missing' if name not in weights else 'x'.join(map(str, weights[name].shape))}"

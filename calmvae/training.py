@@ -107,7 +107,7 @@ def train(
     say = say or (lambda _: None)
     folder = _open_run(Path(run), spec, data, options)
     train_set, eval_set = _load(data, spec, options, folder, say)
-    start = options.init and models.read_weights(options.init)[0]
+    start = models.read_weights(options.init)[0] if options.init else None
     if start:
         runtime.check_weights(spec, start)
     return _Trainer(spec, folder, options, train_set, eval_set, start, report, say).run()

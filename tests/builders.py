@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import mido
+import numpy as np
 
 from calmvae import phrases
 from calmvae.midi import Note, Piece
@@ -52,14 +53,13 @@ def scale(count: int, length: float = 1.0, first: float = 0.0, pitches: Sequence
     return [(pitches[i % len(pitches)], 64, first + i * length, first + (i + 1) * length) for i in range(count)]
 
 
-def random_tokens(seed: int, steps: int) -> "np.ndarray":  # noqa: F821
+def random_tokens(seed: int, steps: int) -> np.ndarray:
     """A row of tokens as `extract_melody` spells them: no NOTE_OFF where nothing sounds."""
-    import numpy as np
-
     draw = random.Random(seed)
     tokens, sounding = [], False
     for _ in range(steps):
-        token = draw.choices([phrases.HOLD, phrases.NOTE_OFF, draw.randrange(phrases.FIRST_PITCH, phrases.DEPTH)], [5, 2, 3])[0]
+        pitch = draw.randrange(phrases.FIRST_PITCH, phrases.DEPTH)
+        token = draw.choices([phrases.HOLD, phrases.NOTE_OFF, pitch], [5, 2, 3])[0]
         if token == phrases.NOTE_OFF and not sounding:
             token = phrases.HOLD
         sounding = token >= phrases.FIRST_PITCH or (token == phrases.HOLD and sounding)

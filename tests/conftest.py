@@ -28,7 +28,9 @@ def random_weights(spec: configs.ModelSpec, seed: int = 0) -> dict[str, np.ndarr
     return {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in runtime.weight_shapes(spec).items()}
 
 
-def run_calmvae(*arguments: str | Path, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_calmvae(
+    *arguments: str | Path, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Runs the command line in a process of its own."""
     command = [sys.executable, "-c", "from calmvae.cli import main; main()", *map(str, arguments)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,11 +19,11 @@ def hparams_of(name: str) -> dict:
     return SMALL | ({"nade_num_hidden": 8} if name.startswith("nade") else {})
 
 
-def save_random(name: str, prefix: Path, seed: int = 0) -> str:
+def save_random(name: str, prefix: Path) -> str:
     """Saves all variables of a shrunk config as Magenta builds and names them. Returns the checkpoint's prefix."""
     door = magenta.load()
     tf = door.tf
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     config = small_config(name)
     hparams, converter = config.hparams, config.data_converter
     with tf.Graph().as_default(), tf.Session() as session, warnings.catch_warnings():
@@ -36,15 +38,13 @@ def save_random(name: str, prefix: Path, seed: int = 0) -> str:
         session.run(tf.global_variables_initializer())
         for variable in tf.trainable_variables():
             # Large enough for what is decoded to depend on z and on the tokens before.
-            variable.load(rng.normal(0, 0.5, variable.shape.as_list()), session)
+            variable.load(0.5 * rng.standard_normal(variable.shape.as_list()), session)
         return tf.train.Saver().save(session, str(prefix), write_meta_graph=False)
 
 
-def small_config(name: str, batch_size: int = 2):
+def small_config(name: str) -> Any:
     """A shrunk copy of one of Magenta's configs."""
-    import copy
-
     door = magenta.load()
     config = copy.deepcopy(door.configs.CONFIG_MAP[name])
-    values = config.hparams.values() | hparams_of(name) | {"batch_size": batch_size}
+    values = config.hparams.values() | hparams_of(name) | {"batch_size": 2}
     return config._replace(hparams=door.HParams(**values))

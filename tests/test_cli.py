@@ -13,7 +13,18 @@ import pytest
 from calmvae import midi, models
 from tests.conftest import PIECES, ROOT, run_calmvae
 
-COMMANDS = ["interpolate", "sample", "reconstruct", "convert", "train", "evaluate", "export", "configs", "doctor", "demo"]
+COMMANDS = [
+    "interpolate",
+    "sample",
+    "reconstruct",
+    "convert",
+    "train",
+    "evaluate",
+    "export",
+    "configs",
+    "doctor",
+    "demo",
+]
 
 
 def run_and_list_modules(*arguments) -> tuple[int, str, set[str]]:
@@ -24,7 +35,9 @@ def run_and_list_modules(*arguments) -> tuple[int, str, set[str]]:
         "atexit.register(lambda: print('LOADED', *[m for m in heavy if m in sys.modules]))\n"
         "from calmvae.cli import main\nmain()"
     )
-    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
     return done.returncode, done.stderr, set(done.stdout.rpartition("LOADED")[2].split())
 
 

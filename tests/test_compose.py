@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 
@@ -52,7 +53,7 @@ def test_tempo_velocity_and_instrument_glide(model):
     made = compose.interpolate(A, B, model, steps=5, bars=4)
     qpm = [q for _, q in made.piece.tempos]
     assert qpm[0] == pytest.approx(90) and qpm[-1] == pytest.approx(60)
-    assert all(x > y for x, y in zip(qpm, qpm[1:], strict=False))
+    assert all(x > y for x, y in itertools.pairwise(qpm))
     first = [n for n in made.piece.notes if n.start < 1]
     last = [n for n in made.piece.notes if n.end > made.piece.duration - 0.01]
     assert {(n.program, n.velocity) for n in first} == {(0, 80)}
@@ -73,9 +74,7 @@ def test_same_piece_twice_comes_back(model):
     assert made.info["changes_between_steps"][1] == 0
     assert not any(np.isnan(n.start) or np.isnan(n.end) for n in made.piece.notes)
     decoded = compose.reconstruct(A, model)
-    tokens = phrases.join_windows(
-        model.engine.decode(model.engine.encode(phrases.cut_windows(melody_of(A), 32)[0])[0])
-    )
+    tokens = phrases.join_windows(model.engine.decode(model.engine.encode(phrases.cut_windows(melody_of(A), 32)[0])[0]))
     assert [n.pitch for n in decoded.piece.notes] == [pitch for pitch, _, _ in phrases.token_notes(tokens)]
 
 

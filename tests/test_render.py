@@ -273,7 +273,7 @@ def test_too_long_for_a_wav(tmp_path):
 
 def test_what_is_missing_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match="TimGM6mb.sf2 of pretty_midi"):
+    with pytest.raises(MissingDependencyError, match=r"TimGM6mb\.sf2 of pretty_midi"):
         write_wav(bars(1), tmp_path / "a.wav")
     monkeypatch.setitem(sys.modules, "tinysoundfont", None)
     with pytest.raises(MissingDependencyError, match="pip install --no-deps tinysoundfont"):

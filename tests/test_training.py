@@ -123,8 +123,8 @@ def test_stops(data, tmp_path):
     timed = training.train(tiny_spec(), data, tmp_path / "timed", options(steps=0, minutes=1e-9))
     assert timed.reason == "time is up"
     assert (tmp_path / "timed" / "model" / "model.json").exists()
-    with pytest.raises(DataError, match="the loss is nan at step .*lower the learning rate"):
-        wild = {"learning_rate": 1e30, "min_learning_rate": 1e30, "clip_mode": "value", "grad_clip": 1e30}
+    wild = {"learning_rate": 1e30, "min_learning_rate": 1e30, "clip_mode": "value", "grad_clip": 1e30}
+    with pytest.raises(DataError, match=r"the loss is nan at step .*lower the learning rate"):
         training.train(configs.with_hparams(tiny_spec(), wild), data, tmp_path / "nan", options(steps=50))
 
 
@@ -179,7 +179,8 @@ def test_killed_training_goes_on(data, tmp_path):
     run = tmp_path / "run"
     arguments = ["train", str(data), "-o", str(run), "--save-every", "20", "--eval-every", "20", "--sample-every", "0"]
     arguments += [part for setting in SMALL for part in ("--set", setting)]
-    command = [sys.executable, "-c", "from calmvae.cli import main; main()", *arguments, "--steps", "0", "--patience", "0"]
+    arguments += ["--steps", "0", "--patience", "0"]
+    command = [sys.executable, "-c", "from calmvae.cli import main; main()", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_for(lambda: models.latest_checkpoint(run / "train"), process)
@@ -208,7 +209,9 @@ def wait_for(condition, process, seconds=300):
 def test_command_line_trains_from_midi_files(tmp_path):
     write_tune(tmp_path / "only.mid", [60, 62, 64, 65] * 4)
     settings = [part for setting in SMALL for part in ("--set", setting)]
-    done = run_calmvae("train", tmp_path / "only.mid", "-o", tmp_path / "run", "--steps", 2, "--eval-every", 2, *settings)
+    done = run_calmvae(
+        *("train", tmp_path / "only.mid", "-o", tmp_path / "run", "--steps", 2, "--eval-every", 2, *settings)
+    )
     assert done.returncode == 0, done.stderr
     assert "steps reached at step 2" in done.stdout
     assert "Warning" not in done.stderr and "Traceback" not in done.stderr

@@ -1,0 +1,76 @@
+"""Samples every config of Magenta's CONFIG_MAP by its own name and prints a Markdown table of what came of it.
+
+Checkpoints with random weights stand in for trained ones, with small layers, so that each takes seconds; windows,
+converters, encoders, decoders and controls are the config's own. Run from the top of the checkout:
+
+    python -m benchmarks.config_table
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae import compose, configs, magenta, models, other_configs, runtime
+from calmvae.errors import CalmvaeError
+from tests.random_checkpoints import hparams_of, save_random
+
+N, TEMPERATURE, SEED, CHORDS = 2, 1.0, 0, "C G Am F"
+
+
+def main() -> None:
+    """Prints the table, a row as soon as it is known."""
+    known = magenta.load().configs.CONFIG_MAP
+    print("| config | bars | way | sampled | seconds |\n|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, config in sorted(known.items()):
+            other = other_configs.is_other(name)
+            prefix = save_random(name, Path(folder) / name)
+            began = time.perf_counter()
+            said = _sample_other(name, prefix, config) if other else _sample_melody(name, prefix)
+            seconds = time.perf_counter() - began
+            way = "Magenta" if other else "calmvae engine"
+            print(f"| {name} | {other_configs.window_bars(config)} | {way} | {said} | {seconds:.1f} |", flush=True)
+
+
+def _sample_melody(name: str, prefix: str) -> str:
+    spec = configs.with_hparams(configs.get_spec(name), hparams_of(name))
+    model = models.Model(spec, runtime.Engine(spec, models.read_checkpoint(prefix)), Path(prefix))
+
+    def sample() -> list[compose.Made]:
+        return compose.sample(model, N, bars=spec.bars, temperature=TEMPERATURE, seed=SEED)
+
+    return _twice(sample)
+
+
+def _sample_other(name: str, prefix: str, config: Any) -> str:
+    model = other_configs.load_model(name, prefix, hparams_of(name))
+    steps, depth = config.hparams.max_seq_len, config.data_converter.control_depth
+    # What the config asks for, in the order of its sentences: nothing, chords, drum hits.
+    said = ""
+    for given in ({}, {"chords": CHORDS}, {"controls": np.eye(max(depth, 1))[np.arange(steps) % max(depth, 1)]}):
+
+        def sample(given: dict[str, Any] = given) -> list[compose.Made]:
+            return model.sample(N, temperature=TEMPERATURE, seed=SEED, **given)
+
+        try:
+            return _twice(sample) + (f"; without {', '.join(given)}: “{said}”" if said else "")
+        except CalmvaeError as error:
+            said = said or str(error)
+    return f"no: “{said}”"
+
+
+def _twice(sample: Any) -> str:
+    first, second = sample(), sample()
+    if first != second:
+        return "NOT THE SAME for the same seed"
+    return f"yes, {' + '.join(str(len(made.piece.notes)) for made in first)} notes"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
