@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import functools
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def train(data: list[Path], out: Path, config: str, settings: list[str], options
     if options.init:
         spec = models.with_shapes_of(options.init, spec)
     spec = configs.with_hparams(spec, settings)
-    source = _data(data, out / "data", spec, options.seed, console)
+    source = _data(data, out.with_name(f"{out.name}-data"), spec, options.seed, console)
 
     def report(progress: training.Progress) -> None:
         bits = progress.scalars.get("losses/kl_bits", 0.0)
@@ -174,9 +175,20 @@ def _data(data: list[Path], folder: Path, spec: configs.ModelSpec, seed: int, co
             return path
         if not path.exists():
             raise InputError(f"{path} does not exist; give a converted folder, a .tfrecord or music files.")
+    if _converted_before(folder, data):
+        console.remark(f"Using {folder}, converted before; delete it to convert afresh.")
+        return folder
     console.remark(f"Converting {', '.join(map(str, data))} to {folder}.")
     _convert(data, folder, spec, 0.1, seed, None, console)
     return folder
+
+
+def _converted_before(folder: Path, data: list[Path]) -> bool:
+    try:
+        record = json.loads((folder / outputs.RUN_FILE).read_text(encoding="utf-8"))
+        return bool(record["arguments"]["paths"] == [str(path) for path in data] and "outputs" in record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def evaluate(model: str, data: list[Path], config: str | None, melody: str, max_onsets: int, console: Console) -> None:

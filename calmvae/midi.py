@@ -29,8 +29,10 @@ TICKS_PER_QUARTER = 480
 
 # Bytes; so large a MIDI file has millions of notes and would take minutes to read.
 _MAX_BYTES = 32 << 20
-# pretty_midi takes a file with a later tick for damaged.
-_MAX_TICK = 9_999_000
+# pretty_midi keeps a time for every tick; this many are hours of music and a gigabyte.
+_MAX_TICK = 30_000_000
+# Files are written so that pretty_midi in its first state, where it refuses later ticks, takes them.
+_MAX_WRITTEN_TICK = 9_999_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -208,6 +210,11 @@ def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
                 raise ValueError("no tracks, or time in frames instead of beats")
             if any(event.type == "set_tempo" and not event.tempo for event in parsed.tracks[0]):
                 raise ValueError("a tempo of 0 microseconds a quarter")
+            last = max(sum(event.time for event in track) for track in parsed.tracks)
+            if last > _MAX_TICK:
+                raise ValueError(f"its last event is {last // parsed.ticks_per_beat} quarter notes away")
+            # As note_seq sets it for the whole process: a file must not be good before its import and bad after.
+            pretty_midi.pretty_midi.MAX_TICK = 1e10
             struck = sum(e.type == "note_on" and e.velocity > 0 for track in parsed.tracks for e in track)
             midi = pretty_midi.PrettyMIDI(mido_object=parsed)
     except MemoryError:
@@ -322,7 +329,7 @@ def _ticks(piece: Piece, seconds: list[float], resolution: int) -> list[int]:
 def _resolution(piece: Piece) -> int:
     """Ticks per quarter by which readers made with pretty_midi, this one among them, take the file."""
     length = float(piece.quarters(max([piece.duration, *(t for t, _ in piece.tempos)])))
-    return next((ticks for ticks in (TICKS_PER_QUARTER, 240, 120, 48) if length * ticks < _MAX_TICK), 24)
+    return next((ticks for ticks in (TICKS_PER_QUARTER, 240, 120, 48) if length * ticks < _MAX_WRITTEN_TICK), 24)
 
 
 def _encodable(name: str) -> str:

@@ -131,7 +131,8 @@ def write_piano_roll(
         y0, y1 = pitch[shown] + r / step, pitch[shown] + thick[shown] - (min(air, 0.2 * step) + r) / step
         outlines = np.array([[x0, x1, x1, x0], [y0, y0, np.maximum(y0, y1), np.maximum(y0, y1)]]).T
         pen = {"edgecolors": colors[shown], "linewidths": 2 * r * 72, "joinstyle": "round", "snap": False}
-        axes.add_collection(PolyCollection(outlines, facecolors=colors[shown], zorder=2, **pen), autolim=False)
+        drawn_notes = PolyCollection(outlines, facecolors=colors[shown], zorder=2, **pen)  # type: ignore[arg-type]
+        axes.add_collection(drawn_notes, autolim=False)
     if not piece.notes:
         _say(axes, (first + last) / 2, 0.5, "no notes", 13, MUTED, ha="center", va="center")
     canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import logging
 import math
 import re
 import tempfile
@@ -72,6 +74,8 @@ def _read_abc(path: Path, data: bytes) -> list[tuple[str, Any, list[str]]]:
 
     note_seq = magenta.load_note_seq()
     text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
+    # It remarks on every field it does not know.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     parse = note_seq.abc_parser.parse_abc_tunebook
     found = []
     try:
@@ -79,7 +83,7 @@ def _read_abc(path: Path, data: bytes) -> list[tuple[str, Any, list[str]]]:
             tunes, errors = parse(text)
         except note_seq.abc_parser.DuplicateReferenceNumberError:
             numbers = itertools.count(1)
-            tunes, errors = parse(re.sub(r"(?m)^\s*X:.*$", lambda _: f"X:{next(numbers)}", text))
+            tunes, errors = parse(re.sub(r"(?m)^[ \t]*X:.*$", lambda _: f"X:{next(numbers)}", text))
             found.append("Reference numbers come twice, so its tunes are counted from 1.")
     except Exception as error:
         raise _unreadable(path, "ABC", error) from error
@@ -96,6 +100,10 @@ def read_pieces(path: str | Path) -> list[Piece]:
     """Every piece of a music file; a tune book's first piece warns of the others."""
     read = read_note_sequences(path)
     pieces = [piece_of(sequence, name, warnings) for name, sequence, warnings in read]
+    if Path(path).suffix.lower() in SCORE_SUFFIXES:
+        for piece in pieces:
+            # MusicXML counts programs from 1, General MIDI from 0, and note_seq copies the number (ABC has none).
+            piece.notes = [dataclasses.replace(n, program=max(n.program - 1, 0)) for n in piece.notes]
     if len(pieces) > 1:
         pieces[0].warnings.append(f"{Path(path).name} holds {len(pieces)} tunes; only {pieces[0].name} is used.")
     return pieces

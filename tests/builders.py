@@ -67,7 +67,9 @@ def random_tokens(seed: int, steps: int) -> np.ndarray:
     return np.array(tokens, np.uint8)
 
 
-def write_events(path: Path, tracks: Sequence[Sequence[tuple[float, mido.Message]]], kind: int = 1, ticks: int = 480) -> Path:
+def write_events(
+    path: Path, tracks: Sequence[Sequence[tuple[float, mido.Message]]], kind: int = 1, ticks: int = 480
+) -> Path:
     """A MIDI file of type `kind` from tracks of `(quarter, message)`."""
     midi = mido.MidiFile(type=kind, ticks_per_beat=ticks)
     for events in tracks:
@@ -97,8 +99,10 @@ def metre(quarter: float, upper: int, lower: int) -> tuple[float, mido.MetaMessa
     return quarter, mido.MetaMessage("time_signature", numerator=upper, denominator=lower)
 
 
-def write_midi(path: Path, notes: Iterable[QuarterNote] = (), upper: int = 4, lower: int = 4, qpm: float = 120.0) -> Path:
-    """Type 1, a conductor track and a track of notes: one note a quarter for two bars of 4/4, if nothing else is said."""
+def write_midi(
+    path: Path, notes: Iterable[QuarterNote] = (), upper: int = 4, lower: int = 4, qpm: float = 120.0
+) -> Path:
+    """Type 1, a conductor and a track of notes: eight quarter notes in 4/4, if nothing else is said."""
     return write_events(path, [[tempo(0, qpm), metre(0, upper, lower)], note_events(notes or scale(8))])
 
 

@@ -214,5 +214,6 @@ def test_command_line_trains_from_midi_files(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "steps reached at step 2" in done.stdout
+    assert (tmp_path / "run-data" / "manifest.jsonl").exists()
     assert "Warning" not in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.splitlines()) < 10, done.stderr

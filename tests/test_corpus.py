@@ -1,0 +1,234 @@
+"""Gathering music files: every one found and accounted for. What needs TensorFlow is in test_dataset.py."""
+
+from __future__ import annotations
+
+import concurrent.futures as futures
+import json
+import os
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import pytest
+
+from calmvae import chunks, corpus, outputs
+from calmvae.errors import DataError, InputError, OptionError, OutputError
+from tests import builders
+
+
+def names(found: list[Path], folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def test_music_is_found_to_the_bottom_in_a_fixed_order(tmp_path):
+    for name in ("b.mid", "a/z.MIDI", "a/b/c.xml", "a.abc", "x.mid/in.mid", ".hidden/d.mid", "a/._e.mid", "notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found, others = corpus.find_files([tmp_path])
+    assert names(found, tmp_path) == ["a/b/c.xml", "a/z.MIDI", "a.abc", "b.mid", "x.mid/in.mid"]
+    assert others == 1
+    again, _ = corpus.find_files([tmp_path / "b.mid", tmp_path, tmp_path / "a"])
+    assert sorted(again) == found
+
+
+def test_links_that_lead_nowhere_and_in_circles(tmp_path):
+    builders.write_midi(tmp_path / "a.mid")
+    (tmp_path / "link.mid").symlink_to("a.mid")
+    (tmp_path / "broken.mid").symlink_to("nowhere")
+    (tmp_path / "loop.mid").symlink_to("loop.mid")
+    (tmp_path / "self").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "pipe.mid")
+    found, others = corpus.find_files([tmp_path])
+    assert names(found, tmp_path) == ["a.mid", "broken.mid", "link.mid", "loop.mid", "pipe.mid"]
+    assert others == 1
+    records = [record for record, _ in corpus.convert_files([str(p) for p in found], 32)]
+    assert [r["status"] for r in records] == ["kept", "skipped", "kept", "skipped", "skipped"]
+    assert [r.get("reason") for r in records] == [None, "unreadable", None, "unreadable", "unreadable"]
+
+
+@pytest.mark.parametrize(
+    ("name", "word"), [("none", "does not exist"), ("a.txt", "has the suffix '.txt'"), ("empty", "no music file in")]
+)
+def test_paths_that_hold_no_music(tmp_path, name, word):
+    (tmp_path / "a.txt").write_text("")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=word):
+        corpus.find_files([tmp_path / name])
+
+
+def test_a_folder_that_may_not_be_read_is_said(tmp_path, monkeypatch):
+    builders.write_midi(tmp_path / "a.mid")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(InputError, match=r"closed cannot be read \(Permission denied\)"):
+        corpus.find_files([tmp_path])
+
+
+def test_every_kind_of_unusable_file_has_its_reason(tmp_path):
+    reasons = {"drums_only": "drums-only", "no_notes": "no-notes"}
+    for name, (write, word) in builders.UNUSABLE.items():
+        ((record, data),) = corpus.convert_files([str(write(tmp_path / f"{name}.mid"))], 32)
+        assert (record["status"], record["reason"], data) == ("skipped", reasons.get(name, "unreadable"), b"")
+        assert record["reason"] in corpus.REASONS
+        if record["reason"] == "unreadable":
+            assert word in record["detail"]
+
+
+def test_what_a_record_says(tmp_path):
+    path = builders.write_midi(tmp_path / "set" / "waltz.mid", builders.scale(24), 3, 4, qpm=72)
+    ((record, data),) = corpus.convert_files([str(path)], 32)
+    assert data
+    expected = {
+        "file": str(path),
+        "name": "waltz",
+        "sha256": outputs.sha256(path),
+        "status": "kept",
+        "sources": [str(path)],
+        "notes": 24,
+        "bars": 2,
+        "metres": ["3/4"],
+        "qpm": 72.0,
+        "tempo_events": 1,
+        "windows": 1,
+        "changes": ["metre 3/4 is re-barred onto 16 steps a bar"],
+        "warnings": [],
+    }
+    assert {key: record[key] for key in expected} == expected
+
+
+def test_a_name_that_is_no_utf8(tmp_path):
+    path = builders.write_midi(tmp_path / os.fsdecode(b"\xe9tude.mid"))
+    ((record, data),) = corpus.convert_files([str(path)], 32)
+    assert record["status"] == "kept"
+    assert b"\xef\xbf\xbdtude.mid" in data
+
+
+def test_a_folder_of_nothing_usable_says_why_and_leaves_nothing(tmp_path):
+    music, out = tmp_path / "music", tmp_path / "made" / "out"
+    music.mkdir()
+    for name, (write, _) in builders.UNUSABLE.items():
+        write(music / f"{name}.mid")
+    with pytest.raises(DataError) as caught:
+        corpus.convert([music], out, steps=32, workers=1)
+    message = str(caught.value)
+    assert message.startswith("none of 6 files can be used: 4 unreadable")
+    assert "1 drums-only (only drums)" in message and "1 no-notes (no notes)" in message
+    assert [p.name for p in tmp_path.iterdir()] == ["music"]
+
+
+def test_of_a_single_unusable_file_the_detail_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"a.mid is empty \(0 bytes\)"):
+        corpus.convert(str(builders.write_empty(tmp_path / "a.mid")), tmp_path / "out", steps=32, workers=1)
+
+
+@pytest.mark.parametrize("wrong", [{"eval_share": -0.1}, {"eval_share": 1.0}, {"eval_share": float("nan")}, {"steps": 0}])
+def test_shares_and_steps_out_of_range(tmp_path, wrong):
+    builders.write_midi(tmp_path / "a.mid")
+    with pytest.raises(OptionError, match="eval_share"):
+        corpus.convert([tmp_path], tmp_path / "out", **({"steps": 32} | wrong))
+
+
+def test_a_file_of_the_users_is_not_replaced(tmp_path):
+    builders.write_midi(tmp_path / "a.mid")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "run.json").write_text("{}")
+    with pytest.raises(OutputError, match=r"run.json was not made by calmvae"):
+        corpus.convert([tmp_path / "a.mid"], out, steps=32, workers=1)
+    assert [p.name for p in out.iterdir()] == ["run.json"]
+
+
+def test_a_damaged_manifest(tmp_path):
+    with pytest.raises(DataError, match=r"holds no manifest.jsonl"):
+        corpus.read_manifest(tmp_path)
+    (tmp_path / corpus.MANIFEST).write_text('{"file": 1}\n{"fi')
+    with pytest.raises(DataError, match="is damaged"):
+        corpus.read_manifest(tmp_path)
+
+
+# Chunks: work that counts its calls and can fail.
+
+
+def lengths(files: list[str]) -> list[chunks.Entry]:
+    return [({"file": f}, Path(f).read_bytes()) for f in files]
+
+
+def died(file: str) -> chunks.Entry:
+    return {"file": file, "status": "died"}, b""
+
+
+@pytest.fixture
+def many(tmp_path) -> list[Path]:
+    files = [tmp_path / f"{i:02d}.mid" for i in range(40)]
+    for i, file in enumerate(files):
+        file.write_bytes(bytes(i))
+    return files
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(many, tmp_path):
+    store, calls = tmp_path / "store", []
+
+    def work(files: list[str]) -> list[chunks.Entry]:
+        calls.append(len(files))
+        return lengths(files)
+
+    def interrupt(done: int, total: int) -> None:
+        if done == 32:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(chunks.run(many, work, 0, store, died, 1, interrupt))
+    assert calls == [16, 16]
+    seen: list[tuple[int, int]] = []
+    entries = list(chunks.run(many, work, 0, store, died, 1, lambda *done: seen.append(done)))
+    assert calls == [16, 16, 8] and seen == [(32, 40), (40, 40)]
+    assert entries == lengths([str(f) for f in many])
+
+    # What changed, or was cut short by a power cut, is done again; another key is other work.
+    many[0].write_bytes(b"changed")
+    next(iter(sorted(store.glob("*.bin")))).write_bytes(b"")
+    assert list(chunks.run(many, work, 0, store, died, 1)) == lengths([str(f) for f in many])
+    before = len(calls)
+    list(chunks.run(many, work, 1, store, died, 1))
+    assert len(calls) == before + 3
+
+
+def test_clearing_leaves_what_is_not_ours(many, tmp_path):
+    store = tmp_path / "store"
+    list(chunks.run(many, lengths, 0, store, died, 1))
+    (store / "mine.json").write_text("")
+    chunks.clear(store)
+    assert [p.name for p in store.iterdir()] == ["mine.json"]
+
+
+class Pool(futures.ThreadPoolExecutor):
+    """Stands in for processes: a file named in `deadly` takes its process down."""
+
+    deadly: frozenset[str] = frozenset()
+
+    def __init__(self, workers: int, mp_context: object) -> None:
+        super().__init__(workers)
+
+    def submit(self, work, files):  # type: ignore[override]
+        def run():
+            if self.deadly & {Path(f).name for f in files}:
+                raise BrokenProcessPool
+            return work(files)
+
+        return super().submit(run)
+
+
+@pytest.mark.parametrize("deadly", [[], ["05.mid"], ["00.mid", "39.mid"]])
+def test_a_file_that_kills_its_process_is_the_only_one_lost(many, tmp_path, monkeypatch, deadly):
+    monkeypatch.setattr(Pool, "deadly", frozenset(deadly))
+    monkeypatch.setattr(chunks.futures, "ProcessPoolExecutor", Pool)
+    entries = list(chunks.run(many, lengths, 0, tmp_path / "store", died, 2))
+    assert [record["file"] for record, _ in entries] == [str(f) for f in many]
+    assert [Path(r["file"]).name for r, _ in entries if r.get("status") == "died"] == deadly
+    assert json.dumps(corpus._died("a.mid")[0])
