@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import chunks, outputs, phrases
-from calmvae.errors import CalmvaeError, DataError, InputError, OptionError
+from calmvae.errors import CalmvaeError, DataError, InputError, OptionError, OutputError
 from calmvae.midi import SUFFIXES
 
 REASONS = {
@@ -50,8 +50,8 @@ def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
     """
     found: dict[Path, None] = {}
     others = 0
-    paths = [Path(p) for p in paths]
-    for path in paths:
+    given = [Path(p) for p in paths]
+    for path in given:
         if os.path.isdir(path):
             files = _walk(path)
             music = [file for file in files if file.suffix.lower() in SUFFIXES]
@@ -64,7 +64,7 @@ def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
         else:
             found[path] = None
     if not found:
-        where = ", ".join(map(str, paths))
+        where = ", ".join(map(str, given))
         endings = ", ".join(SUFFIXES)
         raise InputError(f"no music file in {where} ({others} other files); files ending in {endings} count.")
     return list(found), others
@@ -209,7 +209,7 @@ def _convert_sequence(
     from calmvae import examples, scores
 
     piece = scores.piece_of(sequence, name, warnings)
-    record = {"file": file, "name": name, "sha256": digest}
+    record: dict[str, Any] = {"file": file, "name": name, "sha256": digest}
     if not piece.notes:
         detail = " ".join([REASONS["no-notes"], *warnings])
         return record | {"status": "skipped", "reason": "no-notes", "detail": detail}, b""
@@ -288,9 +288,13 @@ def _write_shards(folder: outputs.OutputFolder, part: str, entries: list[tuple[d
     shards = max(1, -(-len(entries) // _PIECES_PER_SHARD)) if entries else 0
     for shard in range(shards):
         name = f"{part}-{shard:05d}-of-{shards:05d}.tfrecord"
-        with tf.io.TFRecordWriter(str(folder.path(name))) as writer:
-            for _, data in entries[shard::shards]:
-                writer.write(data)
+        try:
+            with tf.io.TFRecordWriter(str(folder.path(name))) as writer:
+                for _, data in entries[shard::shards]:
+                    writer.write(data)
+        except tf.errors.OpError as error:
+            reason = str(error).splitlines()[0]
+            raise OutputError(f"cannot write to {folder.folder} ({reason}); choose another folder with -o.") from error
 
 
 def _why_nothing(records: list[dict[str, Any]]) -> str:

@@ -7,6 +7,7 @@ million 2-bar windows are 32 MB); the one-hot is made in the graph.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import zipfile
@@ -125,8 +126,9 @@ def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable
             progress(pieces)
     everything = np.concatenate(found)
     # np.unique sorts; the first places restore the order of the pieces.
-    places = np.sort(np.unique(everything, axis=0, return_index=True)[1]) if len(everything) else []
-    tokens = everything[places] if len(everything) else everything
+    tokens = everything
+    if len(everything):
+        tokens = everything[np.sort(np.unique(everything, axis=0, return_index=True)[1])]
     return WindowSet(tokens, pieces, {"silent": silent, "repeated": len(everything) - len(tokens)})
 
 
@@ -141,10 +143,12 @@ def _read_cache(store: Path) -> WindowSet | None:
 
 
 def _write_cache(store: Path, windows: WindowSet) -> None:
-    store.parent.mkdir(parents=True, exist_ok=True)
     scratch = store.with_name(f".{store.name}")
-    np.savez(scratch, tokens=windows.tokens, pieces=windows.pieces, dropped=list(windows.dropped.values()))
-    scratch.replace(store)
+    # Without room for the cache the next start takes longer, and nothing else.
+    with contextlib.suppress(OSError):
+        store.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(scratch, tokens=windows.tokens, pieces=windows.pieces, dropped=list(windows.dropped.values()))
+        scratch.replace(store)
 
 
 def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:

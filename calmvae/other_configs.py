@@ -150,7 +150,7 @@ class OtherModel:
         for k in range(n):
             parts = [scores.piece_of(sequences[k]) for sequences in windows]
             piece = _arranged(parts, window, qpm, f"{self.name} sample {k + 1}, seed {seed}")
-            style = ({} if dynamic else {"velocity": velocity}) | ({"program": program} if melodic else {})
+            style: dict[str, Any] = ({} if dynamic else {"velocity": velocity}) | ({"program": program} if melodic else {})
             piece.notes = [dataclasses.replace(note, **style) for note in piece.notes]
             made.append(compose.sampled(piece, _sections(window * len(given), symbols or [f"sample {k + 1}"]), k))
         return made

@@ -293,7 +293,7 @@ def _align(at: np.ndarray, report: MelodyReport) -> None:
 
 
 def _melody_of(piece: Piece, notes: list[Note], method: str, report: MelodyReport) -> Melody:
-    at = piece.quarters([[n.start, n.end] for n in notes]) * STEPS_PER_QUARTER
+    at = piece.quarters(np.array([[n.start, n.end] for n in notes])) * STEPS_PER_QUARTER
     # So put that times that are no number fail too.
     if not np.abs(at).max() < MAX_BARS * STEPS_PER_BAR:
         raise InputError(

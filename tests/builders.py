@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from calmvae.midi import Note, Piece
 
 # (pitch, velocity, start, end); positions in quarters.
 QuarterNote = tuple[int, int, float, float]
+
+# Linux takes any bytes for a name; Python keeps those that are no UTF-8 as lone surrogates.
+ODD_NAME = os.fsdecode(b"caf\xe9") if sys.platform == "linux" else "café"
 
 C_MAJOR = [60, 62, 64, 65, 67, 69, 71, 72]
 

@@ -23,6 +23,7 @@ def save_random(name: str, prefix: Path) -> str:
     """Saves all variables of a shrunk config as Magenta builds and names them. Returns the checkpoint's prefix."""
     door = magenta.load()
     tf = door.tf
+    prefix.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     config = small_config(name)
     hparams, converter = config.hparams, config.data_converter
