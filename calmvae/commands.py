@@ -283,7 +283,7 @@ def demo(out: Path, seed: int, console: Console) -> None:
     a, b = (folder / name for name in DEMO_PIECES)
     if not models.embedded_models():
         raise ModelError("no embedded model is installed; install calmvae from a whole checkout.")
-    console.say(f"calmvae interpolate {a.name} {b.name} -o {out}")
+    console.say(f"calmvae interpolate {a.name} {b.name} --track-a melody --track-b melody -o {out}")
     making = Making(models.DEFAULT_MODEL, None, 0.0, seed)
     options = {"steps": 8, "bars": 4, "melody": "skyline", "tracks": ("melody", "melody")}
     interpolate(a, b, out, making, console, **options)
