@@ -28,15 +28,11 @@ from calmvae.render import Section
 # Always the same, so that the draws of a sample do not depend on how many others are asked for.
 _BATCH = 8
 # Magenta divides by the temperature; at this one only the likeliest token is left.
-_COLDEST = 1e-4
+_COLDEST = 1e-6
 
 
 def is_other(name: str) -> bool:
-    """True for a config of Magenta's that is not one of melodies with a flat encoder.
-
-    False for an unknown name, which `configs.get_spec` has a sentence for. A name that does not begin with "calm"
-    imports TensorFlow.
-    """
+    """True for a config of Magenta's that is not one of melodies with a flat encoder (False for an unknown one)."""
     if name.startswith("calm"):
         return False
     try:
@@ -69,8 +65,7 @@ def load_model(config_name: str, checkpoint: str | Path, hparams: dict[str, Any]
             "give its prefix or folder (unpack a .tar first)."
         )
     door = magenta.load()
-    known = door.configs.CONFIG_MAP.get(config_name)
-    config = known or configs.magenta_config(configs.get_spec(config_name))
+    config = door.configs.CONFIG_MAP.get(config_name) or configs.magenta_config(configs.get_spec(config_name))
     values, changes = config.hparams.values(), hparams or {}
     for name in changes.keys() - values.keys():
         raise OptionError(f"unknown hparam '{name}'; choose one of {', '.join(sorted(values))}.")
@@ -97,8 +92,8 @@ class OtherModel:
 
     def describe(self) -> dict[str, Any]:
         """What a run.json says of the model."""
-        data = list(self.source.parent.glob(f"{self.source.name}.data-*"))
-        sha256 = outputs.sha256(data[0]) if len(data) == 1 else ""
+        data = Path(f"{self.source}.data-00000-of-00001")
+        sha256 = outputs.sha256(data) if data.exists() else ""
         return {"config": self.name, "source": str(self.source), "sha256": sha256}
 
     def sample(
@@ -117,16 +112,12 @@ class OtherModel:
         """Fresh pieces of one window from the prior.
 
         Args:
-          n: pieces; piece k depends on the seed and k alone.
+          n, temperature, seed, qpm: as in `compose.sample`.
           bars: if given, must be what the config makes.
-          temperature: 0 decodes the likeliest notes, 1 as the model believes.
-          seed: of latents and draws.
           chords: for chord configs, such as "C G Am F": spread over a melody's window; a multi-instrument performance
             plays a bar over each, all from one latent vector.
           controls: for configs conditioned on something else, `[max_seq_len, control_depth]`.
-          qpm: tempo.
-          velocity: of configs without dynamics of their own.
-          program: of melodies; other configs choose their own instruments.
+          velocity, program: for configs without dynamics, without instruments of their own.
 
         Raises:
           OptionError: an option is out of range, not for this config, or missing.
@@ -141,18 +132,19 @@ class OtherModel:
         if velocity != DEFAULT_VELOCITY and dynamic:
             raise OptionError(f"--velocity is {velocity}, but {self.name} has dynamics of its own; leave it out.")
         symbols = [symbol for symbol in re.split(r"[\s,|]+", chords) if symbol] if chords is not None else None
-        given = self._controls(symbols, controls)
-        window = window_bars(self.config)
+        given, window = self._controls(symbols, controls), window_bars(self.config)
         if bars not in (None, window * len(given)):
             raise OptionError(f"--bars is {bars}; {self.name} makes {window * len(given)} here, leave it out.")
+        style: dict[str, Any] = ({} if dynamic else {"velocity": velocity}) | ({"program": program} if melodic else {})
+        length = window * len(given) * 4 / max(len(symbols or ()), 1)
         windows = self._decode(given, n, max(temperature, _COLDEST), seed)
         made = []
         for k in range(n):
             parts = [scores.piece_of(sequences[k]) for sequences in windows]
             piece = _arranged(parts, window, qpm, f"{self.name} sample {k + 1}, seed {seed}")
-            style: dict[str, Any] = ({} if dynamic else {"velocity": velocity}) | ({"program": program} if melodic else {})
             piece.notes = [dataclasses.replace(note, **style) for note in piece.notes]
-            made.append(compose.sampled(piece, _sections(window * len(given), symbols or [f"sample {k + 1}"]), k))
+            labels = enumerate(symbols or [f"sample {k + 1}"])
+            made.append(compose.sampled(piece, [Section(i * length, (i + 1) * length, x) for i, x in labels], k))
         return made
 
     def _controls(self, symbols: list[str] | None, controls: np.ndarray | None) -> list[np.ndarray | None]:
@@ -163,7 +155,7 @@ class OtherModel:
             raise OptionError(f"config {self.name} knows no chords; leave --chords out.")
         if controls is not None:
             if not depth or np.shape(controls) != (steps, depth):
-                wanted = f"[{steps}, {depth}]" if depth else "none"
+                wanted = [steps, depth] if depth else "none"
                 raise OptionError(f"the controls have the shape {np.shape(controls)}; {self.name} takes {wanted}.")
             return [np.asarray(controls, np.float32)]
         if not depth:
@@ -188,10 +180,7 @@ class OtherModel:
         return [np.repeat(rows, steps // len(rows), axis=0)]
 
     def _decode(self, controls: list[np.ndarray | None], n: int, temperature: float, seed: int) -> list[list[Any]]:
-        """NoteSequences, n for each window.
-
-        What TrainedModel does, but seeded, without the encoder, and from latent vectors of our own draw.
-        """
+        """NoteSequences, n for each window: as TrainedModel, but seeded, from z of our draw, without the encoder."""
         tf, config = magenta.load().tf, copy.deepcopy(self.config)
         hparams, model, converter = config.hparams, config.model, config.data_converter
         latents = [np.random.default_rng([seed, k]).standard_normal(hparams.z_size) for k in range(n + -n % _BATCH)]
@@ -200,12 +189,10 @@ class OtherModel:
             model.build(hparams, converter.output_depth, is_training=False)
             z = tf.placeholder(tf.float32, [_BATCH, hparams.z_size]) if hparams.z_size else None
             control = None if controls[0] is None else tf.placeholder(tf.float32, controls[0].shape)
-            options = {"max_length": hparams.max_seq_len, "temperature": temperature}
             with _seeded_decoding(seed):
-                decoded, _ = model.sample(_BATCH, z=z, c_input=control, **options)
+                decoded, _ = model.sample(_BATCH, hparams.max_seq_len, z, control, temperature=temperature)
             variables = {v.op.name: v for v in tf.trainable_variables()}
-            shapes = {name: tuple(v.shape.as_list()) for name, v in variables.items()}
-            runtime.check_shapes(self.name, shapes, self.weights)
+            runtime.check_shapes(self.name, {n: tuple(v.shape.as_list()) for n, v in variables.items()}, self.weights)
             values = {v.initializer.inputs[1]: self.weights[name] for name, v in variables.items()}
             session.run([v.initializer for v in variables.values()], values)
             tensors: list[list[np.ndarray]] = [[] for _ in controls]
@@ -222,13 +209,12 @@ class OtherModel:
 @contextlib.contextmanager
 def _seeded_decoding(seed: int) -> Iterator[None]:
     """Makes the draws of the decoding loops built within depend on the seed alone."""
-    door = magenta.load()
-    library, loops = door.lstm_models.contrib_seq2seq, itertools.count()
-    decode = library.dynamic_decode
+    tf, library = magenta.load().tf, magenta.load().lstm_models.contrib_seq2seq
+    decode, loops = library.dynamic_decode, itertools.count()
 
     def seeded(*args: Any, **options: Any) -> Any:
         # Every loop counts its random operations from 0: with one seed, all bars would draw the same.
-        door.tf.set_random_seed(compose.hash_seed(seed, next(loops)))
+        tf.set_random_seed(compose.hash_seed(seed, next(loops)))
         # A draw waits for nothing, so that steps run side by side would take theirs in any order.
         return decode(*args, **options, parallel_iterations=1)
 
@@ -244,9 +230,7 @@ def _chord(encoding: Any, symbol: str) -> int:
     try:
         return encoding.encode_event(symbol)
     except (note_seq.ChordSymbolError, note_seq.ChordEncodingError):
-        raise OptionError(
-            f"'{symbol}' in --chords is not a chord the model knows; write triads such as C, F#m, Bbdim, Eaug, or N.C."
-        ) from None
+        raise OptionError(f"--chords: '{symbol}' is not a chord here; write C, F#m, Bbdim, Eaug or N.C.") from None
 
 
 def _arranged(windows: list[Piece], bars: int, qpm: float, name: str) -> Piece:
@@ -263,9 +247,3 @@ def _arranged(windows: list[Piece], bars: int, qpm: float, name: str) -> Piece:
         voices = sorted({(note.is_drum, note.program) for note in notes})
         notes = [dataclasses.replace(note, track=voices.index((note.is_drum, note.program))) for note in notes]
     return Piece(notes, [(0.0, qpm)], [(0.0, 4, 4)], name=name)
-
-
-def _sections(bars: int, labels: list[str]) -> list[Section]:
-    """Stretches of equal length."""
-    length = bars * 4 / len(labels)
-    return [Section(k * length, (k + 1) * length, label) for k, label in enumerate(labels)]

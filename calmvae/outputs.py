@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from calmvae import __version__
 from calmvae.errors import InputError, OutputError
 
 RUN_FILE = "run.json"
@@ -39,8 +40,8 @@ def sha256(path: str | Path) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of calmvae, Python and the packages that shape its output (without importing them)."""
-    found = {"python": platform.python_version()}
-    for name in ("calmvae", *_PACKAGES):
+    found = {"python": platform.python_version(), "calmvae": __version__}
+    for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
