@@ -40,13 +40,17 @@ NoSound = Annotated[bool, typer.Option("--no-sound", help="Write no .wav.")]
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        # File names need not be valid UTF-8.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False)
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             sys.exit(0)
-        _fail(error.format_message().rstrip(".") + "; see `calmvae --help`.")
+        _fail(error.format_message().rstrip(".?") + "; see `calmvae --help`.")
     except ClickException as error:
         _fail(error.format_message())
     except (typer.Abort, KeyboardInterrupt):

@@ -267,7 +267,7 @@ def _end(
     if not 0 <= first < line.bars:
         raise OptionError(f"bar {first + 1} of {name} was asked for; it has bars 1 to {line.bars}.")
     if first and start_bar is None:
-        remarks.append(f"{name}: the {first} bars before the first note are left out.")
+        remarks.append(f"{name}: bars 1 to {first}, before the first note, are left out.")
     last = min(first + bars, line.bars)
     tokens = line.tokens[first * STEPS_PER_BAR :]
     if first:
@@ -278,7 +278,7 @@ def _end(
     if last < line.bars:
         remarks.append(f"{name}: bars {first + 1} to {last} of {line.bars} are used.")
     elif last - first < bars:
-        remarks.append(f"{name}: its {last - first} bars are repeated to fill {bars}.")
+        remarks.append(f"{name}: bars {first + 1} to {last}, all there is from there on, are repeated to fill {bars}.")
         copies = np.tile(tokens, (-(-bars // (last - first)), 1))
         tokens = phrases.join_windows(copies)
     windows, tied = phrases.cut_windows(tokens[: bars * STEPS_PER_BAR], model.spec.steps)

@@ -102,7 +102,7 @@ def test_samples(model, bars):
 def test_hierarchical_model(tiny_model_16bar):
     made = compose.interpolate(A, B, tiny_model_16bar, steps=3)
     assert made.info["bars_per_step"] == 16 and made.sections[-1].end == 3 * 64
-    assert "a: its 8 bars are repeated to fill 16." in made.remarks
+    assert "a: bars 1 to 8, all there is from there on, are repeated to fill 16." in made.remarks
     joined = melody_of(made.piece, "melody of A")
     assert np.array_equal(joined[:128], melody_of(A)) and np.array_equal(joined[128:256], melody_of(A))
     assert len(compose.sample(tiny_model_16bar, 2, bars=32, temperature=1.0)) == 2
@@ -143,7 +143,7 @@ def test_what_is_left_out_is_said(model):
     remarks = compose.interpolate(ODD["3/4"], ODD["eight bars of rest"], model, steps=2).remarks
     said = " ".join(remarks)
     assert "waltz: metre 3/4 is re-barred onto 16 steps a bar." in said
-    assert "rest: the 8 bars before the first note are left out." in said
+    assert "rest: bars 1 to 8, before the first note, are left out." in said
     assert "waltz: bars 1 to 4 of 6 are used." in said
 
 
