@@ -84,7 +84,9 @@ def sample(
     for remark in remarks:
         console.remark(remark)
     bars = round(made[0].sections[-1].end / 4)
-    console.result(folder.record, f"{out}: {n} samples of {bars} bars, {_length(made[0].piece)} each.")
+    console.result(
+        folder.record, f"{out}: {_count(n, 'sample')}, {_count(bars, 'bar')} and {_length(made[0].piece)} each."
+    )
 
 
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
@@ -116,7 +118,8 @@ def convert(
         f"{out}: {summary.entries} pieces read from {summary.files} files{books}"
         f" = {summary.kept} kept ({summary.train} to train, {summary.eval} held out) + {skipped} skipped"
         f"{f' ({reasons})' if reasons else ''}.",
-        f"{summary.notes} notes, {summary.windows} windows for {config}; {summary.other_files} other files ignored.",
+        f"{summary.notes} notes, {_count(summary.windows, 'window')} for {config}; "
+        f"{_count(summary.other_files, 'other file')} ignored.",
     )
 
 
@@ -306,6 +309,10 @@ def _together(piece: midi.Piece, beside: midi.Piece) -> midi.Piece:
     lifted = [dataclasses.replace(n, track=n.track + 1) for n in piece.notes]
     names = beside.track_names | {k + 1: v for k, v in piece.track_names.items()}
     return dataclasses.replace(piece, notes=beside.notes + lifted, track_names=names)
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _length(piece: midi.Piece) -> str:

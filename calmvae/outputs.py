@@ -57,6 +57,16 @@ def write_json(path: Path, data: Any) -> None:
     os.replace(scratch, path)
 
 
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
 class OutputFolder:
     """A folder that one command fills.
 
@@ -118,11 +128,19 @@ class OutputFolder:
         self._new_folders = [p for p in (self.folder, *self.folder.parents) if not os.path.lexists(p)]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._scratch = Path(tempfile.mkdtemp(prefix=".calmvae-", dir=self.folder))
+            self._remove_dead_scratch()
+            self._scratch = Path(tempfile.mkdtemp(prefix=f".calmvae-{os.getpid()}-", dir=self.folder))
         except OSError as error:
             self._remove_new_folders()
             raise self._cannot_write(error) from None
         return self
+
+    def _remove_dead_scratch(self) -> None:
+        """A killed command leaves its scratch folder; its process number tells that it is gone."""
+        for scratch in self.folder.glob(".calmvae-*-*"):
+            number = scratch.name.split("-")[1]
+            if number.isdigit() and not _is_running(int(number)):
+                shutil.rmtree(scratch, ignore_errors=True)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         done = False

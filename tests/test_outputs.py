@@ -184,3 +184,12 @@ def test_json_takes_any_file_name(tmp_path, name):
     given = tmp_path / name
     given.write_text("x")
     assert make(tmp_path / "out", {}, inputs=(given,))["inputs"][0]["file"] == str(given)
+
+
+def test_scratch_of_a_killed_command_is_removed(tmp_path):
+    dead, alive = tmp_path / ".calmvae-999999999-abc", tmp_path / f".calmvae-{os.getpid()}-abc"
+    dead.mkdir()
+    alive.mkdir()
+    with OutputFolder(tmp_path, "sample", {}) as folder:
+        folder.path("a.txt").write_text("a")
+    assert not dead.exists() and alive.exists()
