@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -28,7 +28,7 @@ app = typer.Typer(
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
-Config = Annotated[Optional[str], typer.Option("--config", help="Config of a TensorFlow checkpoint.")]  # noqa: UP045
+Config = Annotated[str | None, typer.Option("--config", help="Config of a TensorFlow checkpoint.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0: the likeliest notes; 1: as the model believes.")]
 Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
@@ -93,16 +93,16 @@ def interpolate(
     config: Config = None,
     steps: Annotated[int, typer.Option("--steps", help="Sections, both ends included.")] = 8,
     bars: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option("--bars", help="Bars a section; default 4, or the model's window if that is longer."),
     ] = None,
     temperature: Temperature = 0.0,
     seed: Seed = 0,
     melody: Melody = "skyline",
-    track_a: Annotated[Optional[str], typer.Option(help="Take A's melody from this track (number or name).")] = None,  # noqa: UP045
-    track_b: Annotated[Optional[str], typer.Option(help="Take B's melody from this track.")] = None,  # noqa: UP045
-    start_a: Annotated[Optional[int], typer.Option(min=1, help="First bar to take of A.")] = None,  # noqa: UP045
-    start_b: Annotated[Optional[int], typer.Option(min=1, help="First bar to take of B.")] = None,  # noqa: UP045
+    track_a: Annotated[str | None, typer.Option(help="Take A's melody from this track (number or name).")] = None,
+    track_b: Annotated[str | None, typer.Option(help="Take B's melody from this track.")] = None,
+    start_a: Annotated[int | None, typer.Option(min=1, help="First bar to take of A.")] = None,
+    start_b: Annotated[int | None, typer.Option(min=1, help="First bar to take of B.")] = None,
     endpoints: Annotated[
         str, typer.Option(help="original: A and B themselves; decoded: what the model hears.")
     ] = "original",
@@ -136,7 +136,7 @@ def sample(
     model: Model = "calm-mel_2bar",
     config: Config = None,
     bars: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option("--bars", help="Bars of each piece; default 16, of other than melody configs their window."),
     ] = None,
     temperature: Temperature = 0.5,
@@ -145,7 +145,7 @@ def sample(
     velocity: Annotated[int, typer.Option(help="MIDI velocity, 1 to 127.")] = 60,
     program: Annotated[int, typer.Option(help="General MIDI program, 0 to 127.")] = 0,
     chords: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help='For a config that plays over chords, such as "C G Am F".'),
     ] = None,
     no_picture: NoPicture = False,
@@ -170,7 +170,7 @@ def reconstruct(
     temperature: Temperature = 0.0,
     seed: Seed = 0,
     melody: Melody = "skyline",
-    track: Annotated[Optional[str], typer.Option(help="Take the melody from this track (number or name).")] = None,  # noqa: UP045
+    track: Annotated[str | None, typer.Option(help="Take the melody from this track (number or name).")] = None,
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
     quiet: Quiet = False,
@@ -190,7 +190,7 @@ def convert(
     config: Annotated[str, typer.Option(help="Count windows for this config.")] = "calm-mel_2bar",
     eval_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the pieces held out.")] = 0.1,
     seed: Seed = 0,
-    workers: Annotated[Optional[int], typer.Option(min=1, help="Processes; default one a core.")] = None,  # noqa: UP045
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one a core.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -206,10 +206,10 @@ def train(
     out: Out = Path("out/run"),
     config: Annotated[str, typer.Option(help="Config to train, see `calmvae configs`.")] = "calm-mel_2bar",
     settings: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option("--set", help="An hparam, such as free_bits=48; may be repeated."),
     ] = None,
-    init: Annotated[Optional[str], typer.Option("--from", help="Model or checkpoint to start from.")] = None,  # noqa: UP045
+    init: Annotated[str | None, typer.Option("--from", help="Model or checkpoint to start from.")] = None,
     steps: Annotated[int, typer.Option(min=0, help="Stop at this step (0: no limit).")] = 20000,
     minutes: Annotated[float, typer.Option(min=0.0, help="Stop after this time (0: no limit).")] = 0.0,
     eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 500,
@@ -220,7 +220,7 @@ def train(
         str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks (each track) or all (both).")
     ] = "skyline",
     max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
-    note: Annotated[Optional[str], typer.Option(help="Text for notes.txt.")] = None,  # noqa: UP045
+    note: Annotated[str | None, typer.Option(help="Text for notes.txt.")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
