@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from calmvae import configs, evaluation, examples, models, outputs, runtime
-from calmvae.errors import DataError, ModelError, OutputError
+from calmvae.errors import DataError, OutputError
 
 _EVAL_WINDOWS = 1024
 
@@ -357,6 +357,3 @@ class _Trainer:
     def _restore_signals(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-
-
-__all__ = ["ModelError", "Options", "Progress", "Result", "data_files", "train"]
