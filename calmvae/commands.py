@@ -85,7 +85,8 @@ def sample(
         console.remark(remark)
     bars = round(made[0].sections[-1].end / 4)
     console.result(
-        folder.record, f"{out}: {_count(n, 'sample')}, {_count(bars, 'bar')} and {_length(made[0].piece)} each."
+        folder.record,
+        f"{out}: {_count(n, 'sample')} of {_count(bars, 'bar')}, {_length(made[0].piece)} each.",
     )
 
 
