@@ -173,18 +173,21 @@ def train(data: list[Path], out: Path, config: str, settings: list[str], options
 
 def _data(data: list[Path], folder: Path, spec: configs.ModelSpec, seed: int, console: Console) -> Path:
     """One converted folder or TFRecord as it is; music files and folders of them are converted first."""
-    if len(data) == 1:
-        path = data[0]
-        if path.suffix == ".tfrecord" or (path.is_dir() and list(path.glob("*.tfrecord"))):
-            return path
-        if not path.exists():
-            raise InputError(f"{path} does not exist; give a converted folder, a .tfrecord or music files.")
+    if _is_data_set(data):
+        return data[0]
+    if len(data) == 1 and not data[0].exists():
+        raise InputError(f"{data[0]} does not exist; give a converted folder, a .tfrecord or music files.")
     if _converted_before(folder, data):
         console.remark(f"Using {folder}, converted before; delete it to convert afresh.")
         return folder
     console.remark(f"Converting {', '.join(map(str, data))} to {folder}.")
     _convert(data, folder, spec, 0.1, seed, None, console)
     return folder
+
+
+def _is_data_set(data: list[Path]) -> bool:
+    """True for one TFRecord or one converted folder, false for music."""
+    return len(data) == 1 and (data[0].suffix == ".tfrecord" or any(data[0].glob("*.tfrecord")))
 
 
 def _converted_before(folder: Path, data: list[Path]) -> bool:
@@ -201,7 +204,7 @@ def evaluate(model: str, data: list[Path], config: str | None, melody: str, max_
 
     opened = models.load_model(model, config)
     spec = opened.spec
-    if len(data) == 1 and (data[0].suffix == ".tfrecord" or list(data[0].glob("*.tfrecord"))):
+    if _is_data_set(data):
         from calmvae import examples
 
         train_files, eval_files = training.data_files(data[0])
