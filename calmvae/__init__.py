@@ -1,7 +1,7 @@
 """calmvae: calming music from the latent space of MusicVAE.
 
-    from calmvae import load_model, interpolate, sample
-    made = interpolate("a.mid", "b.mid", load_model(), steps=8)
+from calmvae import load_model, interpolate, sample
+made = interpolate("a.mid", "b.mid", load_model(), steps=8)
 """
 
 from __future__ import annotations

@@ -220,6 +220,10 @@ def train(
         str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks (each track) or all (both).")
     ] = "skyline",
     max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
+    engine: Annotated[
+        str, typer.Option(help="numpy, magenta (TensorFlow), or auto: numpy unless there is a GPU.")
+    ] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default one a core.")] = None,
     note: Annotated[str | None, typer.Option(help="Text for notes.txt.")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -240,6 +244,8 @@ def train(
         init=init,
         note=note,
         seed=seed,
+        threads=threads,
+        engine=engine,
     )
     commands.train(data, out, config, settings or [], options, Console(quiet, as_json))
 

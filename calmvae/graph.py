@@ -40,7 +40,6 @@ class TrainingGraph:
             self.loss = config.model.loss
             self.train_op = self._apply(optimizer, config)
             self.scalars = {op.name: op.inputs[1] for op in graph.get_operations() if op.type == "ScalarSummary"}
-            self.summaries = tf.summary.merge_all()
             self.variables = {v.op.name: v for v in tf.trainable_variables()}
             self._inputs = {n: tf.placeholder(tf.float32, v.shape) for n, v in self.variables.items()}
             self._assign = tf.group(*(v.assign(self._inputs[n]) for n, v in self.variables.items()))
@@ -58,7 +57,7 @@ class TrainingGraph:
     def _apply(self, optimizer: Any, config: Any) -> Any:
         tf, hparams, loss = self.tf, config.hparams, config.model.loss
         gradients, variables = zip(*optimizer.compute_gradients(loss), strict=True)
-        norm = tf.global_norm(gradients)
+        norm = tf.global_norm(gradients, name="norm")
         tf.summary.scalar("global_norm", norm)
         if hparams.clip_mode == "value":
             limit = hparams.grad_clip
@@ -75,17 +74,10 @@ class TrainingGraph:
             zip(clipped, variables, strict=True), global_step=config.model.global_step, name="train_step"
         )
 
-    def train(self, tokens: np.ndarray, summary: bool = False) -> tuple[dict[str, float], bytes | None]:
-        """One step on a batch uint8 `[batch_size, steps]`.
-
-        Returns:
-          the step's scalars by Magenta's names ("loss", "losses/kl_bits", ...), batch means, and a serialized
-          TensorBoard summary when asked for.
-        """
-        fetches = [self.train_op, self.scalars] + ([self.summaries] if summary else [])
-        values = self.session.run(fetches, {self.tokens: tokens})
-        scalars = {name: float(np.mean(value)) for name, value in values[1].items()}
-        return scalars, values[2] if summary else None
+    def train(self, tokens: np.ndarray) -> dict[str, float]:
+        """One step on a batch uint8 `[batch_size, steps]`. Returns its scalars by Magenta's names, batch means."""
+        _, values = self.session.run([self.train_op, self.scalars], {self.tokens: tokens})
+        return {name: float(np.mean(value)) for name, value in values.items()}
 
     def global_step(self) -> int:
         """Steps taken, those of resumed trainings included."""

@@ -108,18 +108,22 @@ def find_checkpoint(name: str | Path) -> str | None:
 
 def latest_checkpoint(folder: Path) -> str | None:
     """Prefix of the newest checkpoint of a folder (by the step in its name), whole on disk."""
+    return next(iter(reversed(_checkpoints(folder))), None)
+
+
+def _checkpoints(folder: Path) -> list[str]:
+    """Prefixes of the checkpoints that are whole, the oldest first."""
 
     def step(index: Path) -> int:
         digits = index.stem.rpartition("-")[2]
         return int(digits) if digits.isdigit() else -1
 
     found = sorted(folder.glob("*.index"), key=step) if folder.is_dir() else []
-    whole = [i for i in found if list(folder.glob(f"{i.stem}.data-*"))]
-    return str(whole[-1].with_suffix("")) if whole else None
+    return [str(i.with_suffix("")) for i in found if list(folder.glob(f"{i.stem}.data-*"))]
 
 
-def read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
-    """All variables of a TensorFlow checkpoint, optimiser slots left out.
+def read_checkpoint(prefix: str, slots: bool = False) -> dict[str, np.ndarray]:
+    """All variables of a TensorFlow checkpoint; the optimiser's only when `slots` are asked for.
 
     Raises:
       ModelError: the checkpoint is damaged.
@@ -129,10 +133,42 @@ def read_checkpoint(prefix: str) -> dict[str, np.ndarray]:
     tf = magenta.load_tensorflow()
     try:
         reader = tf.train.load_checkpoint(prefix)
-        names = [n for n in reader.get_variable_to_shape_map() if not n.rpartition("/")[2].startswith("Adam")]
-        return {n: reader.get_tensor(n) for n in names if not n.startswith("beta")}
+        names = list(reader.get_variable_to_shape_map())
+        if not slots:
+            names = [n for n in names if not n.rpartition("/")[2].startswith("Adam") and not n.startswith("beta")]
+        return {n: reader.get_tensor(n) for n in names}
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise ModelError(f"{prefix} is not a readable TensorFlow checkpoint ({str(error).splitlines()[0]}).") from error
+
+
+def write_checkpoint(prefix: str | Path, variables: Mapping[str, Any], keep: int = 0) -> str:
+    """Writes a TensorFlow checkpoint, as its Saver does, and returns its prefix.
+
+    Args:
+      prefix: path and start of the files' names, with `-STEP` at its end where there are several.
+      variables: names to arrays.
+      keep: remove older checkpoints of this name but the newest so many (0: remove none).
+    """
+    from calmvae import magenta
+
+    tf = magenta.load_tensorflow()
+    prefix = Path(prefix)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {name: np.asarray(value) for name, value in variables.items()}
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = [tf.placeholder(array.dtype, array.shape) for array in arrays.values()]
+        save = tf.raw_ops.SaveV2(
+            prefix=str(prefix), tensor_names=list(arrays), shape_and_slices=[""] * len(arrays), tensors=inputs
+        )
+        session.run(save, dict(zip(inputs, arrays.values(), strict=True)))
+    stem = prefix.name.rpartition("-")[0]
+    older = [Path(p) for p in _checkpoints(prefix.parent) if keep and Path(p).name.rpartition("-")[0] == stem]
+    for old in older[:-keep] if keep else []:
+        for file in old.parent.glob(f"{old.name}.*"):
+            file.unlink()
+    kept = [p for p in _checkpoints(prefix.parent) if p != str(prefix)]
+    tf.train.update_checkpoint_state(str(prefix.parent), str(prefix), [*kept, str(prefix)])
+    return str(prefix)
 
 
 def read_weights(name: str | Path) -> tuple[dict[str, np.ndarray], Path]:
@@ -188,16 +224,8 @@ def save_model(
 
 def save_checkpoint(prefix: Path, spec: ModelSpec, weights: Mapping[str, np.ndarray], step: int = 0) -> str:
     """Writes a TensorFlow checkpoint that stock Magenta opens (weights and global step). Returns its prefix."""
-    from calmvae import magenta
-
-    tf = magenta.load_tensorflow()
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    with tf.Graph().as_default(), tf.Session() as session:
-        for name in runtime.weight_shapes(spec):
-            tf.get_variable(name, initializer=tf.constant(np.asarray(weights[name], np.float32)))
-        tf.get_variable("global_step", initializer=tf.constant(step, tf.int64), trainable=False)
-        session.run(tf.global_variables_initializer())
-        return tf.train.Saver().save(session, str(prefix), write_meta_graph=False)
+    variables: dict[str, Any] = {name: np.asarray(weights[name], np.float32) for name in runtime.weight_shapes(spec)}
+    return write_checkpoint(prefix, variables | {"global_step": np.int64(step)})
 
 
 def _read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:

@@ -2,16 +2,18 @@
 
 The mathematics of Magenta's `BidirectionalLstmEncoder`, `CategoricalLstmDecoder` and `HierarchicalLstmDecoder` (without
 autoregression between its levels), from weights under Magenta's variable names; tests hold it to Magenta on
-TensorFlow. LSTM gates lie in the order input, candidate, forget, output, with 1 added to the forget gate
-(`LSTMBlockCell`).
+TensorFlow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import functools
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from calmvae import lstm, parallel
 from calmvae.configs import ModelSpec
 from calmvae.errors import ModelError
 from calmvae.phrases import DEPTH
@@ -40,10 +42,13 @@ class Engine:
     def encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Posterior of windows: uint8 `[n, steps]` to `mu`, `sigma`, float32 `[n, z_size]` each."""
         tokens = self._checked(tokens)
-        parts = [self._encode(tokens[i : i + _BATCH]) for i in range(0, len(tokens), _BATCH)]
-        if not parts:
-            return (np.zeros((0, self.spec.z_size), np.float32),) * 2
-        return np.concatenate([mu for mu, _ in parts]), np.concatenate([sigma for _, sigma in parts])
+        mu, sigma = np.zeros((2, len(tokens), self.spec.z_size), np.float32)
+
+        def work(rows: slice) -> None:
+            mu[rows], sigma[rows] = self._encode(tokens[rows])
+
+        _in_batches(len(tokens), work)
+        return mu, sigma
 
     def decode(self, z: np.ndarray, temperature: float = 0.0, seed: int = 0) -> np.ndarray:
         """Windows of latent vectors.
@@ -59,9 +64,11 @@ class Engine:
         z = np.asarray(z, np.float32)
         draws = np.random.default_rng(seed).random((len(z), self.spec.steps)) if temperature > 0 else None
         out = np.zeros((len(z), self.spec.steps), np.uint8)
-        for i in range(0, len(z), _BATCH):
-            rows = slice(i, i + _BATCH)
+
+        def work(rows: slice) -> None:
             _Decoding(self, z[rows], temperature, None if draws is None else draws[rows]).run(out[rows])
+
+        _in_batches(len(z), work)
         return out
 
     def log_likelihood(self, z: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,11 +81,13 @@ class Engine:
         tokens, z = self._checked(tokens), np.asarray(z, np.float32)
         likeliest = np.zeros(tokens.shape, np.uint8)
         logs = np.zeros(tokens.shape, np.float32)
-        for i in range(0, len(z), _BATCH):
-            rows = slice(i, i + _BATCH)
+
+        def work(rows: slice) -> None:
             decoding = _Decoding(self, z[rows], 0.0, None, forced=tokens[rows])
             decoding.run(likeliest[rows])
             logs[rows] = decoding.logs
+
+        _in_batches(len(z), work)
         return logs, likeliest
 
     def _encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +119,7 @@ class Engine:
         outputs = np.empty((n, steps, units), np.float32)
         for t in range(steps)[::-1] if reverse else range(steps):
             x = own[tokens[:, t]] if inputs is None else inputs[:, t] @ own
-            c, h = lstm_cell(x + h @ recurrent + bias, c)
+            c, h = lstm.step(x + h @ recurrent + bias, c)
             outputs[:, t] = h
         return outputs, h
 
@@ -164,7 +173,7 @@ class _Decoding:
             gates = constant + h @ kernel[-units:]
             if self.previous is not None:
                 gates += kernel[self.previous]
-            states[0] = lstm_cell(gates, c)
+            states[0] = lstm.step(gates, c)
             x = states[0][1]
             for layer in range(1, len(self.sizes)):
                 x = self._cell(f"{scope}/multi_rnn_cell/cell_{layer}/lstm_cell", x, states, layer)
@@ -198,23 +207,22 @@ class _Decoding:
     def _cell(self, name: str, x: np.ndarray, states: list[tuple[np.ndarray, np.ndarray]], layer: int) -> np.ndarray:
         c, h = states[layer]
         gates = np.concatenate([x, h], axis=1) @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"]
-        states[layer] = lstm_cell(gates, c)
+        states[layer] = lstm.step(gates, c)
         return states[layer][1]
 
 
-def lstm_cell(gates: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One step: gates `[n, 4 * units]` before their non-linearities and the old `c` to the new `c` and `h`."""
-    units = c.shape[1]
-    i = _sigmoid(gates[:, :units])
-    candidate = np.tanh(gates[:, units : 2 * units])
-    f = _sigmoid(gates[:, 2 * units : 3 * units] + np.float32(1))
-    o = _sigmoid(gates[:, 3 * units :])
-    c = f * c + i * candidate
-    return c, o * np.tanh(c)
-
-
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return np.float32(0.5) * (np.tanh(np.float32(0.5) * x) + np.float32(1))
+def _in_batches(n: int, work: Callable[[slice], None]) -> None:
+    """Calls `work` with ranges of rows that make up 0 to `n`, in threads when there are enough."""
+    parts = max(parallel.cores(), -(-n // _BATCH))
+    ranges = parallel.shards(n, parts)
+    if len(ranges) == 1:
+        work(ranges[0])
+        return
+    with (
+        parallel.one_blas_thread(),
+        contextlib.closing(parallel.Threads(min(len(ranges), parallel.cores()))) as threads,
+    ):
+        threads.run([functools.partial(work, rows) for rows in ranges])
 
 
 def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:

@@ -25,8 +25,14 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import configs, evaluation, examples, models, outputs, runtime
-from calmvae.errors import DataError, OutputError
+from calmvae import configs, evaluation, examples, magenta, models, outputs, runtime
+from calmvae.errors import DataError, OptionError, OutputError
+
+ENGINES = {
+    "auto": "numpy, or magenta where there is a GPU, dropout or a residual connection",
+    "numpy": "calmvae's own gradient, the fastest on a CPU",
+    "magenta": "Magenta's graph on TensorFlow",
+}
 
 _EVAL_WINDOWS = 1024
 
@@ -45,6 +51,8 @@ class Options:
       init: model or checkpoint to start from.
       note: text for notes.txt.
       seed: of weights, shuffling, transposition and sampling.
+      threads: to compute with, default one a core.
+      engine: a key of `ENGINES`.
     """
 
     steps: int = 20000
@@ -60,6 +68,7 @@ class Options:
     note: str | None = None
     seed: int = 0
     threads: int | None = None
+    engine: str = "auto"
 
 
 @dataclasses.dataclass
@@ -193,6 +202,22 @@ def _open_run(folder: Path, spec: configs.ModelSpec, data: str | Path, options: 
     return folder
 
 
+def _engine(spec: configs.ModelSpec, options: Options, say: Callable[[str], None]) -> Any:
+    """What computes the steps: calmvae's own gradient, or Magenta's graph where that can do more."""
+    from calmvae import graph, learner
+
+    if options.engine not in ENGINES:
+        raise OptionError(f"unknown engine '{options.engine}'; choose one of {', '.join(ENGINES)}.")
+    able = learner.supports(spec)
+    if options.engine == "numpy" and not able:
+        raise OptionError("dropout and residual connections need --engine magenta; the numpy engine has neither.")
+    has_gpu = bool(magenta.load_tensorflow().config.list_physical_devices("GPU"))
+    if options.engine == "numpy" or (options.engine == "auto" and able and not has_gpu):
+        return learner.Learner(spec, options.seed, options.threads)
+    say("Training with Magenta's graph on TensorFlow.")
+    return graph.TrainingGraph(spec, options.seed, options.threads)
+
+
 class _Trainer:
     """The loop and what it keeps track of."""
 
@@ -207,25 +232,23 @@ class _Trainer:
         report: Callable[[Progress], None] | None,
         say: Callable[[str], None],
     ) -> None:
-        from calmvae import graph
-
         self.spec, self.folder, self.options, self.report, self.say = spec, folder, options, report, say
         self.train_tokens = train_set.tokens
         picked = np.random.default_rng(0).permutation(len(eval_set.tokens))[:_EVAL_WINDOWS]
         self.eval_tokens = eval_set.tokens[np.sort(picked)]
         self.pieces = train_set.pieces
-        self.graph = graph.TrainingGraph(spec, options.seed, options.threads)
+        self.engine = _engine(spec, options, say)
         self.interrupted = False
         self.best, self.since_best = self._history()
         checkpoint = models.latest_checkpoint(folder / "train")
         if checkpoint:
-            self.graph.restore(checkpoint)
-            say(f"Going on from step {self.graph.global_step()} ({checkpoint}).")
+            self.engine.restore(checkpoint)
+            say(f"Going on from step {self.engine.global_step()} ({checkpoint}).")
         elif start:
-            self.graph.load_weights(start)
+            self.engine.load_weights(start)
             say(f"Starting from the weights of {options.init}.")
-        self.step = self.graph.global_step()
-        self.writer = self.graph.tf.summary.FileWriter(str(folder / "events"))
+        self.step = self.engine.global_step()
+        self.writer = magenta.load_tensorflow().summary.FileWriter(str(folder / "events"))
 
     def run(self) -> Result:
         self._watch_signals()
@@ -236,7 +259,7 @@ class _Trainer:
             self._restore_signals()
             self.writer.close()
         self._finish(reason, time.monotonic() - began)
-        self.graph.close()
+        self.engine.close()
         return Result(reason, self.step, self.best)
 
     def _loop(self, began: float) -> str:
@@ -252,8 +275,7 @@ class _Trainer:
                 if not self.best or self.best.get("step", -1) < 0:
                     self._evaluate()
                 return reason
-            summary = (self.step + 1) % options.log_every == 0
-            scalars, event = self.graph.train(next(batches), summary)
+            scalars = self.engine.train(next(batches))
             self.step += 1
             if not math.isfinite(scalars["loss"]):
                 last = models.latest_checkpoint(self.folder / "train") or "none yet"
@@ -270,12 +292,13 @@ class _Trainer:
                 saved = self.step
             if options.sample_every and self.step % options.sample_every == 0:
                 self._sample()
-            if summary or metrics:
+            logged = self.step % options.log_every == 0
+            if logged:
+                self._write_events(scalars)
+            if logged or metrics:
                 now = time.monotonic()
                 speed = (self.step - lap_step) * batch_size / max(now - lap_time, 1e-9)
                 lap_step, lap_time = self.step, now
-                if event:
-                    self.writer.add_summary(event, self.step)
                 if self.report:
                     self.report(Progress(self.step, scalars, speed, metrics, better))
 
@@ -293,18 +316,15 @@ class _Trainer:
 
     def _save(self) -> None:
         (self.folder / "train").mkdir(exist_ok=True)
-        self.graph.save(str(self.folder / "train" / "model.ckpt"))
+        self.engine.save(str(self.folder / "train" / "model.ckpt"))
 
     def _evaluate(self) -> tuple[evaluation.Metrics, bool]:
-        weights = self.graph.weights()
+        weights = self.engine.weights()
         metrics = evaluation.evaluate(runtime.Engine(self.spec, weights), self.eval_tokens)
         line = {"step": self.step, **dataclasses.asdict(metrics)}
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        summary = self.graph.tf.Summary()
-        for name, value in dataclasses.asdict(metrics).items():
-            summary.value.add(tag=f"eval/{name}", simple_value=float(value))
-        self.writer.add_summary(summary, self.step)
+        self._write_events({f"eval/{name}": float(value) for name, value in dataclasses.asdict(metrics).items()})
         better = metrics.accuracy > self.best.get("accuracy", -1.0)
         if better:
             self.best, self.since_best = line, 0
@@ -314,10 +334,16 @@ class _Trainer:
             self.since_best += 1
         return metrics, better
 
+    def _write_events(self, scalars: dict[str, float]) -> None:
+        summary = magenta.load_tensorflow().Summary()
+        for name, value in scalars.items():
+            summary.value.add(tag=name, simple_value=value)
+        self.writer.add_summary(summary, self.step)
+
     def _sample(self) -> None:
         from calmvae import compose
 
-        engine = runtime.Engine(self.spec, self.graph.weights())
+        engine = runtime.Engine(self.spec, self.engine.weights())
         (self.folder / "samples").mkdir(exist_ok=True)
         compose.write_training_samples(engine, self.eval_tokens, self.folder / "samples", self.step, self.options.seed)
 

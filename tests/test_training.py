@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from calmvae import configs, corpus, midi, models, runtime, training
-from calmvae.errors import DataError, InputError, ModelError, OutputError
+from calmvae.errors import DataError, InputError, ModelError, OptionError, OutputError
 from calmvae.midi import Note, Piece
 from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
 
@@ -61,21 +61,36 @@ def test_run_folder_tells_its_story(data, tmp_path):
     assert set(runtime.weight_shapes(tiny_spec())) <= set(saved) and saved["global_step"] == 6
 
 
-def test_resumed_training_is_the_unbroken_one(data, tmp_path):
-    """Same batches, weights and optimiser; teacher forcing, so that no draw of the graph's own comes in between.
+@pytest.mark.parametrize("engine", ["numpy", "magenta"])
+def test_resumed_training_is_the_unbroken_one(data, tmp_path, engine):
+    """Same batches, weights, optimiser and draws.
 
-    The latent draw is the graph's own: with sigma fixed near 0 it does not matter."""
-    spec = configs.with_hparams(tiny_spec(), {"sampling_schedule": "constant", "sampling_rate": 0.0})
-    weights = random_weights(spec)
-    weights["encoder/sigma/bias"] = np.full(spec.z_size, -30, np.float32)
-    weights["encoder/sigma/kernel"] *= 0
-    models.save_model(tmp_path / "start", spec, weights, {})
-    start = str(tmp_path / "start")
-    unbroken = losses(tmp_path / "a", spec, data, init=start)
-    losses(tmp_path / "b", spec, data, init=start, steps=3)
-    resumed = losses(tmp_path / "b", spec, data, init=start)
+    The draws of Magenta's graph are its own, so there the decoder is teacher-forced and sigma fixed near 0."""
+    spec, start = tiny_spec(), None
+    if engine == "magenta":
+        spec = configs.with_hparams(spec, {"sampling_schedule": "constant", "sampling_rate": 0.0})
+        weights = random_weights(spec)
+        weights["encoder/sigma/bias"] = np.full(spec.z_size, -30, np.float32)
+        weights["encoder/sigma/kernel"] *= 0
+        models.save_model(tmp_path / "start", spec, weights, {})
+        start = str(tmp_path / "start")
+    unbroken = losses(tmp_path / "a", spec, data, init=start, engine=engine)
+    losses(tmp_path / "b", spec, data, init=start, steps=3, engine=engine)
+    resumed = losses(tmp_path / "b", spec, data, init=start, engine=engine)
     assert sorted(resumed) == [4, 5, 6]
-    assert [resumed[k] for k in (4, 5, 6)] == pytest.approx([unbroken[k] for k in (4, 5, 6)], rel=1e-3)
+    wanted = [unbroken[k] for k in (4, 5, 6)]
+    assert [resumed[k] for k in (4, 5, 6)] == (wanted if engine == "numpy" else pytest.approx(wanted, rel=1e-3))
+
+
+def test_engines_are_checked(data, tmp_path):
+    with pytest.raises(OptionError, match="unknown engine 'fast'; choose one of auto, numpy, magenta"):
+        training.train(tiny_spec(), data, tmp_path / "a", options(engine="fast"))
+    dropping = configs.with_hparams(tiny_spec(), {"dropout_keep_prob": 0.9})
+    with pytest.raises(OptionError, match="need --engine magenta"):
+        training.train(dropping, data, tmp_path / "b", options(engine="numpy"))
+    said = []
+    training.train(dropping, data, tmp_path / "c", options(steps=1, eval_every=1), say=said.append)
+    assert any("Magenta's graph" in sentence for sentence in said)
 
 
 def test_it_learns(data, tmp_path):
