@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -29,6 +30,9 @@ app = typer.Typer(
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
 Config = Annotated[str | None, typer.Option("--config", help="Config of a TensorFlow checkpoint.")]
+Engine = Annotated[
+    str, typer.Option("--engine", help="numpy, or magenta: TensorFlow, slow, the same at temperature 0.")
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0: the likeliest notes; 1: as the model believes.")]
 Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
@@ -40,6 +44,9 @@ NoSound = Annotated[bool, typer.Option("--no-sound", help="Write no .wav.")]
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit code 2."""
+    for library in ("OPENBLAS_NUM", "MKL_NUM", "VECLIB_MAXIMUM"):
+        # Before numpy is loaded: threads inside products as small as ours cost more than they give.
+        os.environ.setdefault(f"{library}_THREADS", "1")
     for stream in (sys.stdout, sys.stderr):
         # File names need not be valid UTF-8.
         if hasattr(stream, "reconfigure"):
@@ -108,6 +115,7 @@ def interpolate(
     ] = "original",
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
+    engine: Engine = "numpy",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -118,7 +126,7 @@ def interpolate(
         a,
         b,
         out,
-        commands.Making(model, config, temperature, seed, not no_picture, not no_sound),
+        commands.Making(model, config, temperature, seed, not no_picture, not no_sound, engine),
         Console(quiet, as_json),
         steps=steps,
         bars=bars,
@@ -150,13 +158,14 @@ def sample(
     ] = None,
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
+    engine: Engine = "numpy",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Fresh pieces from the model's prior; with --config and a checkpoint, of any config of Magenta's."""
     from calmvae import commands
 
-    making = commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
+    making = commands.Making(model, config, temperature, seed, not no_picture, not no_sound, engine)
     style = {"qpm": qpm, "velocity": velocity, "program": program}
     commands.sample(n, out, making, Console(quiet, as_json), bars=bars, chords=chords, **style)
 
@@ -173,13 +182,14 @@ def reconstruct(
     track: Annotated[str | None, typer.Option(help="Take the melody from this track (number or name).")] = None,
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
+    engine: Engine = "numpy",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """What the model makes of a piece: its melody encoded and decoded."""
     from calmvae import commands
 
-    making = commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
+    making = commands.Making(model, config, temperature, seed, not no_picture, not no_sound, engine)
     commands.reconstruct(piece, out, making, Console(quiet, as_json), melody=melody, track=track)
 
 

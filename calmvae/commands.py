@@ -25,10 +25,11 @@ class Making:
     seed: int
     picture: bool = True
     sound: bool = True
+    engine: str = "numpy"
 
     def load(self) -> models.Model:
         """The model."""
-        return models.load_model(self.model, self.config)
+        return models.load_model(self.model, self.config, self.engine, self.seed)
 
 
 def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:

@@ -11,7 +11,9 @@ from calmvae.console import Console
 from calmvae.errors import CalmvaeError
 
 # What each part of calmvae needs, by the name it is installed under.
-_GENERATION = ("numpy", "mido", "pretty_midi", "matplotlib", "tinysoundfont", "typer", "rich", "safetensors")
+_GENERATION = (
+    "numpy", "threadpoolctl", "safetensors", "mido", "pretty_midi", "matplotlib", "tinysoundfont", "typer", "rich",
+)  # fmt: skip
 _TRAINING = ("tensorflow", "tf-keras", "tensorflow-probability", "tf-slim", "note-seq", "magenta")
 _MEND = "run `make test` in the checkout, or pip install --require-hashes --no-deps -r requirements.lock"
 
@@ -21,25 +23,35 @@ def run(console: Console) -> int:
     checks: list[tuple[str, bool, str]] = []
     supported = (3, 10) <= sys.version_info[:2] <= (3, 13)
     checks.append(("Python", supported, platform.python_version() + ("" if supported else "; install 3.10 to 3.13")))
-    for name in (*_GENERATION, *_TRAINING):
-        try:
-            checks.append((name, True, metadata.version(name)))
-        except metadata.PackageNotFoundError:
-            part = "training and MusicXML" if name in _TRAINING else "everything"
-            checks.append((name, False, f"missing, needed for {part}; {_MEND}"))
+    # A light install, which generates and leaves training out, is well too.
+    light = not any(_version(name) for name in _TRAINING)
+    for name in _GENERATION if light else (*_GENERATION, *_TRAINING):
+        part = "training, converting and MusicXML" if name in _TRAINING else "everything"
+        version = _version(name)
+        checks.append((name, bool(version), version or f"missing, needed for {part}; {_MEND}"))
     checks.append(_soundfont())
     found = models.embedded_models()
     checks.append(("embedded models", bool(found), ", ".join(found) or "none; install from a whole checkout"))
-    checks.append(_magenta())
-    gpu = _gpu()
+    if not light:
+        checks.append(_magenta())
+    gpu = "unknown without TensorFlow" if light else _gpu()
     for name, good, text in checks:
         console.say(f"{'ok ' if good else 'BAD'}  {name:<24} {text}")
+    if light:
+        console.say(f"     {'training':<24} not installed, nor converting and MusicXML; to have them {_MEND}")
     console.say(f"     {'GPU':<24} {gpu}")
     healthy = all(good for _, good, _ in checks)
     data = {name: {"ok": good, "detail": text} for name, good, text in checks}
     verdict = "All is well." if healthy else "Something is missing; see the lines marked BAD."
     console.result(data | {"gpu": gpu, "ok": healthy}, verdict)
     return 0 if healthy else 1
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def _soundfont() -> tuple[str, bool, str]:

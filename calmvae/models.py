@@ -18,10 +18,15 @@ import numpy as np
 
 from calmvae import outputs, runtime
 from calmvae.configs import SHAPE_HPARAMS, ModelSpec, get_spec
-from calmvae.errors import ModelError
+from calmvae.errors import ModelError, OptionError
 
 SPEC_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
 DEFAULT_MODEL = "calm-mel_2bar"
+ENGINES = {
+    "numpy": "calmvae's own, without TensorFlow",
+    "magenta": "Magenta's TrainedModel on TensorFlow, the reference",
+}
+_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 _HERE = Path(__file__).resolve().parent
 
 
@@ -59,19 +64,36 @@ def embedded_models() -> list[str]:
     return sorted(p.parent.name for p in package_folder("own_model").glob(f"*/{SPEC_FILE}"))
 
 
-def load_model(name: str | Path = DEFAULT_MODEL, config: str | None = None) -> Model:
+def load_model(
+    name: str | Path = DEFAULT_MODEL, config: str | None = None, engine: str = "numpy", seed: int = 0
+) -> Model:
     """Opens a model.
 
     Args:
       name: an embedded model, a model folder, a run folder, or a TensorFlow checkpoint (prefix or folder).
       config: the config of a TensorFlow checkpoint; others know theirs.
+      engine: a key of `ENGINES`.
+      seed: of the magenta engine's draws; the numpy engine takes one at each call.
 
     Raises:
       ModelError: nothing of that name, or it is damaged or does not fit its config.
+      OptionError: no such engine.
     """
+    if engine not in ENGINES:
+        raise OptionError(f"unknown engine '{engine}'; choose one of {', '.join(ENGINES)}.")
     folder = find_model_folder(name)
     if folder:
-        return _load_folder(folder)
+        model = _load_folder(folder)
+    else:
+        model = _load_checkpoint(name, config)
+    if engine == "magenta":
+        from calmvae import magenta_engine
+
+        model.engine = magenta_engine.MagentaEngine(model.spec, model.engine.weights, seed)
+    return model
+
+
+def _load_checkpoint(name: str | Path, config: str | None) -> Model:
     prefix = find_checkpoint(name)
     if prefix is None:
         known = ", ".join(embedded_models()) or "none"
@@ -246,10 +268,17 @@ def _load_folder(folder: Path) -> Model:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+    """Arrays of a safetensors file, mapped into memory: what is not used is not read."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise ModelError(f"{path} holds no readable weights ({error}); fetch or export the model again.") from error
+        content = np.memmap(path, np.uint8, mode="r")
+        begin = 8 + int.from_bytes(content[:8].tobytes(), "little")
+        header = json.loads(content[8:begin].tobytes())
+        header.pop("__metadata__", None)
+        arrays = {}
+        for name, entry in header.items():
+            start, stop = entry["data_offsets"]
+            raw = content[begin + start : begin + stop]
+            arrays[name] = raw.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        return arrays
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} holds no readable weights ({error!r}); fetch or export the model again.") from error

@@ -6,19 +6,16 @@ decoders are built, to sample from the prior; interpolating and training stay wi
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import dataclasses
-import itertools
 import re
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calmvae import compose, configs, magenta, models, outputs, runtime, scores
+from calmvae import compose, configs, magenta, magenta_engine, models, outputs, runtime, scores
 from calmvae.compose import DEFAULT_PROGRAM, DEFAULT_QPM, DEFAULT_VELOCITY, Made
 from calmvae.errors import ModelError, OptionError
 from calmvae.midi import Piece
@@ -189,7 +186,7 @@ class OtherModel:
             model.build(hparams, converter.output_depth, is_training=False)
             z = tf.placeholder(tf.float32, [_BATCH, hparams.z_size]) if hparams.z_size else None
             control = None if controls[0] is None else tf.placeholder(tf.float32, controls[0].shape)
-            with _seeded_decoding(seed):
+            with magenta_engine.seeded_decoding(seed):
                 decoded, _ = model.sample(_BATCH, hparams.max_seq_len, z, control, temperature=temperature)
             variables = {v.op.name: v for v in tf.trainable_variables()}
             runtime.check_shapes(self.name, {n: tuple(v.shape.as_list()) for n, v in variables.items()}, self.weights)
@@ -204,25 +201,6 @@ class OtherModel:
         # Else it writes chord symbols beside the notes, which fails in a bar without notes.
         converter._chord_encoding = None
         return [converter.from_tensors(window[:n]) for window in tensors]
-
-
-@contextlib.contextmanager
-def _seeded_decoding(seed: int) -> Iterator[None]:
-    """Makes the draws of the decoding loops built within depend on the seed alone."""
-    tf, library = magenta.load().tf, magenta.load().lstm_models.contrib_seq2seq
-    decode, loops = library.dynamic_decode, itertools.count()
-
-    def seeded(*args: Any, **options: Any) -> Any:
-        # Every loop counts its random operations from 0: with one seed, all bars would draw the same.
-        tf.set_random_seed(compose.hash_seed(seed, next(loops)))
-        # A draw waits for nothing, so that steps run side by side would take theirs in any order.
-        return decode(*args, **options, parallel_iterations=1)
-
-    library.dynamic_decode = seeded
-    try:
-        yield
-    finally:
-        library.dynamic_decode = decode
 
 
 def _chord(encoding: Any, symbol: str) -> int:

@@ -31,7 +31,7 @@ def run_and_list_modules(*arguments) -> tuple[int, str, set[str]]:
     """Exit code, stderr, and the heavy modules that were imported."""
     code = (
         "import sys, atexit\n"
-        "heavy = ('tensorflow', 'magenta', 'note_seq', 'matplotlib', 'pandas', 'librosa')\n"
+        "heavy = ('tensorflow', 'magenta', 'note_seq', 'matplotlib', 'pandas', 'librosa', 'scipy', 'sklearn')\n"
         "atexit.register(lambda: print('LOADED', *[m for m in heavy if m in sys.modules]))\n"
         "from calmvae.cli import main\nmain()"
     )
@@ -180,3 +180,52 @@ def test_installed_entry_point():
     if script is None:
         pytest.skip("calmvae is not installed in this environment")
     assert "calmvae 0." in subprocess.run([script, "--version"], capture_output=True, text=True, check=True).stdout
+
+
+def test_generation_is_light(tmp_path):
+    """From MIDI to MIDI without TensorFlow and what note_seq brings; matplotlib only for a picture."""
+    pieces = PIECES[:2]
+    for arguments, expected in (
+        (["interpolate", *pieces, "--no-picture", "-o", tmp_path / "a"], set()),
+        (["sample", "-n", "2", "--no-picture", "-o", tmp_path / "b"], set()),
+        (["reconstruct", pieces[0], "-o", tmp_path / "c"], {"matplotlib"}),
+    ):
+        code, said, heavy = run_and_list_modules(*arguments)
+        assert code == 0, said
+        assert heavy == expected
+
+
+def test_engines_make_the_same_piece(tmp_path):
+    pieces = PIECES[:2]
+    options = ["--steps", "3", "--no-picture", "--no-sound"]
+    made = []
+    for engine in ("numpy", "magenta"):
+        out = tmp_path / engine
+        done = run_calmvae("interpolate", *pieces, *options, "--engine", engine, "-o", out)
+        assert done.returncode == 0, done.stderr
+        made.append([file.read_bytes() for file in sorted(out.rglob("*.mid"))])
+    assert len(made[0]) == 4 and made[0] == made[1]
+
+
+def test_doctor_of_a_light_install(monkeypatch, capsys):
+    """Without the training packages generation is well, and how to have the rest is said; half of them is not well."""
+    from importlib import metadata
+
+    from calmvae import doctor
+    from calmvae.console import Console
+
+    have, gone = metadata.version, set(doctor._TRAINING)
+
+    def version(name):
+        if name in gone:
+            raise metadata.PackageNotFoundError(name)
+        return have(name)
+
+    monkeypatch.setattr(doctor.metadata, "version", version)
+    assert doctor.run(Console(False, False)) == 0
+    assert "training                 not installed" in capsys.readouterr().out
+    gone.remove("magenta")
+    monkeypatch.setattr(doctor, "_magenta", lambda: ("Magenta imports", False, "no"))
+    monkeypatch.setattr(doctor, "_gpu", lambda: "none")
+    assert doctor.run(Console(False, False)) == 1
+    assert "BAD  tensorflow" in capsys.readouterr().out

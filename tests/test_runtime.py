@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import configs, models, phrases, runtime
-from calmvae.errors import ModelError
+from calmvae import configs, magenta_engine, models, phrases, runtime
+from calmvae.errors import ModelError, OptionError
 from tests.conftest import random_weights, tiny_spec
 
 SPECS = [tiny_spec("calm-mel_2bar"), tiny_spec("calm-mel_16bar"), tiny_spec("calm-mel_2bar-big", 2)]
@@ -20,24 +20,74 @@ def melody_tokens(n: int, steps: int, seed: int = 0) -> np.ndarray:
     return tokens.astype(np.uint8)
 
 
-@pytest.mark.parametrize("spec", SPECS, ids=lambda s: s.name)
-def test_equals_magenta(spec, tmp_path):
-    """mu and sigma within 1e-5, argmax tokens the same, through a checkpoint that Magenta's TrainedModel opens."""
-    from calmvae import magenta
+MAGENTAS = ["cat-mel_2bar_small", "flat-mel_16bar", "hierdec-mel_16bar"]
 
+
+def magentas_spec(name: str) -> configs.ModelSpec:
+    small = {"enc_rnn_size": [24], "dec_rnn_size": [28, 22], "z_size": 8}
+    return configs.with_hparams(configs.get_spec(name), small)
+
+
+@pytest.mark.parametrize("name", [*(spec.name for spec in SPECS), *MAGENTAS])
+def test_engines_agree(name, tmp_path):
+    """mu and sigma within 1e-5 and every argmax token, through a checkpoint that Magenta's TrainedModel opens."""
+    spec = next((spec for spec in SPECS if spec.name == name), None) or magentas_spec(name)
     weights = random_weights(spec)
-    prefix = models.save_checkpoint(tmp_path / "model.ckpt", spec, weights)
-    stock = magenta.load().TrainedModel(configs.magenta_config(spec), batch_size=4, checkpoint_dir_or_path=prefix)
-    tokens = melody_tokens(4, spec.steps)
-    one_hot = np.eye(phrases.DEPTH, dtype=bool)[tokens]
-    _, mu, sigma = stock.encode_tensors(list(one_hot), [spec.steps] * 4)
+    ours, theirs = runtime.Engine(spec, weights), magenta_engine.MagentaEngine(spec, weights)
+    tokens = melody_tokens(18, spec.steps)
+    for mine, wanted in zip(ours.encode(tokens), theirs.encode(tokens), strict=True):
+        np.testing.assert_allclose(mine, wanted, atol=1e-5)
+    z = np.random.default_rng(1).standard_normal((18, spec.z_size))
+    decoded = theirs.decode(z)
+    assert len(np.unique(decoded)) > 3
+    assert np.array_equal(decoded, ours.decode(z))
+
+
+def test_magenta_engine_draws_from_the_same_distribution_and_repeats_itself():
+    spec = SPECS[0]
+    weights = random_weights(spec)
     ours = runtime.Engine(spec, weights)
-    our_mu, our_sigma = ours.encode(tokens)
-    np.testing.assert_allclose(our_mu, mu, atol=1e-5)
-    np.testing.assert_allclose(our_sigma, sigma, atol=1e-5)
-    z = np.random.default_rng(1).standard_normal((4, spec.z_size))
-    decoded = stock.decode_to_tensors(z, length=spec.steps, temperature=1e-6)
-    assert np.array_equal(np.argmax(decoded, axis=-1), ours.decode(z))
+    z = np.repeat(np.random.default_rng(0).standard_normal((1, spec.z_size)), 1600, axis=0)
+    theirs = [magenta_engine.MagentaEngine(spec, weights, seed).decode(z, 1.0) for seed in (1, 1, 2)]
+    assert np.array_equal(theirs[0], theirs[1]) and not np.array_equal(theirs[0], theirs[2])
+    mine = ours.decode(z, 1.0, seed=5)
+    for step in (0, 1, spec.steps - 1):
+        shares = [np.bincount(tokens[:, step], minlength=phrases.DEPTH) / len(z) for tokens in (mine, theirs[0])]
+        assert np.abs(shares[0] - shares[1]).max() < 0.05
+    assert len(np.unique(mine[:, 0])) > 10
+
+
+def test_engine_option(tmp_path):
+    models.save_model(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
+    assert isinstance(models.load_model(tmp_path, engine="magenta").engine, magenta_engine.MagentaEngine)
+    with pytest.raises(OptionError, match="unknown engine 'torch'; choose one of numpy, magenta"):
+        models.load_model(tmp_path, engine="torch")
+
+
+def test_weights_are_mapped_not_read(tmp_path):
+    models.save_model(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
+    engine = models.load_model(tmp_path).engine
+    assert all(isinstance(w.base if w.base is not None else w, np.memmap) for w in engine.weights.values())
+    with pytest.raises(ValueError, match="read-only"):
+        engine.weights["encoder/mu/bias"][0] = 1
+
+
+@pytest.mark.parametrize("damage", ["short", "header", "dtype", "offsets", "empty"])
+def test_damaged_weights_are_one_sentence(tmp_path, damage):
+    models.save_model(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
+    file = tmp_path / models.WEIGHTS_FILE
+    data = file.read_bytes()
+    changed = {
+        "short": data[:-10],
+        "header": data[:8] + b"#" + data[9:],
+        "dtype": data.replace(b'"F32"', b'"Q99"', 1),
+        "offsets": data.replace(b'"data_offsets":[0,', b'"data_offsets":[9,', 1),
+        "empty": b"",
+    }
+    assert changed[damage] != data
+    file.write_bytes(changed[damage])
+    with pytest.raises(ModelError, match="holds no readable weights"):
+        models.load_model(tmp_path)
 
 
 @pytest.mark.parametrize("spec", SPECS[:2], ids=lambda s: s.name)
@@ -49,13 +99,13 @@ def test_checkpoint_round_trip(spec, tmp_path):
     assert all(np.array_equal(read[n], weights[n]) for n in weights)
 
 
-@pytest.mark.parametrize("name", ["cat-mel_2bar_small", "flat-mel_16bar", "hierdec-mel_16bar"])
+@pytest.mark.parametrize("name", MAGENTAS)
 def test_magenta_melody_configs_have_our_shapes(name):
     """What Magenta builds for its own melody configs is what the engine expects."""
     from calmvae import magenta
 
     tf = magenta.load().tf
-    spec = configs.with_hparams(configs.get_spec(name), {"enc_rnn_size": [24], "dec_rnn_size": [28, 22], "z_size": 8})
+    spec = magentas_spec(name)
     config = configs.magenta_config(spec)
     config.hparams.batch_size = 2
     with tf.Graph().as_default():

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Write requirements.lock anew from setup.cfg: every package with every file's hash, for Python 3.10 to 3.13.
+# Write the locks anew from setup.cfg: every package with every file's hash, for Python 3.10 to 3.13.
+# requirements.lock holds everything, requirements-light.lock the part of it that a plain install needs.
 #
 #     tools/lock.sh              keep the versions already locked where they still fit
 #     tools/lock.sh --upgrade    take the newest of everything that is not held below
 #
-# Two passes, one file. The first resolves what setup.cfg asks for. The second adds, without their dependencies,
-# the two packages that no resolver can install (setup.cfg says why). The result is installed with
+# Two passes a file. The first resolves what setup.cfg asks for. The second adds, without their dependencies,
+# the packages that no resolver can install (setup.cfg says why). The results are installed with
 #     pip install --require-hashes --no-deps -r requirements.lock
 # and `make test` does that. Uses uv, from the path or from a temporary environment.
 set -eu
@@ -34,13 +35,15 @@ librosa<1
 numpy<2.5
 scipy<1.18
 EOF
-cat >"$work/alone.txt" <<'EOF'
+echo "tinysoundfont>=0.3.7,<0.4" >"$work/alone-light.txt"
+cat "$work/alone-light.txt" - >"$work/alone.txt" <<'EOF'
 magenta==2.1.4
-tinysoundfont>=0.3.7,<0.4
 EOF
 # tinysoundfont has no wheel for these, and is compiled there: it needs a C++ compiler and what its sources build with.
 source="python_version >= '3.13' or (sys_platform == 'linux' and platform_machine != 'x86_64')"
+# setuptools installs calmvae itself.
 cat >"$work/build.txt" <<EOF
+setuptools>=77
 cmake; $source
 pybind11; $source
 scikit-build-core; $source
@@ -60,15 +63,24 @@ old=requirements.lock
 for pass in all alone; do
     if [ -f "$old" ]; then cp "$old" "$work/$pass.lock"; fi
 done
-compile setup.cfg "$work/build.txt" --extra dev --constraint "$work/held.txt" --excludes "$work/unwanted.txt" \
-    --output-file "$work/all.lock" "$@"
+compile setup.cfg "$work/build.txt" --extra train --extra dev --constraint "$work/held.txt" \
+    --excludes "$work/unwanted.txt" --output-file "$work/all.lock" "$@"
 compile "$work/alone.txt" --no-deps --output-file "$work/alone.lock" "$@"
+# The light lock takes its versions from the full one.
+sed -n 's/^\([A-Za-z0-9._-]*==[^ ]*\)\( ;[^\\]*\)\{0,1\} *\\\{0,1\}$/\1\2/p' "$work/all.lock" "$work/alone.lock" >"$work/same.txt"
+compile setup.cfg "$work/build.txt" --constraint "$work/same.txt" --excludes "$work/unwanted.txt" \
+    --output-file "$work/light.lock"
+compile "$work/alone-light.txt" --no-deps --constraint "$work/same.txt" --output-file "$work/alone-light.lock"
 
-{
-    echo "# Made by tools/lock.sh from setup.cfg; do not edit."
-    echo "# Install with: pip install --require-hashes --no-deps -r requirements.lock"
-    echo "# --no-deps matters: magenta and tinysoundfont (last) declare dependencies that cannot be met."
-    cat "$work/all.lock" "$work/alone.lock"
-} >"$work/requirements.lock"
-mv "$work/requirements.lock" requirements.lock
-grep -c '==' requirements.lock | sed 's/$/ pinned versions in requirements.lock/'
+write() {
+    {
+        echo "# Made by tools/lock.sh from setup.cfg; do not edit."
+        echo "# Install with: pip install --require-hashes --no-deps -r $1"
+        echo "# --no-deps matters: magenta and tinysoundfont (last) declare dependencies that cannot be met."
+        cat "$2" "$3"
+    } >"$work/$1"
+    mv "$work/$1" "$1"
+    grep -c '==' "$1" | sed "s/$/ pinned versions in $1/"
+}
+write requirements.lock "$work/all.lock" "$work/alone.lock"
+write requirements-light.lock "$work/light.lock" "$work/alone-light.lock"
