@@ -231,7 +231,7 @@ def train(
     ] = "skyline",
     max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
     engine: Annotated[
-        str, typer.Option(help="numpy, magenta (TensorFlow), or auto: numpy unless there is a GPU.")
+        str, typer.Option(help="numpy, cudnn or magenta (TensorFlow), or auto: numpy unless there is a GPU.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default one a core.")] = None,
     note: Annotated[str | None, typer.Option(help="Text for notes.txt.")] = None,

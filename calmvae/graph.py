@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from calmvae import configs, magenta, runtime
+from calmvae import cudnn as fast
 from calmvae.phrases import DEPTH
 
 
@@ -22,12 +23,15 @@ class TrainingGraph:
       spec: the config.
       seed: of the initial weights and of every random op.
       threads: of TensorFlow within an operation, default all cores.
+      cudnn: with the layers of `cudnn.py` instead of Magenta's.
     """
 
-    def __init__(self, spec: configs.ModelSpec, seed: int, threads: int | None = None) -> None:
+    def __init__(self, spec: configs.ModelSpec, seed: int, threads: int | None = None, cudnn: bool = False) -> None:
         self.tf = tf = magenta.load().tf
         self.spec = spec
         config = configs.magenta_config(spec)
+        if cudnn:
+            config = config._replace(model=fast.model(spec))
         batch = spec.hparams["batch_size"]
         with tf.Graph().as_default() as graph, warnings.catch_warnings():
             warnings.simplefilter("ignore")

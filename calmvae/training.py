@@ -29,8 +29,9 @@ from calmvae import configs, evaluation, examples, magenta, models, outputs, run
 from calmvae.errors import DataError, OptionError, OutputError
 
 ENGINES = {
-    "auto": "numpy, or magenta where there is a GPU, dropout or a residual connection",
+    "auto": "numpy; cudnn where there is a GPU; magenta for dropout and residual connections",
     "numpy": "calmvae's own gradient, the fastest on a CPU",
+    "cudnn": "Magenta's graph on TensorFlow with Keras' LSTM kernel, cuDNN's on a GPU",
     "magenta": "Magenta's graph on TensorFlow",
 }
 
@@ -209,13 +210,16 @@ def _engine(spec: configs.ModelSpec, options: Options, say: Callable[[str], None
     if options.engine not in ENGINES:
         raise OptionError(f"unknown engine '{options.engine}'; choose one of {', '.join(ENGINES)}.")
     able = learner.supports(spec)
-    if options.engine == "numpy" and not able:
-        raise OptionError("dropout and residual connections need --engine magenta; the numpy engine has neither.")
-    has_gpu = bool(magenta.load_tensorflow().config.list_physical_devices("GPU"))
-    if options.engine == "numpy" or (options.engine == "auto" and able and not has_gpu):
+    if options.engine in ("numpy", "cudnn") and not able:
+        raise OptionError(f"dropout and residual connections need --engine magenta; {options.engine} has neither.")
+    engine = options.engine
+    if engine == "auto":
+        has_gpu = bool(magenta.load_tensorflow().config.list_physical_devices("GPU"))
+        engine = "magenta" if not able else "cudnn" if has_gpu else "numpy"
+    if engine == "numpy":
         return learner.Learner(spec, options.seed, options.threads)
-    say("Training with Magenta's graph on TensorFlow.")
-    return graph.TrainingGraph(spec, options.seed, options.threads)
+    say(f"Training with {ENGINES[engine]}.")
+    return graph.TrainingGraph(spec, options.seed, options.threads, cudnn=engine == "cudnn")
 
 
 class _Trainer:
