@@ -15,9 +15,9 @@ from calmvae import configs, magenta
 def model(spec: configs.ModelSpec) -> Any:
     """Magenta's `MusicVAE` for a spec without dropout and residual connections, with the faster layers in it."""
     door = magenta.load()
-    lstm_models = door.lstm_models
+    lstm_models: Any = door.lstm_models
 
-    class Encoder(lstm_models.BidirectionalLstmEncoder):
+    class Encoder(lstm_models.BidirectionalLstmEncoder):  # type: ignore[name-defined,misc]
         def encode(self, sequence, sequence_length):
             """All windows of a batch are of full length, so `sequence_length` tells nothing."""
             tf = door.tf
@@ -33,7 +33,7 @@ def model(spec: configs.ModelSpec) -> Any:
                 inputs = tf.concat(outputs, axis=2)
             return tf.concat(lasts, axis=1)
 
-    class Decoder(lstm_models.CategoricalLstmDecoder):
+    class Decoder(lstm_models.CategoricalLstmDecoder):  # type: ignore[name-defined,misc]
         def _decode(self, z, helper, input_shape, max_length=None):
             if type(helper) is not lstm_models.contrib_seq2seq.TrainingHelper:
                 return super()._decode(z, helper, input_shape, max_length)
