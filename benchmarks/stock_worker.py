@@ -5,6 +5,7 @@ calmvae, so what it writes is Magenta's own answer. With `.stock/venv/bin/python
 
     PY benchmarks/stock_worker.py train --spec S.json --tokens T.npy --steps 20 --out DIR/model --seed 1
     PY benchmarks/stock_worker.py encode --spec S.json --checkpoint DIR/model --tokens T.npy --out Z.npz
+    PY benchmarks/stock_worker.py decode --spec S.json --checkpoint DIR/model --z Z.npy <questions
 
 Spec (JSON): `{"encoder": "bidirectional", "decoder": "categorical" | "hierarchical", "level_lengths": [16, 16] | null,
 "hparams": {...}, "slice_bars": 2}`; `hparams` go over Magenta's `lstm_models.get_default_hparams()`.
@@ -13,6 +14,7 @@ Tokens (.npy): integers `[n, steps]`, steps = `slice_bars` x 16 = `max_seq_len`;
 
 The last line on stdout is one JSON object. A mistake in the input is one sentence on stderr and exit code 2.
 """
+
 import argparse
 import json
 import os
@@ -77,6 +79,7 @@ def load_tensorflow():
     """TensorFlow in version 1 behaviour, as Magenta's own commands run it, without its deprecation notices."""
     warnings.simplefilter("ignore")
     import tensorflow.compat.v1 as tf
+
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_v2_behavior()
     return tf
@@ -95,8 +98,10 @@ def build_config(spec):
         raise WorkerError("unknown hparams %s, expected names from Magenta's defaults" % ", ".join(unknown))
     hparams = merge_hparams(defaults, HParams(**spec["hparams"]))
     if hparams.max_seq_len != spec["slice_bars"] * STEPS_PER_BAR:
-        raise WorkerError("max_seq_len is %d, expected slice_bars x %d = %d; set it in hparams" % (
-            hparams.max_seq_len, STEPS_PER_BAR, spec["slice_bars"] * STEPS_PER_BAR))
+        raise WorkerError(
+            "max_seq_len is %d, expected slice_bars x %d = %d; set it in hparams"
+            % (hparams.max_seq_len, STEPS_PER_BAR, spec["slice_bars"] * STEPS_PER_BAR)
+        )
     decoder = lstm_models.CategoricalLstmDecoder()
     if spec["decoder"] == "hierarchical":
         levels = list(spec["level_lengths"])
@@ -107,15 +112,19 @@ def build_config(spec):
         model=MusicVAE(lstm_models.BidirectionalLstmEncoder(), decoder),
         hparams=hparams,
         data_converter=data.OneHotMelodyConverter(
-            skip_polyphony=False, max_bars=100, slice_bars=spec["slice_bars"], steps_per_quarter=4))
+            skip_polyphony=False, max_bars=100, slice_bars=spec["slice_bars"], steps_per_quarter=4
+        ),
+    )
 
 
 def check_checkpoint(path, tar):
     """Fail early, in words, where Magenta would raise a bare TypeError."""
     found = os.path.isfile(path + ".index") or os.path.isfile(os.path.join(path, "checkpoint"))
     if not found and not (tar and os.path.isfile(path)):
-        raise WorkerError("no checkpoint at %s; expected a prefix (PREFIX.index)%s or a folder of one" % (
-            path, ", a tar" if tar else ""))
+        raise WorkerError(
+            "no checkpoint at %s; expected a prefix (PREFIX.index)%s or a folder of one"
+            % (path, ", a tar" if tar else "")
+        )
 
 
 def encode(args):
@@ -129,6 +138,7 @@ def encode(args):
     load_tensorflow()
     config = build_config(spec)
     from magenta.models.music_vae.trained_model import TrainedModel
+
     imported = time.time()
     model = TrainedModel(config, batch_size=min(args.batch_size, len(tokens)), checkpoint_dir_or_path=args.checkpoint)
     opened = time.time()
@@ -138,9 +148,47 @@ def encode(args):
     done = time.time()
     with open(args.out, "wb") as f:
         np.savez(f, mu=mu, sigma=sigma, tokens=decoded.astype(np.int32))
-    return {"n": len(tokens), "steps": steps, "reconstruction_accuracy": float((decoded == tokens).mean()),
-            "import_s": imported - started, "open_s": opened - imported,
-            "encode_s": encoded - opened, "decode_s": done - encoded}
+    return {
+        "n": len(tokens),
+        "steps": steps,
+        "reconstruction_accuracy": float((decoded == tokens).mean()),
+        "import_s": imported - started,
+        "open_s": opened - imported,
+        "encode_s": encoded - opened,
+        "decode_s": done - encoded,
+    }
+
+
+def decode(args):
+    """Answer questions, a JSON object a line, until stdin ends: `{"batch_size": 64, "temperature": 0.5}` or 0, argmax.
+
+    The answer to each has the seconds that decoding all of z (or the first "n") took and, if asked for with "tokens",
+    the tokens. A first line tells that the worker is ready, so that a benchmark can let it and calmvae take turns.
+    """
+    spec = read_spec(args.spec)
+    steps = spec["slice_bars"] * STEPS_PER_BAR
+    check_checkpoint(args.checkpoint, tar=True)
+    z = np.load(args.z)
+    load_tensorflow()
+    config = build_config(spec)
+    from magenta.models.music_vae.trained_model import TrainedModel
+
+    models = {}
+    print(json.dumps({"n": len(z), "steps": steps}), flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        size = question["batch_size"]
+        if size not in models:
+            models[size] = TrainedModel(config, batch_size=size, checkpoint_dir_or_path=args.checkpoint)
+        started = time.perf_counter()
+        decoded = models[size].decode_to_tensors(
+            z[: question.get("n")], length=steps, temperature=question["temperature"] or ARGMAX_TEMPERATURE
+        )
+        answer = {"seconds": time.perf_counter() - started}
+        if question.get("tokens"):
+            answer["tokens"] = np.stack(decoded).argmax(axis=-1).tolist()
+        print(json.dumps(answer), flush=True)
+    return {"ended": True}
 
 
 def batches(n, size, seed):
@@ -164,7 +212,8 @@ def clipped_train_op(tf, model, optimizer, hparams):
         clipped = tf.cond(
             norm < hparams.grad_norm_clip_to_zero,
             lambda: tf.clip_by_global_norm(grads, hparams.grad_clip, use_norm=norm)[0],
-            lambda: [tf.zeros(tf.shape(g)) for g in grads])
+            lambda: [tf.zeros(tf.shape(g)) for g in grads],
+        )
     else:
         raise WorkerError("clip_mode is %r, expected 'value' or 'global_norm'" % hparams.clip_mode)
     return optimizer.apply_gradients(list(zip(clipped, variables)), global_step=model.global_step, name="train_step")
@@ -205,8 +254,13 @@ def train(args):
             seconds = time.time() - started
             saver.save(sess, os.path.join(folder, os.path.basename(args.out)))
             global_step = int(sess.run(config.model.global_step))
-    return {"steps": args.steps, "global_step": global_step, "loss_first": losses[0], "loss_last": losses[-1],
-            "train_s": seconds}
+    return {
+        "steps": args.steps,
+        "global_step": global_step,
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+        "train_s": seconds,
+    }
 
 
 def main():
@@ -221,6 +275,11 @@ def main():
     p.add_argument("--batch-size", type=int, default=64)
     p.add_argument("--temperature", type=float, default=ARGMAX_TEMPERATURE, help="default: argmax")
     p.set_defaults(run=encode)
+    p = commands.add_parser("decode", help="decode the same z again and again, as asked on stdin")
+    p.add_argument("--spec", required=True)
+    p.add_argument("--checkpoint", required=True, help="prefix, tar or folder, as TrainedModel takes it")
+    p.add_argument("--z", required=True, help=".npy with the latent vectors, float32 [n, z]")
+    p.set_defaults(run=decode)
     p = commands.add_parser("train", help="a few steps of stock training, saved as a checkpoint")
     p.add_argument("--spec", required=True)
     p.add_argument("--tokens", required=True)
