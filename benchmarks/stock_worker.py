@@ -14,7 +14,6 @@ Tokens (.npy): integers `[n, steps]`, steps = `slice_bars` x 16 = `max_seq_len`;
 
 The last line on stdout is one JSON object. A mistake in the input is one sentence on stderr and exit code 2.
 """
-
 import argparse
 import json
 import os
@@ -79,7 +78,6 @@ def load_tensorflow():
     """TensorFlow in version 1 behaviour, as Magenta's own commands run it, without its deprecation notices."""
     warnings.simplefilter("ignore")
     import tensorflow.compat.v1 as tf
-
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_v2_behavior()
     return tf
@@ -98,10 +96,8 @@ def build_config(spec):
         raise WorkerError("unknown hparams %s, expected names from Magenta's defaults" % ", ".join(unknown))
     hparams = merge_hparams(defaults, HParams(**spec["hparams"]))
     if hparams.max_seq_len != spec["slice_bars"] * STEPS_PER_BAR:
-        raise WorkerError(
-            "max_seq_len is %d, expected slice_bars x %d = %d; set it in hparams"
-            % (hparams.max_seq_len, STEPS_PER_BAR, spec["slice_bars"] * STEPS_PER_BAR)
-        )
+        raise WorkerError("max_seq_len is %d, expected slice_bars x %d = %d; set it in hparams" % (
+            hparams.max_seq_len, STEPS_PER_BAR, spec["slice_bars"] * STEPS_PER_BAR))
     decoder = lstm_models.CategoricalLstmDecoder()
     if spec["decoder"] == "hierarchical":
         levels = list(spec["level_lengths"])
@@ -112,19 +108,15 @@ def build_config(spec):
         model=MusicVAE(lstm_models.BidirectionalLstmEncoder(), decoder),
         hparams=hparams,
         data_converter=data.OneHotMelodyConverter(
-            skip_polyphony=False, max_bars=100, slice_bars=spec["slice_bars"], steps_per_quarter=4
-        ),
-    )
+            skip_polyphony=False, max_bars=100, slice_bars=spec["slice_bars"], steps_per_quarter=4))
 
 
 def check_checkpoint(path, tar):
     """Fail early, in words, where Magenta would raise a bare TypeError."""
     found = os.path.isfile(path + ".index") or os.path.isfile(os.path.join(path, "checkpoint"))
     if not found and not (tar and os.path.isfile(path)):
-        raise WorkerError(
-            "no checkpoint at %s; expected a prefix (PREFIX.index)%s or a folder of one"
-            % (path, ", a tar" if tar else "")
-        )
+        raise WorkerError("no checkpoint at %s; expected a prefix (PREFIX.index)%s or a folder of one" % (
+            path, ", a tar" if tar else ""))
 
 
 def encode(args):
@@ -138,7 +130,6 @@ def encode(args):
     load_tensorflow()
     config = build_config(spec)
     from magenta.models.music_vae.trained_model import TrainedModel
-
     imported = time.time()
     model = TrainedModel(config, batch_size=min(args.batch_size, len(tokens)), checkpoint_dir_or_path=args.checkpoint)
     opened = time.time()
@@ -148,15 +139,9 @@ def encode(args):
     done = time.time()
     with open(args.out, "wb") as f:
         np.savez(f, mu=mu, sigma=sigma, tokens=decoded.astype(np.int32))
-    return {
-        "n": len(tokens),
-        "steps": steps,
-        "reconstruction_accuracy": float((decoded == tokens).mean()),
-        "import_s": imported - started,
-        "open_s": opened - imported,
-        "encode_s": encoded - opened,
-        "decode_s": done - encoded,
-    }
+    return {"n": len(tokens), "steps": steps, "reconstruction_accuracy": float((decoded == tokens).mean()),
+            "import_s": imported - started, "open_s": opened - imported,
+            "encode_s": encoded - opened, "decode_s": done - encoded}
 
 
 def decode(args):
@@ -172,7 +157,6 @@ def decode(args):
     load_tensorflow()
     config = build_config(spec)
     from magenta.models.music_vae.trained_model import TrainedModel
-
     models = {}
     print(json.dumps({"n": len(z), "steps": steps}), flush=True)
     for line in sys.stdin:
@@ -180,11 +164,10 @@ def decode(args):
         size = question["batch_size"]
         if size not in models:
             models[size] = TrainedModel(config, batch_size=size, checkpoint_dir_or_path=args.checkpoint)
-        started = time.perf_counter()
-        decoded = models[size].decode_to_tensors(
-            z[: question.get("n")], length=steps, temperature=question["temperature"] or ARGMAX_TEMPERATURE
-        )
-        answer = {"seconds": time.perf_counter() - started}
+        temperature = question["temperature"] or ARGMAX_TEMPERATURE
+        started = time.time()
+        decoded = models[size].decode_to_tensors(z[:question.get("n")], length=steps, temperature=temperature)
+        answer = {"seconds": time.time() - started}
         if question.get("tokens"):
             answer["tokens"] = np.stack(decoded).argmax(axis=-1).tolist()
         print(json.dumps(answer), flush=True)
@@ -212,8 +195,7 @@ def clipped_train_op(tf, model, optimizer, hparams):
         clipped = tf.cond(
             norm < hparams.grad_norm_clip_to_zero,
             lambda: tf.clip_by_global_norm(grads, hparams.grad_clip, use_norm=norm)[0],
-            lambda: [tf.zeros(tf.shape(g)) for g in grads],
-        )
+            lambda: [tf.zeros(tf.shape(g)) for g in grads])
     else:
         raise WorkerError("clip_mode is %r, expected 'value' or 'global_norm'" % hparams.clip_mode)
     return optimizer.apply_gradients(list(zip(clipped, variables)), global_step=model.global_step, name="train_step")
@@ -242,25 +224,22 @@ def train(args):
         optimizer = config.model.train(sequence, sequence, length)
         train_op = clipped_train_op(tf, config.model, optimizer, hparams)
         saver = tf.train.Saver()
-        losses = []
+        losses, times = [], []
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
             if args.start:
                 saver.restore(sess, tf.train.latest_checkpoint(args.start) or args.start)
             started = time.time()
+            times.append(started)
             for _, rows in zip(range(args.steps), batches(len(tokens), hparams.batch_size, args.seed)):
                 feed = {sequence: one_hot(tokens[rows]), length: np.full(hparams.batch_size, steps)}
                 losses.append(float(sess.run([config.model.loss, train_op], feed)[0]))
+                times.append(time.time())
             seconds = time.time() - started
             saver.save(sess, os.path.join(folder, os.path.basename(args.out)))
             global_step = int(sess.run(config.model.global_step))
-    return {
-        "steps": args.steps,
-        "global_step": global_step,
-        "loss_first": losses[0],
-        "loss_last": losses[-1],
-        "train_s": seconds,
-    }
+    return {"steps": args.steps, "global_step": global_step, "loss_first": losses[0], "loss_last": losses[-1],
+            "train_s": seconds, "step_s": np.diff(times).tolist(), "losses": losses}
 
 
 def main():
