@@ -93,7 +93,8 @@ def draw(path: Path, found: dict[str, list[tuple[int, float, float]]]) -> None:
             axis.plot([p[0] for p in points], [p[values] for p in points], marker="o", markersize=3)
             axis.set_xscale("log")
             axis.set_yscale("log" if row == 0 else "linear")
-            axis.set_ylim(bottom=0 if row else None)
+            if row:
+                axis.set_ylim(0, 1.15 * max(point[values] for point in points))
             axis.set_ylabel(what)
             axis.set_xlabel(name)
             axis.grid(alpha=0.3)
