@@ -171,6 +171,16 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return options
 
 
+def start(main: Callable[[], object]) -> None:
+    """Runs a benchmark; what calmvae finds wrong ends it in a sentence."""
+    from calmvae.errors import CalmvaeError
+
+    try:
+        main()
+    except CalmvaeError as error:
+        sys.exit(str(error))
+
+
 def stock_python(venv: Path, compiled: bool = True) -> Path:
     """The Python of stock's environment.
 

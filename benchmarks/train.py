@@ -171,4 +171,4 @@ def main() -> Any:
 
 
 if __name__ == "__main__":
-    main()
+    pairs.start(main)
