@@ -5,6 +5,7 @@ calmvae, so what it writes is Magenta's own answer. With `.stock/venv/bin/python
 
     PY benchmarks/stock_worker.py train --spec S.json --tokens T.npy --steps 20 --out DIR/model --seed 1
     PY benchmarks/stock_worker.py encode --spec S.json --checkpoint DIR/model --tokens T.npy --out Z.npz
+    PY benchmarks/stock_worker.py decode --spec S.json --checkpoint DIR/model --z Z.npy <questions
 
 Spec (JSON): `{"encoder": "bidirectional", "decoder": "categorical" | "hierarchical", "level_lengths": [16, 16] | null,
 "hparams": {...}, "slice_bars": 2}`; `hparams` go over Magenta's `lstm_models.get_default_hparams()`.
@@ -143,6 +144,36 @@ def encode(args):
             "encode_s": encoded - opened, "decode_s": done - encoded}
 
 
+def decode(args):
+    """Answer questions, a JSON object a line, until stdin ends: `{"batch_size": 64, "temperature": 0.5}` or 0, argmax.
+
+    The answer to each has the seconds that decoding all of z (or the first "n") took and, if asked for with "tokens",
+    the tokens. A first line tells that the worker is ready, so that a benchmark can let it and calmvae take turns.
+    """
+    spec = read_spec(args.spec)
+    steps = spec["slice_bars"] * STEPS_PER_BAR
+    check_checkpoint(args.checkpoint, tar=True)
+    z = np.load(args.z)
+    load_tensorflow()
+    config = build_config(spec)
+    from magenta.models.music_vae.trained_model import TrainedModel
+    models = {}
+    print(json.dumps({"n": len(z), "steps": steps}), flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        size = question["batch_size"]
+        if size not in models:
+            models[size] = TrainedModel(config, batch_size=size, checkpoint_dir_or_path=args.checkpoint)
+        temperature = question["temperature"] or ARGMAX_TEMPERATURE
+        started = time.time()
+        decoded = models[size].decode_to_tensors(z[:question.get("n")], length=steps, temperature=temperature)
+        answer = {"seconds": time.time() - started}
+        if question.get("tokens"):
+            answer["tokens"] = np.stack(decoded).argmax(axis=-1).tolist()
+        print(json.dumps(answer), flush=True)
+    return {"ended": True}
+
+
 def batches(n, size, seed):
     """Endless row indices `[size]`: one shuffle of `range(n)` after another, cut without regard to where one ends."""
     rng = np.random.RandomState(seed)
@@ -193,20 +224,22 @@ def train(args):
         optimizer = config.model.train(sequence, sequence, length)
         train_op = clipped_train_op(tf, config.model, optimizer, hparams)
         saver = tf.train.Saver()
-        losses = []
+        losses, times = [], []
         with tf.Session() as sess:
             sess.run(tf.global_variables_initializer())
             if args.start:
                 saver.restore(sess, tf.train.latest_checkpoint(args.start) or args.start)
             started = time.time()
+            times.append(started)
             for _, rows in zip(range(args.steps), batches(len(tokens), hparams.batch_size, args.seed)):
                 feed = {sequence: one_hot(tokens[rows]), length: np.full(hparams.batch_size, steps)}
                 losses.append(float(sess.run([config.model.loss, train_op], feed)[0]))
+                times.append(time.time())
             seconds = time.time() - started
             saver.save(sess, os.path.join(folder, os.path.basename(args.out)))
             global_step = int(sess.run(config.model.global_step))
     return {"steps": args.steps, "global_step": global_step, "loss_first": losses[0], "loss_last": losses[-1],
-            "train_s": seconds}
+            "train_s": seconds, "step_s": np.diff(times).tolist(), "losses": losses}
 
 
 def main():
@@ -221,6 +254,11 @@ def main():
     p.add_argument("--batch-size", type=int, default=64)
     p.add_argument("--temperature", type=float, default=ARGMAX_TEMPERATURE, help="default: argmax")
     p.set_defaults(run=encode)
+    p = commands.add_parser("decode", help="decode the same z again and again, as asked on stdin")
+    p.add_argument("--spec", required=True)
+    p.add_argument("--checkpoint", required=True, help="prefix, tar or folder, as TrainedModel takes it")
+    p.add_argument("--z", required=True, help=".npy with the latent vectors, float32 [n, z]")
+    p.set_defaults(run=decode)
     p = commands.add_parser("train", help="a few steps of stock training, saved as a checkpoint")
     p.add_argument("--spec", required=True)
     p.add_argument("--tokens", required=True)
