@@ -17,7 +17,7 @@ def model(spec: configs.ModelSpec) -> Any:
     door = magenta.load()
     lstm_models: Any = door.lstm_models
 
-    class Encoder(lstm_models.BidirectionalLstmEncoder):  # type: ignore[name-defined,misc]
+    class Encoder(lstm_models.BidirectionalLstmEncoder):
         def encode(self, sequence, sequence_length):
             """All windows of a batch are of full length, so `sequence_length` tells nothing."""
             tf = door.tf
@@ -33,7 +33,7 @@ def model(spec: configs.ModelSpec) -> Any:
                 inputs = tf.concat(outputs, axis=2)
             return tf.concat(lasts, axis=1)
 
-    class Decoder(lstm_models.CategoricalLstmDecoder):  # type: ignore[name-defined,misc]
+    class Decoder(lstm_models.CategoricalLstmDecoder):
         def _decode(self, z, helper, input_shape, max_length=None):
             if type(helper) is not lstm_models.contrib_seq2seq.TrainingHelper:
                 return super()._decode(z, helper, input_shape, max_length)
