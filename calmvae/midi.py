@@ -1,118 +1,37 @@
 """Music files to a `Piece` and back to MIDI.
 
-Times are seconds, as in Magenta's NoteSequence; positions on the beat grid are quarter notes, obtained by
-integrating the tempo map. A `Piece` keeps only what melodies are made from; the full NoteSequence (controls,
-pitch bends) is `corpus.py`'s business.
+Plain MIDI files, nearly all there are, are read by `performance.py`, forty times as fast; mido and pretty_midi decide
+what the others mean.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 import stat
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calmvae import performance
 from calmvae.errors import InputError, OutputError
+from calmvae.events import NotPlain
+from calmvae.piece import DEFAULT_QPM, Note, Notes, Piece
+
+__all__ = ["DEFAULT_QPM", "Note", "Notes", "Piece", "load_pretty_midi", "parse_midi", "read_piece", "write_midi"]
 
 MIDI_SUFFIXES = (".mid", ".midi")
 SCORE_SUFFIXES = (".xml", ".musicxml", ".mxl", ".abc")
 SUFFIXES = MIDI_SUFFIXES + SCORE_SUFFIXES
 
-DEFAULT_QPM = 120.0
 TICKS_PER_QUARTER = 480
 
 # Bytes; so large a MIDI file has millions of notes and would take minutes to read.
 _MAX_BYTES = 32 << 20
-# pretty_midi keeps a time for every tick; this many are hours of music and a gigabyte.
-_MAX_TICK = 30_000_000
 # Files are written so that pretty_midi in its first state, where it refuses later ticks, takes them.
 _MAX_WRITTEN_TICK = 9_999_000
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Note:
-    """One note: MIDI pitch and velocity, start and end in seconds, General MIDI program, track index."""
-
-    pitch: int
-    velocity: int
-    start: float
-    end: float
-    program: int = 0
-    is_drum: bool = False
-    track: int = 0
-
-
-@dataclasses.dataclass
-class Piece:
-    """A piece of music.
-
-    Attributes:
-      notes: sorted by start, then pitch.
-      tempos: `(time in seconds, quarters per minute)`, the first at time 0; of several at one time the last holds.
-        To change them, make a new piece: the tempo map is worked out once.
-      time_signatures: `(time in seconds, numerator, denominator)`; empty means 4/4.
-      track_names: track index to name, for the tracks that have one.
-      name: what to call it in reports, usually the file's stem.
-      warnings: what the reader had to mend or ignore, one sentence each.
-    """
-
-    notes: list[Note]
-    tempos: list[tuple[float, float]] = dataclasses.field(default_factory=lambda: [(0.0, DEFAULT_QPM)])
-    time_signatures: list[tuple[float, int, int]] = dataclasses.field(default_factory=list)
-    track_names: dict[int, str] = dataclasses.field(default_factory=dict)
-    name: str = ""
-    warnings: list[str] = dataclasses.field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.notes = sorted(self.notes, key=lambda n: (n.start, n.pitch, n.track, n.end))
-        tempos = [(max(float(t), 0.0), float(q)) for t, q in self.tempos if math.isfinite(t) and 0 < q < math.inf]
-        tempos.sort(key=lambda tempo: tempo[0])
-        if not tempos or tempos[0][0] > 0:
-            # MIDI's own default holds until the first tempo event.
-            tempos.insert(0, (0.0, DEFAULT_QPM))
-        self.tempos = tempos
-        self.time_signatures = sorted(self.time_signatures)
-        self._map = _tempo_map(tempos)
-
-    @property
-    def duration(self) -> float:
-        """Seconds from 0 to the end of the last note."""
-        return max((n.end for n in self.notes), default=0.0)
-
-    def quarters(self, seconds: Iterable[float] | np.ndarray | float) -> np.ndarray:
-        """Positions in quarter notes of the given times in seconds (any shape)."""
-        knots, positions, slopes = self._map
-        seconds = np.asarray(seconds, dtype=np.float64)
-        i = np.clip(np.searchsorted(knots, seconds, side="right") - 1, 0, None)
-        return positions[i] + (seconds - knots[i]) * slopes[i]
-
-    def seconds(self, quarters: Iterable[float] | np.ndarray | float) -> np.ndarray:
-        """Times in seconds of the given positions in quarter notes (any shape)."""
-        knots, positions, slopes = self._map
-        quarters = np.asarray(quarters, dtype=np.float64)
-        i = np.clip(np.searchsorted(positions, quarters, side="right") - 1, 0, None)
-        return knots[i] + (quarters - positions[i]) / slopes[i]
-
-    def mean_qpm(self, start: float = 0.0, end: float | None = None) -> float:
-        """Mean tempo in quarters per minute between two times in seconds (default: the whole piece)."""
-        end = self.duration if end is None else end
-        if end <= start:
-            return float(self.tempos[0][1])
-        first, last = self.quarters([start, end])
-        return float(60.0 * (last - first) / (end - start))
-
-
-def _tempo_map(tempos: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    knots = np.array([t for t, _ in tempos])
-    slopes = np.array([q / 60.0 for _, q in tempos])
-    positions = np.concatenate([[0.0], np.cumsum(np.diff(knots) * slopes[:-1])])
-    return knots, positions, slopes
 
 
 def read_piece(path: str | Path) -> Piece:
@@ -173,6 +92,13 @@ def parse_midi(data: bytes, name: str = "", where: str = "the MIDI data") -> Pie
     Raises:
       InputError: the bytes are no readable MIDI file.
     """
+    try:
+        return performance.read(data).piece(name, strip=True)
+    except NotPlain:
+        return _parse_odd(data, name, where)
+
+
+def _parse_odd(data: bytes, name: str, where: str) -> Piece:
     midi, found = load_pretty_midi(data, where)
     notes = [
         Note(n.pitch, n.velocity, float(n.start), float(n.end), instrument.program, instrument.is_drum, track)
@@ -211,7 +137,7 @@ def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
             if any(event.type == "set_tempo" and not event.tempo for event in parsed.tracks[0]):
                 raise ValueError("a tempo of 0 microseconds a quarter")
             last = max(sum(event.time for event in track) for track in parsed.tracks)
-            if last > _MAX_TICK:
+            if last > performance.MAX_TICK:
                 raise ValueError(f"its last event is {last // parsed.ticks_per_beat} quarter notes away")
             # As note_seq sets it for the whole process: a file must not be good before its import and bad after.
             pretty_midi.pretty_midi.MAX_TICK = 1e10
@@ -225,11 +151,8 @@ def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
         reason = reason[:160] or type(error).__name__
         raise InputError(f"{where} is not a readable MIDI file ({reason}); export it again.") from error
     found = sorted({str(w.message).split(".")[0] + "." for w in caught if w.category is RuntimeWarning}) + mended
-    if lost := struck - sum(len(instrument.notes) for instrument in midi.instruments):
-        found.append(f"{lost} notes of no length or without an end are left out.")
-    if parsed.type == 2 and len(parsed.tracks) > 1:
-        found.append(f"Its {len(parsed.tracks)} independent sequences (type 2) are played together.")
-    return midi, found
+    lost = struck - sum(len(instrument.notes) for instrument in midi.instruments)
+    return midi, found + performance.leftovers(lost, parsed.type, len(parsed.tracks))
 
 
 def _parse_bytes(data: bytes) -> tuple[Any, list[str]]:
