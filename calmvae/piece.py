@@ -96,22 +96,21 @@ class Piece:
         """A piece of notes in any order, with the other fields as named."""
         piece = cls([], **fields)
         del piece.notes
-        piece._columns = notes.take(np.lexsort((notes.end, notes.track, notes.pitch, notes.start)))
+        piece.__dict__["_columns"] = notes.take(by_time(notes.start, notes.pitch << 24 | notes.track, notes.end))
         return piece
 
     def __getattr__(self, name: str) -> list[Note]:
         if name != "notes" or "_columns" not in self.__dict__:
             raise AttributeError(f"a Piece has no attribute '{name}'")
-        rows = zip(*(column.tolist() for column in self._columns.columns()), strict=True)
-        self.notes = [Note(*row) for row in rows]
         # From here on the list is what counts, for whoever has it may change it.
-        del self._columns
+        columns = self.__dict__.pop("_columns").columns()
+        self.notes = [Note(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         return self.notes
 
     def columns(self) -> Notes:
         """The notes by columns, in their order."""
         if "_columns" in self.__dict__:
-            return self._columns
+            return self.__dict__["_columns"]
         kinds = (np.int64, np.int64, np.float64, np.float64, np.int64, np.bool_, np.int64)
         rows = zip(*map(_ROW, self.notes), strict=True) if self.notes else [()] * len(kinds)
         return Notes(*(np.array(column, kind) for column, kind in zip(rows, kinds, strict=True)))
@@ -143,6 +142,20 @@ class Piece:
             return float(self.tempos[0][1])
         first, last = self.quarters([start, end])
         return float(60.0 * (last - first) / (end - start))
+
+
+def by_time(start: np.ndarray, kind: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """The order of notes by start, then kind (integers from 0 to 2 ** 40), then end; all `[notes]`."""
+    order = np.argsort(start)
+    late = start[order]
+    moment = np.cumsum(np.append(0, late[1:] != late[:-1]))
+    # Faster than a lexsort, by which the few pieces are put in order that have two notes alike.
+    key = moment << 40 | kind[order]
+    again = np.argsort(key)
+    key = key[again]
+    if (key[1:] == key[:-1]).any():
+        return np.lexsort((end, kind, start))
+    return order[again]
 
 
 def _tempo_map(tempos: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -5,6 +5,10 @@ Neither is imported. A message's fields come in the order of their numbers, and 
 
 from __future__ import annotations
 
+import functools
+import struct
+from typing import Any
+
 import numpy as np
 
 from calmvae.performance import Performance
@@ -12,11 +16,13 @@ from calmvae.performance import Performance
 # Types of fields in the wire format.
 _VARINT, _DOUBLE, _BYTES = 0, 1, 2
 
-# SourceInfo: encoding_type MIDI, parser PRETTY_MIDI.
-_SOURCE = [(2, np.array([3])), (3, np.array([2]))]
+# The source_info: encoding_type MIDI, parser PRETTY_MIDI.
+_SOURCE = bytes([13 << 3 | _BYTES, 4, 2 << 3, 3, 3 << 3, 2])
 
-# A field's number and its values, one a message: integers or float64.
+# A field's number and its values, one a message: integers, truth values or float64.
 Field = tuple[int, np.ndarray]
+# Bytes ("B") or doubles ("d") of all messages, and which messages have them, None for all.
+Column = tuple[str, Any, np.ndarray | None]
 
 
 def note_sequence(played: Performance, identity: str, filename: str, collection: str) -> bytes:
@@ -32,18 +38,20 @@ def note_sequence(played: Performance, identity: str, filename: str, collection:
     of_control: list[Field] = [(1, control_times), (2, controls[:, 1]), (3, controls[:, 2])]
     of_control += _instrument(4, controls[:, 0], programs, drums)
     parts = [_text(1, identity), _text(2, filename), _text(3, collection)]
-    parts.append(_fields([(4, np.array([played.resolution]))]))
+    parts.append(_varint(4 << 3) + _varint(played.resolution))
     parts.append(_messages(5, _timed(played.time_signatures)))
     parts.append(_messages(6, _timed(played.key_signatures)))
     parts.append(_messages(7, _timed(played.tempos)))
     parts.append(_messages(8, of_note))
-    parts.append(_fields([(9, notes.end.max(keepdims=True, initial=0.0))]))
+    if len(notes):
+        parts.append(_varint(9 << 3 | _DOUBLE) + struct.pack("<d", notes.end.max()))
     parts.append(_messages(10, of_bend))
     parts.append(_messages(11, of_control))
-    parts.append(_messages(13, _SOURCE))
+    parts.append(_SOURCE)
     for number, part in enumerate(played.instruments):
         if part.name:
-            parts.append(_bytes(23, _fields([(1, np.array([number]))]) + _text(2, part.name)))
+            name = _text(2, part.name)
+            parts.append(_bytes(23, _varint(1 << 3) + _varint(number) + name if number else name))
     return b"".join(parts)
 
 
@@ -63,10 +71,10 @@ def _text(number: int, text: str) -> bytes:
 
 
 def _bytes(number: int, content: bytes) -> bytes:
-    return _plain_varint(number << 3 | _BYTES) + _plain_varint(len(content)) + content
+    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
 
 
-def _plain_varint(value: int) -> bytes:
+def _varint(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -75,51 +83,60 @@ def _plain_varint(value: int) -> bytes:
 
 
 def _messages(number: int, fields: list[Field]) -> bytes:
-    """Messages of one kind (`number` below 16), one for each value of the fields."""
+    """Messages of one kind (`number` below 16) and less than 128 bytes each, one for each value of the fields."""
     if not fields or not len(fields[0][1]):
         return b""
-    content, used = _table(fields)
-    length, length_used = _varints(np.count_nonzero(used, axis=1))
-    tag = np.full((len(content), 1), number << 3 | _BYTES, np.uint8)
-    table = np.concatenate([tag, length, content], axis=1)
-    return table[np.concatenate([np.ones(tag.shape, bool), length_used, used], axis=1)].tobytes()
+    columns = [column for field in fields for column in _field(*field)]
+    # A message's length: of the columns that all have, and of those that only some have.
+    length: Any = sum(8 if kind == "d" else 1 for kind, _, used in columns if used is None)
+    for kind, _, used in columns:
+        if used is not None:
+            length = length + used * (8 if kind == "d" else 1)
+    columns = [("B", number << 3 | _BYTES, None), ("B", length, None), *columns]
+    layout = _layout("".join(kind for kind, _, _ in columns))
+    rows = np.empty(len(fields[0][1]), layout)
+    for name, (_, values, _) in zip(layout.names or (), columns, strict=True):
+        rows[name] = values
+    table = rows.view(np.uint8).reshape(len(rows), -1)
+    if all(used is None for _, _, used in columns):
+        return table.tobytes()
+    mask = np.ones(table.shape, bool)
+    begin = 0
+    for kind, _, used in columns:
+        end = begin + (8 if kind == "d" else 1)
+        if used is not None:
+            mask[:, begin:end] = used[:, None]
+        begin = end
+    return table[mask].tobytes()
 
 
-def _fields(fields: list[Field]) -> bytes:
-    """Fields that stand alone, each with a single value."""
-    content, used = _table(fields)
-    return content[used].tobytes()
+@functools.cache
+def _layout(kinds: str) -> np.dtype:
+    """Bytes and doubles, one after the other."""
+    return np.dtype([(f"{i}", "<f8" if kind == "d" else "u1") for i, kind in enumerate(kinds)])
 
 
-def _table(fields: list[Field]) -> tuple[np.ndarray, np.ndarray]:
-    """The fields of each message, padded to one length: uint8 `[messages, bytes]`, and which of the bytes count."""
-    count = len(fields[0][1])
-    table, used = [np.zeros((count, 0), np.uint8)], [np.zeros((count, 0), bool)]
-    for number, values in fields:
-        present = (values != 0)[:, None]
-        if not present.any():
-            continue
-        if values.dtype == np.float64:
-            kind, value = _DOUBLE, values.astype("<f8").view(np.uint8).reshape(count, 8)
-            value_used = np.broadcast_to(present, value.shape)
-        else:
-            kind = _VARINT
-            value, value_used = _varints(values)
-            value_used = value_used & present
-        table += [np.full((count, 1), number << 3 | kind, np.uint8), value]
-        used += [present, value_used]
-    return np.concatenate(table, axis=1), np.concatenate(used, axis=1)
+def _field(number: int, values: np.ndarray) -> list[Column]:
+    """The bytes and doubles that make up a field, its tag first; none when all values are 0."""
+    present = values != 0
+    count = np.count_nonzero(present)
+    if not count:
+        return []
+    used = None if count == len(values) else present
+    if values.dtype == np.float64:
+        return [("B", number << 3 | _DOUBLE, used), ("d", values, used)]
+    return [("B", number << 3 | _VARINT, used), *_varints(values, used)]
 
 
-def _varints(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Integers as varints: uint8 `[values, bytes]`, and which of the bytes count. Negative ones have 64 bits."""
+def _varints(values: np.ndarray, used: np.ndarray | None) -> list[Column]:
+    """The bytes of integers as varints; negative ones have 64 bits."""
+    if values.min() >= 0 and values.max() <= 0x7F:
+        return [("B", values, used)]
     rest = values.astype(np.int64).view(np.uint64)
-    width = max(1, -(-int(rest.max()).bit_length() // 7))
-    if width == 1:
-        return rest.astype(np.uint8)[:, None], np.ones((len(rest), 1), bool)
-    rest = rest[:, None] >> np.arange(0, 7 * width, 7, dtype=np.uint64)
-    used = rest != 0
-    used[:, 0] = True
-    value = (rest & np.uint64(0x7F)).astype(np.uint8)
-    value[:, :-1] |= used[:, 1:].astype(np.uint8) << 7
-    return value, used
+    columns: list[Column] = []
+    while rest.any():
+        more = rest > 0x7F
+        columns.append(("B", rest & np.uint64(0x7F) | more * np.uint64(0x80), used))
+        rest = rest >> np.uint64(7)
+        used = more
+    return columns
