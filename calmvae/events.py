@@ -1,7 +1,7 @@
 """Standard MIDI Files to arrays of events, at the speed of numpy.
 
 Only plain files are read here: whatever is damaged, rare or a matter of taste raises `NotPlain`, and mido decides what
-it means. What is read, is read as mido reads it (see `tests/test_events.py`, which compares the two).
+it means. What is read, is read as mido reads it (`tests/test_performance.py` compares the two).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import struct
 import numpy as np
 
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, BEND = 0x8, 0x9, 0xB, 0xC, 0xE
-TRACK_NAME, TEMPO, METRE, KEY = 0x03, 0x51, 0x58, 0x59
+TRACK_NAME, END_OF_TRACK, TEMPO, METRE, KEY = 0x03, 0x2F, 0x51, 0x58, 0x59
 
 _CHANNEL_PREFIX, _SMPTE_OFFSET = 0x20, 0x54
-_KNOWN_METAS = {*range(8), 0x09, _CHANNEL_PREFIX, 0x21, 0x2F, TEMPO, _SMPTE_OFFSET, METRE, KEY, 0x7F}
+_KNOWN_METAS = {*range(8), 0x09, _CHANNEL_PREFIX, 0x21, END_OF_TRACK, TEMPO, _SMPTE_OFFSET, METRE, KEY, 0x7F}
 _LEAST_BYTES = {_CHANNEL_PREFIX: 1, TEMPO: 3, _SMPTE_OFFSET: 5, METRE: 4, KEY: 2}
 # mido refuses longer messages.
 _MAX_MESSAGE = 1_000_000

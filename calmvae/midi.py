@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import math
 import stat
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calmvae import performance
+from calmvae import events, performance
 from calmvae.errors import InputError, OutputError
 from calmvae.events import NotPlain
 from calmvae.piece import DEFAULT_QPM, Note, Notes, Piece
@@ -32,6 +33,9 @@ TICKS_PER_QUARTER = 480
 _MAX_BYTES = 32 << 20
 # Files are written so that pretty_midi in its first state, where it refuses later ticks, takes them.
 _MAX_WRITTEN_TICK = 9_999_000
+
+# What is written to a track: the tick, what comes first at one tick (the least), and the bytes.
+_Event = tuple[int, int, bytes]
 
 
 def read_piece(path: str | Path) -> Piece:
@@ -174,22 +178,19 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
     Raises:
       OutputError: the piece holds what MIDI cannot say, or the file cannot be written.
     """
-    import mido
-
     _check_writable(piece)
     resolution = _resolution(piece)
-    midi = mido.MidiFile(type=1, ticks_per_beat=resolution, charset="utf-8")
-    conductor: list[tuple[int, int, mido.Message | mido.MetaMessage]] = []
+    conductor: list[_Event] = []
     if piece.name:
-        conductor.append((0, 0, mido.MetaMessage("track_name", name=_encodable(piece.name))))
+        conductor.append((0, 0, _name(piece.name)))
     for tick, (_, numerator, denominator) in zip(
         _ticks(piece, [t for t, _, _ in piece.time_signatures], resolution), piece.time_signatures, strict=True
     ):
-        message = mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
-        conductor.append((tick, 1, message))
+        # With a click every 24 MIDI clocks and 8 notated 32nds a quarter, as is usual.
+        conductor.append((tick, 1, _meta(events.METRE, bytes([numerator, denominator.bit_length() - 1, 24, 8]))))
     for tick, (_, qpm) in zip(_ticks(piece, [t for t, _ in piece.tempos], resolution), piece.tempos, strict=True):
-        conductor.append((tick, 2, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))))
-    midi.tracks.append(_track(conductor))
+        conductor.append((tick, 2, _meta(events.TEMPO, round(6e7 / qpm).to_bytes(3, "big"))))
+    chunks = [_track(conductor)]
 
     tracks: dict[int, list[Note]] = {}
     for note in piece.notes:
@@ -198,16 +199,15 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
     # Channel 10 is for drums; more than 15 melodic tracks share channels in turn.
     channels = {t: [c for c in range(16) if c != 9][i % 15] for i, t in enumerate(melodic)}
     for track in sorted(tracks):
-        events = _note_events(piece, tracks[track], channels.get(track, 9), resolution)
+        played = _note_events(piece, tracks[track], channels.get(track, 9), resolution)
         if track in piece.track_names:
-            events.insert(0, (0, 0, mido.MetaMessage("track_name", name=_encodable(piece.track_names[track]))))
-        midi.tracks.append(_track(events))
+            played.insert(0, (0, 0, _name(piece.track_names[track])))
+        chunks.append(_track(played))
 
     path = Path(path)
-    buffer = io.BytesIO()
-    midi.save(file=buffer)
+    header = struct.pack(">hhh", 1, len(chunks), resolution)
     try:
-        path.write_bytes(buffer.getvalue())
+        path.write_bytes(_chunk(b"MThd", header) + b"".join(chunks))
     except OSError as error:
         raise OutputError(f"cannot write {path} ({error.strerror}); choose another place.") from error
     return path
@@ -229,20 +229,18 @@ def _check_writable(piece: Piece) -> None:
             raise OutputError(f"the metre {upper}/{lower} cannot be written as MIDI; use 1 to 255 over a power of 2.")
 
 
-def _note_events(piece: Piece, notes: list[Note], channel: int, resolution: int) -> list[tuple[int, int, Any]]:
-    import mido
-
-    events: list[tuple[int, int, Any]] = []
+def _note_events(piece: Piece, notes: list[Note], channel: int, resolution: int) -> list[_Event]:
+    played: list[_Event] = []
     program = None
+    change, strike, release = (kind << 4 | channel for kind in (events.PROGRAM, events.NOTE_ON, events.NOTE_OFF))
     starts, ends = (_ticks(piece, times, resolution) for times in ([n.start for n in notes], [n.end for n in notes]))
     for note, start, end in zip(notes, starts, ends, strict=True):
         if note.program != program:
             program = note.program
-            events.append((start, 2, mido.Message("program_change", channel=channel, program=program)))
-        on = mido.Message("note_on", channel=channel, note=note.pitch, velocity=note.velocity)
-        events.append((start, 3, on))
-        events.append((max(end, start + 1), 1, mido.Message("note_off", channel=channel, note=note.pitch, velocity=0)))
-    return events
+            played.append((start, 2, bytes([change, program])))
+        played.append((start, 3, bytes([strike, note.pitch, note.velocity])))
+        played.append((max(end, start + 1), 1, bytes([release, note.pitch, 0])))
+    return played
 
 
 def _ticks(piece: Piece, seconds: list[float], resolution: int) -> list[int]:
@@ -255,22 +253,38 @@ def _resolution(piece: Piece) -> int:
     return next((ticks for ticks in (TICKS_PER_QUARTER, 240, 120, 48) if length * ticks < _MAX_WRITTEN_TICK), 24)
 
 
-def _encodable(name: str) -> str:
-    """A file's name may hold bytes that are no UTF-8; Python keeps them as lone surrogates."""
-    return name.encode("utf-8", "replace").decode("utf-8")
+def _name(name: str) -> bytes:
+    # A file's name may hold bytes that are no UTF-8; Python keeps them as lone surrogates.
+    return _meta(events.TRACK_NAME, name.encode("utf-8", "replace"))
 
 
-def _track(events: list) -> list:
-    import mido
+def _meta(kind: int, content: bytes) -> bytes:
+    return bytes([0xFF, kind]) + _number(len(content)) + content
 
-    track = mido.MidiTrack()
-    now = 0
-    for time, _, message in sorted(events, key=lambda e: e[:2]):
-        message.time = max(time - now, 0)
-        track.append(message)
-        now = max(time, now)
-    track.append(mido.MetaMessage("end_of_track", time=0))
-    return track
+
+def _number(value: int) -> bytes:
+    """A variable-length number: seven bits a byte, the first bit of all but the last byte set."""
+    out = [value & 0x7F]
+    while value := value >> 7:
+        out.append(value & 0x7F | 0x80)
+    return bytes(reversed(out))
+
+
+def _track(written: list[_Event]) -> bytes:
+    """A track's chunk, with running status."""
+    out = bytearray()
+    now, status = 0, 0
+    for tick, _, event in sorted(written, key=lambda e: e[:2]):
+        out += _number(max(tick - now, 0))
+        out += event[1:] if event[0] == status else event
+        # Meta events end a running status.
+        status = event[0] if event[0] < 0xF0 else 0
+        now = max(tick, now)
+    return _chunk(b"MTrk", bytes(out) + b"\x00" + _meta(events.END_OF_TRACK, b""))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack(">L", len(content)) + content
 
 
 def _list(suffixes: tuple[str, ...]) -> str:

@@ -125,14 +125,16 @@ class Piece:
         """Positions in quarter notes of the given times in seconds (any shape)."""
         knots, positions, slopes = self._map
         seconds = np.asarray(seconds, dtype=np.float64)
-        i = np.clip(np.searchsorted(knots, seconds, side="right") - 1, 0, None)
+        if len(knots) == 1:
+            return seconds * slopes[0]
+        i = np.maximum(np.searchsorted(knots, seconds, side="right") - 1, 0)
         return positions[i] + (seconds - knots[i]) * slopes[i]
 
     def seconds(self, quarters: Iterable[float] | np.ndarray | float) -> np.ndarray:
         """Times in seconds of the given positions in quarter notes (any shape)."""
         knots, positions, slopes = self._map
         quarters = np.asarray(quarters, dtype=np.float64)
-        i = np.clip(np.searchsorted(positions, quarters, side="right") - 1, 0, None)
+        i = np.maximum(np.searchsorted(positions, quarters, side="right") - 1, 0)
         return knots[i] + (quarters - positions[i]) / slopes[i]
 
     def mean_qpm(self, start: float = 0.0, end: float | None = None) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,7 @@ def note_sequence(played: Performance, identity: str, filename: str, collection:
     of_control += _instrument(4, controls[:, 0], programs, drums)
     parts = [_text(1, identity), _text(2, filename), _text(3, collection)]
     parts.append(_varint(4 << 3) + _varint(played.resolution))
-    parts.append(_messages(5, _timed(played.time_signatures)))
-    parts.append(_messages(6, _timed(played.key_signatures)))
-    parts.append(_messages(7, _timed(played.tempos)))
+    parts += [_timed(5, played.time_signatures), _timed(6, played.key_signatures), _timed(7, played.tempos)]
     parts.append(_messages(8, of_note))
     if len(notes):
         parts.append(_varint(9 << 3 | _DOUBLE) + struct.pack("<d", notes.end.max()))
@@ -60,10 +59,18 @@ def _instrument(number: int, instrument: np.ndarray, programs: np.ndarray, drums
     return [(number, instrument), (number + 1, programs[instrument]), (number + 2, drums[instrument])]
 
 
-def _timed(rows: list) -> list[Field]:
-    """Fields 1, 2, ... of messages given as tuples that begin with a time."""
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return list(enumerate(columns, 1))
+def _timed(number: int, rows: Sequence[tuple[Any, ...]]) -> bytes:
+    """Messages with the fields 1, 2, ... as given; there are too few of them in a piece to make arrays."""
+    out = []
+    for row in rows:
+        content = b""
+        for field, value in enumerate(row, 1):
+            if value:
+                double = isinstance(value, float)
+                content += _varint(field << 3 | (_DOUBLE if double else _VARINT))
+                content += struct.pack("<d", value) if double else _varint(value)
+        out.append(_bytes(number, content))
+    return b"".join(out)
 
 
 def _text(number: int, text: str) -> bytes:
@@ -84,7 +91,7 @@ def _varint(value: int) -> bytes:
 
 def _messages(number: int, fields: list[Field]) -> bytes:
     """Messages of one kind (`number` below 16) and less than 128 bytes each, one for each value of the fields."""
-    if not fields or not len(fields[0][1]):
+    if not len(fields[0][1]):
         return b""
     columns = [column for field in fields for column in _field(*field)]
     # A message's length: of the columns that all have, and of those that only some have.

@@ -202,10 +202,10 @@ def test_records_do_not_depend_on_the_reader(tmp_path, monkeypatch):
     assert sum(bool(data) for _, data in fast) > 30
 
 
-@pytest.mark.parametrize("code", ["midi.read_piece(path)", "corpus.convert_files([path], 32)"])
-def test_plain_files_need_no_slow_imports(code):
+@pytest.mark.parametrize("code", ["midi.write_midi(midi.read_piece(path), out)", "corpus.convert_files([path], 32)"])
+def test_plain_files_need_no_slow_imports(tmp_path, code):
     heavy = "{'mido', 'pretty_midi', 'note_seq', 'tensorflow'} & {*sys.modules}"
-    program = f"import sys; from calmvae import corpus, midi; path = sys.argv[1]; {code}; print({heavy})"
-    command = [sys.executable, "-c", program, str(conftest.PIECES[0])]
+    program = f"import sys; from calmvae import corpus, midi; path, out = sys.argv[1:]; {code}; print({heavy})"
+    command = [sys.executable, "-c", program, str(conftest.PIECES[0]), str(tmp_path / "a.mid")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(conftest.ROOT), check=True)
     assert done.stdout.strip() == "set()"
