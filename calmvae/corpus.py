@@ -17,7 +17,7 @@ import numpy as np
 from calmvae import chunks, examples, midi, outputs, phrases, scores
 from calmvae.errors import CalmvaeError, DataError, InputError, OptionError, OutputError
 from calmvae.midi import SUFFIXES
-from calmvae.piece import Piece, by_time
+from calmvae.piece import Piece
 
 REASONS = {
     "unreadable": "not a readable file of its kind",
@@ -250,7 +250,7 @@ def _content(piece: Piece) -> str:
     kinds = notes.pitch | notes.velocity << 8 | notes.program << 16 | notes.is_drum << 24
     # Sorted anew, for a piece's order depends on the tracks.
     starts, ends = (np.round(times, 4) for times in (notes.start, notes.end))
-    order = by_time(starts, kinds, ends)
+    order = np.lexsort((ends, kinds, starts))
     tempos = sorted((round(t, 4), round(q, 3)) for t, q in piece.tempos)
     columns = [column[order].astype(kind) for column, kind in ((starts, "<f8"), (kinds, "<i8"), (ends, "<f8"))]
     digest = hashlib.sha256(b"".join(column.tobytes() for column in columns))

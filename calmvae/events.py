@@ -208,13 +208,12 @@ def _steps(data: bytes) -> list[np.ndarray]:
     The place is taken for the begin of an event that has a running status, should it have none of its own. Where one
     of the events must be looked at by hand, the distance is `_BY_HAND` or more.
     """
-    high = np.frombuffer(data, np.uint8)[:-1] >= 0x80
-    # With a delta time of one byte, then of two, three, four.
-    short = np.frombuffer(data.translate(_LENGTHS), np.uint8)[1:] + np.uint8(1)
-    step = short
+    high = np.frombuffer(data, np.uint8)[:-2] >= 0x80
+    # With a delta time of one byte, then of two, three, four. At the end nothing begins any more.
+    step = np.frombuffer(data.translate(_LENGTHS), np.uint8)[1:] + np.uint8(1)
+    short = step[:-1].copy()
     for _ in range(3):
-        longer = np.append(step[1:], np.uint8(_BY_HAND)) + np.uint8(1)
-        step = np.where(high, longer, short)
+        step[:-1] = np.where(high, step[1:] + np.uint8(1), short)
     steps = [step]
     places = np.arange(len(step))
     for _ in range(3):

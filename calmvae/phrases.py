@@ -348,6 +348,8 @@ def _tokens(owner: np.ndarray, starts: np.ndarray, pitches: np.ndarray) -> np.nd
 
 
 def _fold(pitches: np.ndarray) -> np.ndarray:
+    if pitches.size and pitches.min() >= MIN_PITCH and pitches.max() <= MAX_PITCH:
+        return pitches
     low = np.maximum(0, -((pitches - MIN_PITCH) // 12)) * 12
     high = np.maximum(0, -((MAX_PITCH - pitches) // 12)) * 12
     return pitches + np.where(pitches < MIN_PITCH, low, 0) - np.where(pitches > MAX_PITCH, high, 0)
