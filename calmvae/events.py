@@ -227,6 +227,8 @@ def _starts(walk: _Walk) -> tuple[np.ndarray, np.ndarray]:
     """Where every event begins, and the number of events up to each stop (its own included)."""
     stops = np.array(walk.stops)
     eights = stops < 0
+    if not eights.any():
+        return stops, np.arange(1, len(stops) + 1)
     upto = np.cumsum(np.where(eights, 8, 1))
     starts = np.repeat(np.where(eights, ~stops, stops), np.where(eights, 8, 1))
     at = upto[eights] - 8

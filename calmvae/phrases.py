@@ -160,11 +160,12 @@ def cut_windows(tokens: np.ndarray, steps: int, hop: int | None = None) -> tuple
     n = max(1, math.ceil((len(tokens) - steps) / hop) + 1)
     padded = np.zeros(max((n - 1) * hop + steps, len(tokens)), np.uint8)
     padded[: len(tokens)] = tokens
-    if 0 < len(tokens) < len(padded) and sounding_tokens(tokens)[-1]:
-        padded[len(tokens)] = NOTE_OFF
     sounding = sounding_tokens(padded)
+    if 0 < len(tokens) < len(padded) and sounding[len(tokens) - 1]:
+        padded[len(tokens)] = NOTE_OFF
+        sounding[len(tokens) :] = 0
     starts = np.arange(n) * hop
-    windows = np.lib.stride_tricks.sliding_window_view(padded, steps)[starts].copy()
+    windows = np.lib.stride_tricks.as_strided(padded, (n, steps), (hop, 1)).copy()
     held = np.where(starts > 0, sounding[np.maximum(starts - 1, 0)], 0)
     tied = (windows[:, 0] == HOLD) & (held > 0)
     windows[tied, 0] = held[tied]
@@ -336,14 +337,16 @@ def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) ->
 def _tokens(owner: np.ndarray, starts: np.ndarray, pitches: np.ndarray) -> np.ndarray:
     """The tokens that say which note is heard at each step. `[steps]` to uint8 `[steps]`."""
     tokens = np.zeros(len(owner), np.uint8)
-    changes = np.flatnonzero(np.diff(owner, prepend=-1))
+    changes = np.flatnonzero(owner[1:] != owner[:-1]) + 1
+    if owner[0] >= 0:
+        changes = np.append(0, changes)
     current = owner[changes]
     begins = (current >= 0) & (starts[current] == changes)
-    # A lower note laid bare by the end of a higher one is not struck again.
-    tokens[changes] = np.where(begins, pitches[current] - MIN_PITCH + FIRST_PITCH, NOTE_OFF)
-    # A bare NOTE_OFF after silence says nothing; keep one spelling for one music.
-    before = np.concatenate([[0], sounding_tokens(tokens)[:-1]])
-    tokens[(tokens == NOTE_OFF) & (before == 0)] = HOLD
+    # A lower note laid bare by the end of a higher one is not struck again. A bare NOTE_OFF after silence says
+    # nothing; keep one spelling for one music.
+    ends = np.zeros(len(changes), np.int64)
+    ends[1:] = np.where(begins[:-1], NOTE_OFF, HOLD)
+    tokens[changes] = np.where(begins, pitches[current] - MIN_PITCH + FIRST_PITCH, ends)
     return tokens
 
 
