@@ -247,7 +247,7 @@ def _convert_piece(
 def _content(piece: Piece) -> str:
     """A digest of the music alone: file names, track names and controls do not count, nor does the notes' order."""
     notes = piece.columns()
-    kinds = notes.pitch | notes.velocity << 8 | notes.program << 16 | notes.is_drum << 24
+    kinds = notes.pitch | notes.velocity << 8 | notes.program << 16 | notes.is_drum.astype(np.int64) << 24
     # Sorted anew, for a piece's order depends on the tracks.
     starts, ends = (np.round(times, 4) for times in (notes.start, notes.end))
     order = np.lexsort((ends, kinds, starts))

@@ -17,6 +17,9 @@ from calmvae.piece import Notes, Piece
 # pretty_midi keeps a time for every tick; this many are hours of music and a gigabyte.
 MAX_TICK = 30_000_000
 
+# Controls and bends times instruments: beyond this no one made the file by playing.
+_MAX_SHARED = 1 << 28
+
 # What pretty_midi warns of, cut after its first sentence as all its warnings are.
 _MISPLACED = "Tempo, Key or Time signature change events found on non-zero tracks."
 
@@ -253,16 +256,15 @@ def _instruments(tracks: int, slot: np.ndarray) -> tuple[np.ndarray, np.ndarray,
 def _name_instruments(found: Events, slots: np.ndarray, created: np.ndarray) -> list[Instrument]:
     """Each has the name that its track had when it was made."""
     named = [meta for meta in found.metas if meta.kind == events.TRACK_NAME]
-    tracks = found.track[[meta.event for meta in named]].tolist()
+    # The track of each name, and of none before the first.
+    places = np.array([meta.event for meta in named], np.int64)
+    tracks = np.append(-1, found.track[places]).tolist()
     parts = []
-    for slot, place in zip(slots.tolist(), created.tolist(), strict=True):
+    for slot, last in zip(slots.tolist(), np.searchsorted(places, created).tolist(), strict=True):
         line, program = divmod(slot, 128)
         track, channel = divmod(line, 16)
-        name = b""
-        for meta, where in zip(named, tracks, strict=True):
-            if where == track and meta.event < place:
-                name = meta.data
-        parts.append(Instrument(program, channel == 9, name.decode("latin1")))
+        name = named[last - 1].data.decode("latin1") if tracks[last] == track else ""
+        parts.append(Instrument(program, channel == 9, name))
     return parts
 
 
@@ -278,6 +280,8 @@ def _controls_and_bends(
     places = np.flatnonzero((kind == events.CONTROL) | (kind == events.BEND))
     if not len(places) or not len(slots):
         return [(places[:0], places[:0])] * 2
+    if len(places) * len(slots) > _MAX_SHARED:
+        raise NotPlain
     _, slot = programs.at(places)
     number = np.full(found.tracks * 2048, -1)
     number[slots] = np.arange(len(slots))
