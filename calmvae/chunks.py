@@ -1,12 +1,16 @@
 """Work over many files: in chunks, in several processes, and resumable.
 
 A finished chunk is kept in a folder until the whole is done, so an interrupted conversion goes on where it stopped.
+The process that works on a chunk puts it there itself: the bytes of the entries pass through no pipe, and of a million
+files only the records are in memory.
 """
 
 from __future__ import annotations
 
 import concurrent.futures as futures
 import contextlib
+import dataclasses
+import functools
 import hashlib
 import json
 import multiprocessing
@@ -17,13 +21,27 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from calmvae import outputs
+from calmvae import __version__, outputs
 
 _CHUNK = 16
 
 # A JSON-ready record and the bytes that belong to it.
 Entry = tuple[dict[str, Any], bytes]
 Work = Callable[[list[str]], list[Entry]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stored:
+    """Bytes of an entry, on disk until `clear`."""
+
+    store: Path
+    begin: int
+    size: int
+
+    def read(self) -> bytes:
+        with open(self.store, "rb") as file:
+            file.seek(self.begin)
+            return file.read(self.size)
 
 
 def run(
@@ -34,8 +52,8 @@ def run(
     died: Callable[[str], Entry],
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Iterator[Entry]:
-    """The entries of all files, in the files' order.
+) -> Iterator[tuple[dict[str, Any], Stored]]:
+    """The records of all files and where their bytes are, in the files' order.
 
     Args:
       files: what to work on.
@@ -53,8 +71,7 @@ def run(
     done = len(files) - sum(len(chunks[i]) for i in todo)
     if progress:
         progress(done, len(files))
-    for i, result in _map({i: [str(f) for f in chunks[i]] for i in todo}, work, died, workers):
-        _store(stores[i], result)
+    for i in _map({i: [str(f) for f in chunks[i]] for i in todo}, stores, work, died, workers):
         done += len(chunks[i])
         if progress:
             progress(done, len(files))
@@ -72,30 +89,38 @@ def clear(folder: Path) -> None:
 
 
 def _map(
-    todo: dict[int, list[str]], work: Work, died: Callable[[str], Entry], workers: int | None
-) -> Iterator[tuple[int, list[Entry]]]:
+    todo: dict[int, list[str]], stores: list[Path], work: Work, died: Callable[[str], Entry], workers: int | None
+) -> Iterator[int]:
+    """Works on chunks and stores their entries; yields the number of each chunk when that is done."""
     workers = min(workers or os.cpu_count() or 1, len(todo))
     if workers <= 1:
         for i, chunk in todo.items():
-            yield i, work(chunk)
+            _work_into(stores[i], work, chunk)
+            yield i
         return
     context = multiprocessing.get_context("spawn")
     finished: set[int] = set()
     pool = futures.ProcessPoolExecutor(workers, mp_context=context)
     try:
-        jobs = {pool.submit(work, chunk): i for i, chunk in todo.items()}
+        jobs = {pool.submit(functools.partial(_work_into, stores[i], work), chunk): i for i, chunk in todo.items()}
         for job in futures.as_completed(jobs):
-            result = job.result()
+            job.result()
             finished.add(jobs[job])
-            yield jobs[job], result
+            yield jobs[job]
     except BrokenProcessPool:
         # Some file took its process down: each chunk gets a process of its own from here on.
         for i, chunk in todo.items():
             if i not in finished:
-                yield i, _alone(chunk, work, died, context)
+                _store(stores[i], _alone(chunk, work, died, context))
+                yield i
     finally:
         # An interrupted conversion must not wait for the chunks that have not begun.
         pool.shutdown(cancel_futures=True)
+
+
+def _work_into(store: Path, work: Work, files: list[str]) -> None:
+    """Works on files and stores their entries. Runs in a worker process."""
+    _store(store, work(files))
 
 
 def _alone(files: list[str], work: Work, died: Callable[[str], Entry], context: Any) -> list[Entry]:
@@ -111,7 +136,7 @@ def _alone(files: list[str], work: Work, died: Callable[[str], Entry], context: 
 
 def _fingerprint(chunk: list[Path], key: Any) -> str:
     parts = [(os.path.realpath(f), *_stamp(f)) for f in chunk]
-    return hashlib.sha256(repr((parts, key, outputs.versions().get("calmvae"))).encode()).hexdigest()[:24]
+    return hashlib.sha256(repr((parts, key, __version__)).encode()).hexdigest()[:24]
 
 
 def _stamp(file: Path) -> tuple[int, int]:
@@ -126,7 +151,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 def _store(store: Path, entries: list[Entry]) -> None:
     store.with_suffix(".bin").write_bytes(b"".join(data for _, data in entries))
     # The JSON file last and at once: its presence says that the chunk is whole.
-    outputs.write_json(store.with_suffix(".json"), [[record, len(data)] for record, data in entries])
+    outputs.write_json(store.with_suffix(".json"), [[record, len(data)] for record, data in entries], indent=None)
 
 
 def _is_whole(store: Path) -> bool:
@@ -138,9 +163,8 @@ def _is_whole(store: Path) -> bool:
         return False
 
 
-def _load(store: Path) -> Iterator[Entry]:
-    data = store.with_suffix(".bin").read_bytes()
+def _load(store: Path) -> Iterator[tuple[dict[str, Any], Stored]]:
     position = 0
     for record, size in json.loads(store.with_suffix(".json").read_text(encoding="utf-8")):
-        yield record, data[position : position + size]
+        yield record, Stored(store.with_suffix(".bin"), position, size)
         position += size

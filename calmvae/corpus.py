@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from calmvae import chunks, outputs, phrases
+import numpy as np
+
+from calmvae import chunks, examples, midi, outputs, phrases, scores
 from calmvae.errors import CalmvaeError, DataError, InputError, OptionError, OutputError
 from calmvae.midi import SUFFIXES
+from calmvae.piece import Piece
 
 REASONS = {
     "unreadable": "not a readable file of its kind",
@@ -119,8 +122,9 @@ def convert(
         folder.protect(files)
         partial = folder.folder / ".partial"
         work = functools.partial(convert_files, steps=steps)
-        entries = list(chunks.run(files, work, steps, partial, _died, workers, progress))
-        records = [record for record, _ in entries]
+        # 2: by what the pieces' content is told, which the entries depend on as they do on the steps.
+        found = list(chunks.run(files, work, (2, steps), partial, _died, workers, progress))
+        records = [record for record, _ in found]
         _mark_duplicates(records)
         kept = [i for i, record in enumerate(records) if record["status"] == "kept"]
         if not kept:
@@ -128,7 +132,7 @@ def convert(
             raise DataError(_why_nothing(records))
         _split([records[i] for i in kept], eval_share, seed)
         for part in ("train", "eval"):
-            _write_shards(folder, part, [entries[i] for i in kept if records[i]["split"] == part])
+            _write_shards(folder, part, [found[i][1] for i in kept if records[i]["split"] == part])
         with open(folder.path(MANIFEST), "w", encoding="utf-8", errors=outputs.JSON_ERRORS) as file:
             for record in records:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -191,29 +195,27 @@ def convert_files(files: list[str], steps: int) -> list[tuple[dict[str, Any], by
 
 
 def _convert_file(file: str, steps: int) -> list[tuple[dict[str, Any], bytes]]:
-    from calmvae import scores
-
+    path = Path(file)
     try:
-        read = scores.read_note_sequences(file)
-        digest = outputs.sha256(file)
+        data = midi.read_bytes(path)
+        read = scores.read_entries(path, data)
     except InputError as error:
         return [(_skipped(file, "unreadable", str(error)), b"")]
     except (OSError, RecursionError, MemoryError) as error:
         return [(_skipped(file, "unreadable", type(error).__name__), b"")]
-    return [_convert_sequence(file, digest, steps, *entry) for entry in read]
+    digest = hashlib.sha256(data).hexdigest()
+    return [_convert_piece(path, digest, steps, *entry) for entry in read]
 
 
-def _convert_sequence(
-    file: str, digest: str, steps: int, name: str, sequence: Any, warnings: list[str]
+def _convert_piece(
+    path: Path, digest: str, steps: int, piece: Piece, serialize: scores.Serialize
 ) -> tuple[dict[str, Any], bytes]:
-    from calmvae import examples, scores
-
-    piece = scores.piece_of(sequence, name, warnings)
-    record: dict[str, Any] = {"file": file, "name": name, "sha256": digest}
-    if not piece.notes:
-        detail = " ".join([REASONS["no-notes"], *warnings])
+    record: dict[str, Any] = {"file": str(path), "name": piece.name, "sha256": digest}
+    notes = piece.columns()
+    if not len(notes):
+        detail = " ".join([REASONS["no-notes"], *piece.warnings])
         return record | {"status": "skipped", "reason": "no-notes", "detail": detail}, b""
-    if all(n.is_drum for n in piece.notes):
+    if notes.is_drum.all():
         return record | {"status": "skipped", "reason": "drums-only", "detail": REASONS["drums-only"]}, b""
     try:
         melody = phrases.extract_melody(piece)
@@ -223,16 +225,12 @@ def _convert_sequence(
     if not len(windows):
         return record | {"status": "skipped", "reason": "no-windows", "detail": REASONS["no-windows"]}, b""
     content = _content(piece)
-    sequence.id = f"/id/calmvae/{content[:16]}"
-    # Protocol buffers take UTF-8 only.
-    sequence.filename = os.fsencode(Path(file).name).decode("utf-8", "replace")
-    sequence.collection_name = os.fsencode(Path(file).parent.name).decode("utf-8", "replace")
     record |= {
         "status": "kept",
         "split": "",
         "content": content,
-        "sources": [file],
-        "notes": len(piece.notes),
+        "sources": [str(path)],
+        "notes": len(notes),
         "bars": melody.bars,
         "metres": melody.report.metres,
         "qpm": round(piece.mean_qpm(), 2),
@@ -241,14 +239,23 @@ def _convert_sequence(
         "changes": melody.report.sentences(),
         "warnings": piece.warnings,
     }
-    return record, sequence.SerializeToString(deterministic=True)
+    # Protocol buffers take UTF-8 only.
+    names = (os.fsencode(name).decode("utf-8", "replace") for name in (path.name, path.parent.name))
+    return record, serialize(f"/id/calmvae/{content[:16]}", *names)
 
 
-def _content(piece: Any) -> str:
-    """A digest of the music alone: file names, track names and controls do not count."""
-    notes = [(n.pitch, n.velocity, round(n.start, 4), round(n.end, 4), n.program, n.is_drum) for n in piece.notes]
+def _content(piece: Piece) -> str:
+    """A digest of the music alone: file names, track names and controls do not count, nor does the notes' order."""
+    notes = piece.columns()
+    kinds = notes.pitch | notes.velocity << 8 | notes.program << 16 | notes.is_drum.astype(np.int64) << 24
+    # Sorted anew, for a piece's order depends on the tracks.
+    starts, ends = (np.round(times, 4) for times in (notes.start, notes.end))
+    order = np.lexsort((ends, kinds, starts))
     tempos = sorted((round(t, 4), round(q, 3)) for t, q in piece.tempos)
-    return hashlib.sha256(repr((sorted(notes), tempos)).encode()).hexdigest()
+    columns = [column[order].astype(kind) for column, kind in ((starts, "<f8"), (kinds, "<i8"), (ends, "<f8"))]
+    digest = hashlib.sha256(b"".join(column.tobytes() for column in columns))
+    digest.update(repr(tempos).encode())
+    return digest.hexdigest()
 
 
 def _skipped(file: str, reason: str, detail: str) -> dict[str, Any]:
@@ -281,7 +288,7 @@ def _split(records: list[dict[str, Any]], eval_share: float, seed: int) -> None:
         record["split"] = "eval" if record["content"] in held_out else "train"
 
 
-def _write_shards(folder: outputs.OutputFolder, part: str, entries: list[tuple[dict[str, Any], bytes]]) -> None:
+def _write_shards(folder: outputs.OutputFolder, part: str, entries: list[chunks.Stored]) -> None:
     from calmvae import magenta
 
     tf = magenta.load_tensorflow()
@@ -290,8 +297,8 @@ def _write_shards(folder: outputs.OutputFolder, part: str, entries: list[tuple[d
         name = f"{part}-{shard:05d}-of-{shards:05d}.tfrecord"
         try:
             with tf.io.TFRecordWriter(str(folder.path(name))) as writer:
-                for _, data in entries[shard::shards]:
-                    writer.write(data)
+                for entry in entries[shard::shards]:
+                    writer.write(entry.read())
         except tf.errors.OpError as error:
             reason = str(error).splitlines()[0]
             raise OutputError(f"cannot write to {folder.folder} ({reason}); choose another folder with -o.") from error

@@ -1,118 +1,41 @@
 """Music files to a `Piece` and back to MIDI.
 
-Times are seconds, as in Magenta's NoteSequence; positions on the beat grid are quarter notes, obtained by
-integrating the tempo map. A `Piece` keeps only what melodies are made from; the full NoteSequence (controls,
-pitch bends) is `corpus.py`'s business.
+Plain MIDI files, nearly all there are, are read by `performance.py`, forty times as fast; mido and pretty_midi decide
+what the others mean.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import math
 import stat
+import struct
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calmvae import events, performance
 from calmvae.errors import InputError, OutputError
+from calmvae.events import NotPlain
+from calmvae.piece import DEFAULT_QPM, Note, Notes, Piece
+
+__all__ = ["DEFAULT_QPM", "Note", "Notes", "Piece", "load_pretty_midi", "parse_midi", "read_piece", "write_midi"]
 
 MIDI_SUFFIXES = (".mid", ".midi")
 SCORE_SUFFIXES = (".xml", ".musicxml", ".mxl", ".abc")
 SUFFIXES = MIDI_SUFFIXES + SCORE_SUFFIXES
 
-DEFAULT_QPM = 120.0
 TICKS_PER_QUARTER = 480
 
 # Bytes; so large a MIDI file has millions of notes and would take minutes to read.
 _MAX_BYTES = 32 << 20
-# pretty_midi keeps a time for every tick; this many are hours of music and a gigabyte.
-_MAX_TICK = 30_000_000
 # Files are written so that pretty_midi in its first state, where it refuses later ticks, takes them.
 _MAX_WRITTEN_TICK = 9_999_000
 
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Note:
-    """One note: MIDI pitch and velocity, start and end in seconds, General MIDI program, track index."""
-
-    pitch: int
-    velocity: int
-    start: float
-    end: float
-    program: int = 0
-    is_drum: bool = False
-    track: int = 0
-
-
-@dataclasses.dataclass
-class Piece:
-    """A piece of music.
-
-    Attributes:
-      notes: sorted by start, then pitch.
-      tempos: `(time in seconds, quarters per minute)`, the first at time 0; of several at one time the last holds.
-        To change them, make a new piece: the tempo map is worked out once.
-      time_signatures: `(time in seconds, numerator, denominator)`; empty means 4/4.
-      track_names: track index to name, for the tracks that have one.
-      name: what to call it in reports, usually the file's stem.
-      warnings: what the reader had to mend or ignore, one sentence each.
-    """
-
-    notes: list[Note]
-    tempos: list[tuple[float, float]] = dataclasses.field(default_factory=lambda: [(0.0, DEFAULT_QPM)])
-    time_signatures: list[tuple[float, int, int]] = dataclasses.field(default_factory=list)
-    track_names: dict[int, str] = dataclasses.field(default_factory=dict)
-    name: str = ""
-    warnings: list[str] = dataclasses.field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.notes = sorted(self.notes, key=lambda n: (n.start, n.pitch, n.track, n.end))
-        tempos = [(max(float(t), 0.0), float(q)) for t, q in self.tempos if math.isfinite(t) and 0 < q < math.inf]
-        tempos.sort(key=lambda tempo: tempo[0])
-        if not tempos or tempos[0][0] > 0:
-            # MIDI's own default holds until the first tempo event.
-            tempos.insert(0, (0.0, DEFAULT_QPM))
-        self.tempos = tempos
-        self.time_signatures = sorted(self.time_signatures)
-        self._map = _tempo_map(tempos)
-
-    @property
-    def duration(self) -> float:
-        """Seconds from 0 to the end of the last note."""
-        return max((n.end for n in self.notes), default=0.0)
-
-    def quarters(self, seconds: Iterable[float] | np.ndarray | float) -> np.ndarray:
-        """Positions in quarter notes of the given times in seconds (any shape)."""
-        knots, positions, slopes = self._map
-        seconds = np.asarray(seconds, dtype=np.float64)
-        i = np.clip(np.searchsorted(knots, seconds, side="right") - 1, 0, None)
-        return positions[i] + (seconds - knots[i]) * slopes[i]
-
-    def seconds(self, quarters: Iterable[float] | np.ndarray | float) -> np.ndarray:
-        """Times in seconds of the given positions in quarter notes (any shape)."""
-        knots, positions, slopes = self._map
-        quarters = np.asarray(quarters, dtype=np.float64)
-        i = np.clip(np.searchsorted(positions, quarters, side="right") - 1, 0, None)
-        return knots[i] + (quarters - positions[i]) / slopes[i]
-
-    def mean_qpm(self, start: float = 0.0, end: float | None = None) -> float:
-        """Mean tempo in quarters per minute between two times in seconds (default: the whole piece)."""
-        end = self.duration if end is None else end
-        if end <= start:
-            return float(self.tempos[0][1])
-        first, last = self.quarters([start, end])
-        return float(60.0 * (last - first) / (end - start))
-
-
-def _tempo_map(tempos: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    knots = np.array([t for t, _ in tempos])
-    slopes = np.array([q / 60.0 for _, q in tempos])
-    positions = np.concatenate([[0.0], np.cumsum(np.diff(knots) * slopes[:-1])])
-    return knots, positions, slopes
+# What is written to a track: the tick, what comes first at one tick (the least), and the bytes.
+_Event = tuple[int, int, bytes]
 
 
 def read_piece(path: str | Path) -> Piece:
@@ -173,6 +96,13 @@ def parse_midi(data: bytes, name: str = "", where: str = "the MIDI data") -> Pie
     Raises:
       InputError: the bytes are no readable MIDI file.
     """
+    try:
+        return performance.read(data).piece(name, strip=True)
+    except NotPlain:
+        return _parse_odd(data, name, where)
+
+
+def _parse_odd(data: bytes, name: str, where: str) -> Piece:
     midi, found = load_pretty_midi(data, where)
     notes = [
         Note(n.pitch, n.velocity, float(n.start), float(n.end), instrument.program, instrument.is_drum, track)
@@ -211,7 +141,7 @@ def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
             if any(event.type == "set_tempo" and not event.tempo for event in parsed.tracks[0]):
                 raise ValueError("a tempo of 0 microseconds a quarter")
             last = max(sum(event.time for event in track) for track in parsed.tracks)
-            if last > _MAX_TICK:
+            if last > performance.MAX_TICK:
                 raise ValueError(f"its last event is {last // parsed.ticks_per_beat} quarter notes away")
             # As note_seq sets it for the whole process: a file must not be good before its import and bad after.
             pretty_midi.pretty_midi.MAX_TICK = 1e10
@@ -225,11 +155,8 @@ def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
         reason = reason[:160] or type(error).__name__
         raise InputError(f"{where} is not a readable MIDI file ({reason}); export it again.") from error
     found = sorted({str(w.message).split(".")[0] + "." for w in caught if w.category is RuntimeWarning}) + mended
-    if lost := struck - sum(len(instrument.notes) for instrument in midi.instruments):
-        found.append(f"{lost} notes of no length or without an end are left out.")
-    if parsed.type == 2 and len(parsed.tracks) > 1:
-        found.append(f"Its {len(parsed.tracks)} independent sequences (type 2) are played together.")
-    return midi, found
+    lost = struck - sum(len(instrument.notes) for instrument in midi.instruments)
+    return midi, found + performance.leftovers(lost, parsed.type, len(parsed.tracks))
 
 
 def _parse_bytes(data: bytes) -> tuple[Any, list[str]]:
@@ -251,22 +178,19 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
     Raises:
       OutputError: the piece holds what MIDI cannot say, or the file cannot be written.
     """
-    import mido
-
     _check_writable(piece)
     resolution = _resolution(piece)
-    midi = mido.MidiFile(type=1, ticks_per_beat=resolution, charset="utf-8")
-    conductor: list[tuple[int, int, mido.Message | mido.MetaMessage]] = []
+    conductor: list[_Event] = []
     if piece.name:
-        conductor.append((0, 0, mido.MetaMessage("track_name", name=_encodable(piece.name))))
+        conductor.append((0, 0, _name(piece.name)))
     for tick, (_, numerator, denominator) in zip(
         _ticks(piece, [t for t, _, _ in piece.time_signatures], resolution), piece.time_signatures, strict=True
     ):
-        message = mido.MetaMessage("time_signature", numerator=numerator, denominator=denominator)
-        conductor.append((tick, 1, message))
+        # With a click every 24 MIDI clocks and 8 notated 32nds a quarter, as is usual.
+        conductor.append((tick, 1, _meta(events.METRE, bytes([numerator, denominator.bit_length() - 1, 24, 8]))))
     for tick, (_, qpm) in zip(_ticks(piece, [t for t, _ in piece.tempos], resolution), piece.tempos, strict=True):
-        conductor.append((tick, 2, mido.MetaMessage("set_tempo", tempo=round(6e7 / qpm))))
-    midi.tracks.append(_track(conductor))
+        conductor.append((tick, 2, _meta(events.TEMPO, round(6e7 / qpm).to_bytes(3, "big"))))
+    chunks = [_track(conductor)]
 
     tracks: dict[int, list[Note]] = {}
     for note in piece.notes:
@@ -275,16 +199,15 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
     # Channel 10 is for drums; more than 15 melodic tracks share channels in turn.
     channels = {t: [c for c in range(16) if c != 9][i % 15] for i, t in enumerate(melodic)}
     for track in sorted(tracks):
-        events = _note_events(piece, tracks[track], channels.get(track, 9), resolution)
+        played = _note_events(piece, tracks[track], channels.get(track, 9), resolution)
         if track in piece.track_names:
-            events.insert(0, (0, 0, mido.MetaMessage("track_name", name=_encodable(piece.track_names[track]))))
-        midi.tracks.append(_track(events))
+            played.insert(0, (0, 0, _name(piece.track_names[track])))
+        chunks.append(_track(played))
 
     path = Path(path)
-    buffer = io.BytesIO()
-    midi.save(file=buffer)
+    header = struct.pack(">hhh", 1, len(chunks), resolution)
     try:
-        path.write_bytes(buffer.getvalue())
+        path.write_bytes(_chunk(b"MThd", header) + b"".join(chunks))
     except OSError as error:
         raise OutputError(f"cannot write {path} ({error.strerror}); choose another place.") from error
     return path
@@ -306,20 +229,18 @@ def _check_writable(piece: Piece) -> None:
             raise OutputError(f"the metre {upper}/{lower} cannot be written as MIDI; use 1 to 255 over a power of 2.")
 
 
-def _note_events(piece: Piece, notes: list[Note], channel: int, resolution: int) -> list[tuple[int, int, Any]]:
-    import mido
-
-    events: list[tuple[int, int, Any]] = []
+def _note_events(piece: Piece, notes: list[Note], channel: int, resolution: int) -> list[_Event]:
+    played: list[_Event] = []
     program = None
+    change, strike, release = (kind << 4 | channel for kind in (events.PROGRAM, events.NOTE_ON, events.NOTE_OFF))
     starts, ends = (_ticks(piece, times, resolution) for times in ([n.start for n in notes], [n.end for n in notes]))
     for note, start, end in zip(notes, starts, ends, strict=True):
         if note.program != program:
             program = note.program
-            events.append((start, 2, mido.Message("program_change", channel=channel, program=program)))
-        on = mido.Message("note_on", channel=channel, note=note.pitch, velocity=note.velocity)
-        events.append((start, 3, on))
-        events.append((max(end, start + 1), 1, mido.Message("note_off", channel=channel, note=note.pitch, velocity=0)))
-    return events
+            played.append((start, 2, bytes([change, program])))
+        played.append((start, 3, bytes([strike, note.pitch, note.velocity])))
+        played.append((max(end, start + 1), 1, bytes([release, note.pitch, 0])))
+    return played
 
 
 def _ticks(piece: Piece, seconds: list[float], resolution: int) -> list[int]:
@@ -332,22 +253,38 @@ def _resolution(piece: Piece) -> int:
     return next((ticks for ticks in (TICKS_PER_QUARTER, 240, 120, 48) if length * ticks < _MAX_WRITTEN_TICK), 24)
 
 
-def _encodable(name: str) -> str:
-    """A file's name may hold bytes that are no UTF-8; Python keeps them as lone surrogates."""
-    return name.encode("utf-8", "replace").decode("utf-8")
+def _name(name: str) -> bytes:
+    # A file's name may hold bytes that are no UTF-8; Python keeps them as lone surrogates.
+    return _meta(events.TRACK_NAME, name.encode("utf-8", "replace"))
 
 
-def _track(events: list) -> list:
-    import mido
+def _meta(kind: int, content: bytes) -> bytes:
+    return bytes([0xFF, kind]) + _number(len(content)) + content
 
-    track = mido.MidiTrack()
-    now = 0
-    for time, _, message in sorted(events, key=lambda e: e[:2]):
-        message.time = max(time - now, 0)
-        track.append(message)
-        now = max(time, now)
-    track.append(mido.MetaMessage("end_of_track", time=0))
-    return track
+
+def _number(value: int) -> bytes:
+    """A variable-length number: seven bits a byte, the first bit of all but the last byte set."""
+    out = [value & 0x7F]
+    while value := value >> 7:
+        out.append(value & 0x7F | 0x80)
+    return bytes(reversed(out))
+
+
+def _track(written: list[_Event]) -> bytes:
+    """A track's chunk, with running status."""
+    out = bytearray()
+    now, status = 0, 0
+    for tick, _, event in sorted(written, key=lambda e: e[:2]):
+        out += _number(max(tick - now, 0))
+        out += event[1:] if event[0] == status else event
+        # Meta events end a running status.
+        status = event[0] if event[0] < 0xF0 else 0
+        now = max(tick, now)
+    return _chunk(b"MTrk", bytes(out) + b"\x00" + _meta(events.END_OF_TRACK, b""))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return name + struct.pack(">L", len(content)) + content
 
 
 def _list(suffixes: tuple[str, ...]) -> str:

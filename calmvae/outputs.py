@@ -49,10 +49,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Writes JSON so that a reader never sees half a file."""
+def write_json(path: Path, data: Any, indent: int | None = 2) -> None:
+    """Writes JSON so that a reader never sees half a file; indented for people, or without for programs, and fast."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+    text = json.dumps(data, indent=indent, ensure_ascii=False) + "\n"
     scratch.write_text(text, encoding="utf-8", errors=JSON_ERRORS)
     os.replace(scratch, path)
 

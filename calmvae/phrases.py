@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from calmvae.errors import EmptyMusicError, InputError, OptionError
-from calmvae.midi import Note, Piece
+from calmvae.piece import Notes, Piece
 
 STEPS_PER_QUARTER = 4
 STEPS_PER_BAR = 16
@@ -32,6 +32,8 @@ METHODS = {
     "lowest": "the lowest sounding note at every step: the bass line",
 }
 
+# Notes of more steps than this in all are painted one by one, to keep the memory small.
+_PAINTED_AT_ONCE = 1 << 20
 # A note moved by more than this share of a step is counted as off the grid.
 _OFF_GRID = 0.25
 # The grid follows the notes when their starts agree this well (mean resultant length, 1 = all alike) on a place
@@ -131,10 +133,8 @@ def track_melodies(piece: Piece, method: str = "skyline") -> list[Melody]:
     """The melody of every pitched track by itself; one element only for a piece of one track."""
     _check_method(method)
     notes = _pitched_notes(piece)
-    tracks: dict[int, list[Note]] = {}
-    for note in notes:
-        tracks.setdefault(note.track, []).append(note)
-    return [_melody_of(piece, tracks[t], method, _begin_report(piece, len(notes))) for t in sorted(tracks)]
+    tracks = [notes.take(notes.track == track) for track in np.unique(notes.track)]
+    return [_melody_of(piece, track, method, _begin_report(piece, len(notes))) for track in tracks]
 
 
 def cut_windows(tokens: np.ndarray, steps: int, hop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -160,11 +160,12 @@ def cut_windows(tokens: np.ndarray, steps: int, hop: int | None = None) -> tuple
     n = max(1, math.ceil((len(tokens) - steps) / hop) + 1)
     padded = np.zeros(max((n - 1) * hop + steps, len(tokens)), np.uint8)
     padded[: len(tokens)] = tokens
-    if 0 < len(tokens) < len(padded) and sounding_tokens(tokens)[-1]:
-        padded[len(tokens)] = NOTE_OFF
     sounding = sounding_tokens(padded)
+    if 0 < len(tokens) < len(padded) and sounding[len(tokens) - 1]:
+        padded[len(tokens)] = NOTE_OFF
+        sounding[len(tokens) :] = 0
     starts = np.arange(n) * hop
-    windows = np.lib.stride_tricks.sliding_window_view(padded, steps)[starts].copy()
+    windows = np.lib.stride_tricks.as_strided(padded, (n, steps), (hop, 1)).copy()
     held = np.where(starts > 0, sounding[np.maximum(starts - 1, 0)], 0)
     tied = (windows[:, 0] == HOLD) & (held > 0)
     windows[tied, 0] = held[tied]
@@ -230,33 +231,34 @@ def _check_method(method: str) -> None:
         raise OptionError(f"unknown melody method '{method}'; choose one of {', '.join(METHODS)}.")
 
 
-def _pitched_notes(piece: Piece) -> list[Note]:
-    if not piece.notes:
+def _pitched_notes(piece: Piece) -> Notes:
+    notes = piece.columns()
+    if not len(notes):
         why = f" ({' '.join(piece.warnings).rstrip('.')})" if piece.warnings else ""
         raise EmptyMusicError(f"{piece.name or 'the piece'} has no notes{why}; give a piece with a melody.")
-    notes = [n for n in piece.notes if not n.is_drum]
-    if not notes:
+    if notes.is_drum.all():
         raise EmptyMusicError(
-            f"{piece.name or 'the piece'} has only drums ({len(piece.notes)} notes); give a piece with a melody."
+            f"{piece.name or 'the piece'} has only drums ({len(notes)} notes); give a piece with a melody."
         )
-    return notes
+    return notes.take(~notes.is_drum) if notes.is_drum.any() else notes
 
 
-def _select_track(piece: Piece, notes: list[Note], track: int | str | None) -> list[Note]:
+def _select_track(piece: Piece, notes: Notes, track: int | str | None) -> Notes:
     if track is None:
         return notes
-    indices = sorted({n.track for n in notes})
+    indices = np.unique(notes.track).tolist()
     wanted = str(track).strip()
     found = [i for i in indices if str(i) == wanted]
     found = found or [i for i in indices if piece.track_names.get(i, "").casefold() == wanted.casefold()]
     if not found:
         names = ", ".join(f"{i} ({piece.track_names[i]})" if i in piece.track_names else str(i) for i in indices)
         raise OptionError(f"{piece.name or 'the piece'} has no pitched track '{wanted}'; its tracks are {names}.")
-    return [n for n in notes if n.track in found]
+    return notes.take(np.isin(notes.track, found))
 
 
 def _begin_report(piece: Piece, pitched: int) -> MelodyReport:
-    report = MelodyReport(notes=len(piece.notes), drums=len(piece.notes) - pitched, tempo_events=len(piece.tempos))
+    count = len(piece.columns())
+    report = MelodyReport(notes=count, drums=count - pitched, tempo_events=len(piece.tempos))
     # Until it is known which of them are taken.
     report.other_tracks = pitched
     _describe_metre(piece, report)
@@ -292,8 +294,8 @@ def _align(at: np.ndarray, report: MelodyReport) -> None:
     report.realigned = True
 
 
-def _melody_of(piece: Piece, notes: list[Note], method: str, report: MelodyReport) -> Melody:
-    at = piece.quarters(np.array([[n.start, n.end] for n in notes])) * STEPS_PER_QUARTER
+def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) -> Melody:
+    at = piece.quarters(np.stack([notes.start, notes.end], axis=1)) * STEPS_PER_QUARTER
     # So put that times that are no number fail too.
     if not np.abs(at).max() < MAX_BARS * STEPS_PER_BAR:
         raise InputError(
@@ -307,46 +309,50 @@ def _melody_of(piece: Piece, notes: list[Note], method: str, report: MelodyRepor
     at += report.lead_steps
     steps = np.floor(at + 0.5).astype(np.int64)
     starts, ends = steps[:, 0], np.maximum(steps[:, 1], steps[:, 0] + 1)
-    pitches = np.array([n.pitch for n in notes])
-    folded = _fold(pitches)
+    folded = _fold(notes.pitch)
     total = math.ceil(int(ends.max()) / STEPS_PER_BAR) * STEPS_PER_BAR
     owner = _owners(starts, ends, folded, method, total)
-
-    tokens = np.zeros(total, np.uint8)
-    previous = -1
-    for step in np.flatnonzero(np.diff(owner, prepend=-1)):
-        current = owner[step]
-        if current >= 0 and starts[current] == step:
-            tokens[step] = folded[current] - MIN_PITCH + FIRST_PITCH
-        elif previous >= 0:
-            # A lower note laid bare by the end of a higher one is not struck again.
-            tokens[step] = NOTE_OFF
-        previous = current
-    # A bare NOTE_OFF after silence says nothing; keep one spelling for one music.
-    sounding = sounding_tokens(tokens)
-    before = np.concatenate([[0], sounding[:-1]])
-    tokens[(tokens == NOTE_OFF) & (before == 0)] = HOLD
+    tokens = _tokens(owner, starts, folded)
 
     onsets = np.flatnonzero(tokens >= FIRST_PITCH)
     kept = owner[onsets]
     report.in_melody = len(kept)
     report.hidden = len(notes) - len(kept)
-    report.octave_folded = int(np.sum(folded[kept] != pitches[kept]))
+    report.octave_folded = int(np.sum(folded[kept] != notes.pitch[kept]))
     report.off_grid = int(np.sum(np.abs(at[kept, 0] - starts[kept]) > _OFF_GRID))
-    lengths = np.array([end - start for _, start, end in token_notes(tokens)])
-    report.shortened = int(np.sum(lengths < (ends - starts)[kept])) if len(kept) else 0
+    events = np.append(np.flatnonzero(tokens), total)
+    lengths = np.diff(events)[tokens[events[:-1]] >= FIRST_PITCH]
+    report.shortened = int(np.sum(lengths < (ends - starts)[kept]))
     report.bars = total // STEPS_PER_BAR
-    programs = [notes[i].program for i in kept]
+    programs, counts = np.unique(notes.program[kept], return_counts=True)
     return Melody(
         tokens=tokens,
         report=report,
-        program=max(sorted(set(programs)), key=programs.count),
-        velocity=round(float(np.mean([notes[i].velocity for i in kept]))),
+        program=int(programs[np.argmax(counts)]),
+        velocity=round(float(np.mean(notes.velocity[kept]))),
         piece=piece,
     )
 
 
+def _tokens(owner: np.ndarray, starts: np.ndarray, pitches: np.ndarray) -> np.ndarray:
+    """The tokens that say which note is heard at each step. `[steps]` to uint8 `[steps]`."""
+    tokens = np.zeros(len(owner), np.uint8)
+    changes = np.flatnonzero(owner[1:] != owner[:-1]) + 1
+    if owner[0] >= 0:
+        changes = np.append(0, changes)
+    current = owner[changes]
+    begins = (current >= 0) & (starts[current] == changes)
+    # A lower note laid bare by the end of a higher one is not struck again. A bare NOTE_OFF after silence says
+    # nothing; keep one spelling for one music.
+    ends = np.zeros(len(changes), np.int64)
+    ends[1:] = np.where(begins[:-1], NOTE_OFF, HOLD)
+    tokens[changes] = np.where(begins, pitches[current] - MIN_PITCH + FIRST_PITCH, ends)
+    return tokens
+
+
 def _fold(pitches: np.ndarray) -> np.ndarray:
+    if pitches.size and pitches.min() >= MIN_PITCH and pitches.max() <= MAX_PITCH:
+        return pitches
     low = np.maximum(0, -((pitches - MIN_PITCH) // 12)) * 12
     high = np.maximum(0, -((MAX_PITCH - pitches) // 12)) * 12
     return pitches + np.where(pitches < MIN_PITCH, low, 0) - np.where(pitches > MAX_PITCH, high, 0)
@@ -365,6 +371,14 @@ def _owners(starts: np.ndarray, ends: np.ndarray, pitches: np.ndarray, method: s
         return owner
     # Painted from the voice that matters least to the one that matters most; of equal pitches the later start wins.
     rank = -pitches if method == "lowest" else pitches
-    for i in np.lexsort((starts, rank)):
-        owner[starts[i] : ends[i]] = i
-    return owner
+    order = np.lexsort((starts, rank))
+    starts, lengths = starts[order], (ends - starts)[order]
+    if lengths.sum() > _PAINTED_AT_ONCE:
+        for i, start, length in zip(order, starts, lengths, strict=True):
+            owner[start : start + length] = i
+        return owner
+    # Every step of every note; of several notes at a step the highest place in the order is left.
+    place = np.repeat(np.arange(len(order)), lengths)
+    steps = np.arange(len(place)) + np.repeat(starts - np.cumsum(lengths) + lengths, lengths)
+    np.maximum.at(owner, steps, place)
+    return np.where(owner >= 0, order[owner], -1)

@@ -1,22 +1,56 @@
-"""NoteSequences: from any music file, and to a `Piece`. Needs note_seq (imported on first use), no TensorFlow."""
+"""NoteSequences: from any music file, and to a `Piece`.
+
+Needs note_seq, imported on first use, for all but plain MIDI files; no TensorFlow.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import logging
 import math
 import re
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from calmvae import performance, wire
 from calmvae.errors import InputError
-from calmvae.midi import MIDI_SUFFIXES, SCORE_SUFFIXES, Note, Piece, load_pretty_midi, read_bytes
+from calmvae.events import NotPlain
+from calmvae.midi import MIDI_SUFFIXES, SCORE_SUFFIXES, load_pretty_midi, read_bytes
+from calmvae.piece import Note, Piece
 
 # A compressed score that unpacks to more is no music.
 _MAX_UNPACKED = 256 << 20
+
+
+# The serialized NoteSequence of a piece, given its `id`, `filename` and `collection_name`.
+Serialize = Callable[[str, str, str], bytes]
+
+
+def read_entries(path: Path, data: bytes) -> list[tuple[Piece, Serialize]]:
+    """Every piece of a music file with the given content, and how to write its NoteSequence.
+
+    note_seq is imported only for scores and for MIDI files that are not plain.
+
+    Raises:
+      InputError: the file cannot be read as what its suffix says.
+    """
+    if path.suffix.lower() in MIDI_SUFFIXES:
+        with contextlib.suppress(NotPlain):
+            played = performance.read(data)
+            return [(played.piece(path.stem), functools.partial(wire.note_sequence, played))]
+    read = _parse(path, data)
+    return [(piece_of(found, name, said), functools.partial(_serialize, found)) for name, found, said in read]
+
+
+def _serialize(sequence: Any, identity: str, filename: str, collection: str) -> bytes:
+    sequence.id, sequence.filename, sequence.collection_name = identity, filename, collection
+    return sequence.SerializeToString(deterministic=True)
 
 
 def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
@@ -28,11 +62,14 @@ def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
     Raises:
       InputError: the file cannot be read as what its suffix says.
     """
+    path = Path(path)
+    return _parse(path, read_bytes(path))
+
+
+def _parse(path: Path, data: bytes) -> list[tuple[str, Any, list[str]]]:
     from calmvae import magenta
 
-    path = Path(path)
     suffix = path.suffix.lower()
-    data = read_bytes(path)
     if suffix in MIDI_SUFFIXES:
         midi, found = load_pretty_midi(data, str(path))
         note_seq = magenta.load_note_seq()

@@ -22,6 +22,10 @@ def died(file: str) -> chunks.Entry:
     return {"file": file, "status": "died"}, b""
 
 
+def run(*arguments) -> list[chunks.Entry]:
+    return [(record, stored.read()) for record, stored in chunks.run(*arguments)]
+
+
 @pytest.fixture
 def many(tmp_path) -> list[Path]:
     files = [tmp_path / f"{i:02d}.mid" for i in range(40)]
@@ -42,25 +46,25 @@ def test_an_interrupted_run_goes_on_where_it_stopped(many, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(chunks.run(many, work, 0, store, died, 1, interrupt))
+        run(many, work, 0, store, died, 1, interrupt)
     assert calls == [16, 16]
     seen: list[tuple[int, int]] = []
-    entries = list(chunks.run(many, work, 0, store, died, 1, lambda *done: seen.append(done)))
+    entries = run(many, work, 0, store, died, 1, lambda *done: seen.append(done))
     assert calls == [16, 16, 8] and seen == [(32, 40), (40, 40)]
     assert entries == lengths([str(f) for f in many])
 
     # What changed, or was cut short by a power cut, is done again; another key is other work.
     many[0].write_bytes(b"changed")
     next(iter(sorted(store.glob("*.bin")))).write_bytes(b"")
-    assert list(chunks.run(many, work, 0, store, died, 1)) == lengths([str(f) for f in many])
+    assert run(many, work, 0, store, died, 1) == lengths([str(f) for f in many])
     before = len(calls)
-    list(chunks.run(many, work, 1, store, died, 1))
+    run(many, work, 1, store, died, 1)
     assert len(calls) == before + 3
 
 
 def test_clearing_leaves_what_is_not_ours(many, tmp_path):
     store = tmp_path / "store"
-    list(chunks.run(many, lengths, 0, store, died, 1))
+    run(many, lengths, 0, store, died, 1)
     (store / "mine.json").write_text("")
     chunks.clear(store)
     assert [p.name for p in store.iterdir()] == ["mine.json"]
@@ -98,7 +102,7 @@ def test_an_interrupt_does_not_wait_for_what_has_not_begun(many, tmp_path, monke
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(chunks.run(many, work, 0, tmp_path / "store", died, 2, interrupt))
+        run(many, work, 0, tmp_path / "store", died, 2, interrupt)
     assert len(done) < 20
 
 
@@ -111,6 +115,6 @@ def test_what_workers_are_given_can_travel_to_them():
 def test_a_file_that_kills_its_process_is_the_only_one_lost(many, tmp_path, monkeypatch, deadly):
     monkeypatch.setattr(Pool, "deadly", frozenset(deadly))
     monkeypatch.setattr(chunks.futures, "ProcessPoolExecutor", Pool)
-    entries = list(chunks.run(many, lengths, 0, tmp_path / "store", died, 2))
+    entries = run(many, lengths, 0, tmp_path / "store", died, 2)
     assert [record["file"] for record, _ in entries] == [str(f) for f in many]
     assert [Path(r["file"]).name for r, _ in entries if r.get("status") == "died"] == deadly

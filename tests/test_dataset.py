@@ -117,7 +117,7 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def test_the_same_bytes_again_and_another_split_with_another_seed(made, music, tmp_path):
-    corpus.convert([music], tmp_path / "again", steps=STEPS, eval_share=0.25, workers=1)
+    corpus.convert([music], tmp_path / "again", steps=STEPS, eval_share=0.25, workers=2)
     assert digests(tmp_path / "again") == digests(made[0])
     corpus.convert([music], tmp_path / "seed", steps=STEPS, eval_share=0.25, seed=1, workers=1)
     assert splits(tmp_path / "seed") != splits(made[0])

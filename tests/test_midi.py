@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import random
 from pathlib import Path
@@ -64,6 +65,16 @@ def test_metres_names_and_drums_survive(tmp_path):
 def test_the_bytes_depend_on_the_piece_alone(tmp_path):
     made = builders.piece(builders.scale(20), random_tempos(random.Random(0), 5), [(0, 3, 4)])
     assert len({midi.write_midi(made, tmp_path / name).read_bytes() for name in ("a.mid", "b.mid")}) == 1
+
+
+def test_the_bytes_are_those_mido_writes(tmp_path):
+    made = builders.piece(builders.scale(200, 0.3), random_tempos(random.Random(0), 30), [(0, 3, 4), (9, 65, 128)])
+    made.notes += [Note(36 + i, 99, i * 20.0, i * 20.0 + 0.1, i % 3, is_drum=i % 2 == 0, track=i % 5) for i in range(9)]
+    made.track_names, made.name = {0: "flute é", 1: "x" * 300}, builders.ODD_NAME
+    data = midi.write_midi(made, tmp_path / "a.mid").read_bytes()
+    again = io.BytesIO()
+    mido.MidiFile(file=io.BytesIO(data)).save(file=again)
+    assert again.getvalue() == data
 
 
 def test_a_note_of_no_length_is_written_as_one_tick(tmp_path):
