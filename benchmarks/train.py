@@ -34,13 +34,13 @@ CUBE = 2048
 def calmvae_train(spec: configs.ModelSpec, tokens: np.ndarray, steps: int, seed: int) -> dict[str, list[float]]:
     """Trains by calmvae; the only place that knows how. Returns loss and seconds of each step."""
     from benchmarks import stock_worker
-    from calmvae import graph
+    from calmvae import learner
 
-    trainer = graph.TrainingGraph(spec, seed)
+    trainer = learner.Learner(spec, seed)
     losses, times = [], [time.time()]
     rows_of_steps = stock_worker.batches(len(tokens), spec.hparams["batch_size"], seed)
     for _, rows in zip(range(steps), rows_of_steps, strict=False):
-        losses.append(trainer.train(tokens[rows])[0]["loss"])
+        losses.append(trainer.train(tokens[rows])["loss"])
         times.append(time.time())
     trainer.close()
     return {"losses": losses, "step_s": np.diff(times).tolist()}
