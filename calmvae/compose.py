@@ -17,6 +17,8 @@ from calmvae.phrases import STEPS_PER_BAR, STEPS_PER_QUARTER, Melody
 from calmvae.render import Section
 
 DEFAULT_QPM, DEFAULT_VELOCITY, DEFAULT_PROGRAM = 72.0, 60, 0
+# Samples decoded together, always as many: the last bits of a product depend on how many rows it has.
+_GROUP = 8
 _SECTION_BARS = 8
 # MIDI's tempo event cannot say less than 3.6; nobody plays above 400.
 _QPM_RANGE = (4.0, 400.0)
@@ -181,14 +183,16 @@ def sample(
     check_sampling(n, temperature, qpm, velocity, program)
     count = _check_bars(bars, model) // model.spec.bars
     every = max(1, _SECTION_BARS // model.spec.bars)
-    paths = [latent.walk(np.random.default_rng([seed, k]), count, every, model.spec.z_size) for k in range(n)]
-    made = []
-    for k, z in enumerate(paths):
-        windows = model.engine.decode(z, temperature, seed=hash_seed(seed, k))
-        voice = _Voice("melody", program, velocity)
-        segment = _Segment(windows, np.zeros(count, bool), qpm, [voice], f"sample {k + 1}")
-        piece, sections = _arrange([segment], f"{model.spec.name} sample {k + 1}, seed {seed}")
-        made.append(sampled(piece, sections, k))
+    made: list[Made] = []
+    while len(made) < n:
+        group = range(len(made), len(made) + _GROUP)
+        paths = [latent.walk(np.random.default_rng([seed, k]), count, every, model.spec.z_size) for k in group]
+        tokens = model.engine.decode(np.concatenate(paths), temperature, [hash_seed(seed, k) for k in group])
+        for k, windows in list(zip(group, np.split(tokens, _GROUP), strict=True))[: n - len(made)]:
+            voice = _Voice("melody", program, velocity)
+            segment = _Segment(windows, np.zeros(count, bool), qpm, [voice], f"sample {k + 1}")
+            piece, sections = _arrange([segment], f"{model.spec.name} sample {k + 1}, seed {seed}")
+            made.append(sampled(piece, sections, k))
     return made
 
 

@@ -28,6 +28,7 @@ REASONS = {
 }
 MANIFEST = "manifest.jsonl"
 _PIECES_PER_SHARD = 1000
+_MANY = 100
 
 
 @dataclasses.dataclass
@@ -278,12 +279,19 @@ def _mark_duplicates(records: list[dict[str, Any]]) -> None:
 
 
 def _split(records: list[dict[str, Any]], eval_share: float, seed: int) -> None:
-    """By content, so that a piece's place does not depend on its name or on what lies beside it in the folder."""
-    n_eval = round(len(records) * eval_share)
-    if eval_share > 0 and len(records) > 1:
-        n_eval = min(max(n_eval, 1), len(records) - 1)
-    key = {r["content"]: hashlib.sha256(f"{seed}:{r['content']}".encode()).digest() for r in records}
-    held_out = {r["content"] for r in sorted(records, key=lambda r: key[r["content"]])[:n_eval]}
+    """By content, so that a piece's place does not depend on its name or on what lies beside it in the folder.
+
+    Below `_MANY` pieces exactly the share is held out, above about the share: there a collection that grows keeps every
+    piece where it was, and a model can be trained on without having seen what is held out.
+    """
+    draws = {r["content"]: hashlib.sha256(f"{seed}:{r['content']}".encode()).digest() for r in records}
+    if len(records) < _MANY:
+        n_eval = round(len(records) * eval_share)
+        if eval_share > 0 and len(records) > 1:
+            n_eval = min(max(n_eval, 1), len(records) - 1)
+        held_out = set(sorted(draws, key=lambda content: draws[content])[:n_eval])
+    else:
+        held_out = {content for content, draw in draws.items() if int.from_bytes(draw[:6], "big") < eval_share * 2**48}
     for record in records:
         record["split"] = "eval" if record["content"] in held_out else "train"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,7 @@ class MagentaEngine(runtime.Engine):
         _, mu, sigma = self._model.encode_tensors(list(one_hot), [self.spec.steps] * len(tokens))
         return mu, sigma
 
-    def decode(self, z: np.ndarray, temperature: float = 0.0, seed: int = 0) -> np.ndarray:
+    def decode(self, z: np.ndarray, temperature: float = 0.0, seed: int | Sequence[int] = 0) -> np.ndarray:
         """See `runtime.Engine.decode`; the seed is that of the engine."""
         if not len(z):
             return super().decode(z)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -50,19 +50,22 @@ class Engine:
         _in_batches(len(tokens), work)
         return mu, sigma
 
-    def decode(self, z: np.ndarray, temperature: float = 0.0, seed: int = 0) -> np.ndarray:
+    def decode(self, z: np.ndarray, temperature: float = 0.0, seed: int | Sequence[int] = 0) -> np.ndarray:
         """Windows of latent vectors.
 
         Args:
           z: `[n, z_size]`.
           temperature: divides the logits before a token is drawn; 0 takes the likeliest token.
-          seed: of the draws; unused at temperature 0.
+          seed: of the draws, or several, of as many equal parts of `z`; unused at temperature 0.
 
         Returns:
           tokens uint8 `[n, steps]`.
         """
-        z = np.asarray(z, np.float32)
-        draws = np.random.default_rng(seed).random((len(z), self.spec.steps)) if temperature > 0 else None
+        z, draws = np.asarray(z, np.float32), None
+        if temperature > 0:
+            seeds = [seed] if isinstance(seed, int) else seed
+            shape = (len(z) // len(seeds), self.spec.steps)
+            draws = np.concatenate([np.random.default_rng(one).random(shape) for one in seeds])
         out = np.zeros((len(z), self.spec.steps), np.uint8)
 
         def work(rows: slice) -> None:

@@ -147,3 +147,15 @@ def test_a_damaged_manifest(tmp_path):
     (tmp_path / corpus.MANIFEST).write_text('{"file": 1}\n{"fi')
     with pytest.raises(DataError, match="is damaged"):
         corpus.read_manifest(tmp_path)
+
+
+def test_a_growing_collection_keeps_its_split():
+    def split(count, seed=0):
+        records = [{"content": f"piece {k}"} for k in range(count)]
+        corpus._split(records, 0.1, seed)
+        return [record["split"] for record in records]
+
+    small, large = split(1000), split(3000)
+    assert large[:1000] == small
+    assert 60 <= small.count("eval") <= 140 and small != split(1000, seed=1)
+    assert [split(n).count("eval") for n in (1, 2, 14, 99)] == [0, 1, 1, 10]
