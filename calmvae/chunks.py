@@ -16,6 +16,8 @@ import json
 import multiprocessing
 import os
 import re
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -98,7 +100,7 @@ def _map(
             _work_into(stores[i], work, chunk)
             yield i
         return
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context(_start_method())
     finished: set[int] = set()
     pool = futures.ProcessPoolExecutor(workers, mp_context=context)
     try:
@@ -116,6 +118,12 @@ def _map(
     finally:
         # An interrupted conversion must not wait for the chunks that have not begun.
         pool.shutdown(cancel_futures=True)
+
+
+def _start_method() -> str:
+    """Forked workers are there at once; that is safe on Linux as long as this process has no threads of its own."""
+    alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
+    return "fork" if sys.platform == "linux" and alone else "spawn"
 
 
 def _work_into(store: Path, work: Work, files: list[str]) -> None:

@@ -29,6 +29,8 @@ REASONS = {
 MANIFEST = "manifest.jsonl"
 _PIECES_PER_SHARD = 1000
 _MANY = 100
+# Of files that a worker keeps in memory together.
+_GROUP_BYTES = 1 << 20
 
 
 @dataclasses.dataclass
@@ -191,46 +193,97 @@ def read_records(paths: Iterable[str | Path]) -> Iterator[Any]:
 
 
 def convert_files(files: list[str], steps: int) -> list[tuple[dict[str, Any], bytes]]:
-    """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process."""
-    return [entry for file in files for entry in _convert_file(file, steps)]
+    """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process.
+
+    Some files at a time, because `scores.serialize` is faster when it gets many.
+    """
+    found: list[tuple[dict[str, Any], bytes]] = []
+    for group in _groups(files):
+        drafts = [draft for file in group for draft in _read_file(file)]
+        for draft in drafts:
+            _examine(draft, steps)
+        kept = [draft for draft in drafts if draft.record["status"] == "kept"]
+        written = iter(scores.serialize([(draft.source, *draft.names()) for draft in kept]))
+        found += [(draft.record, next(written) if draft.record["status"] == "kept" else b"") for draft in drafts]
+    return found
 
 
-def _convert_file(file: str, steps: int) -> list[tuple[dict[str, Any], bytes]]:
+def _groups(files: list[str]) -> Iterator[list[str]]:
+    """Neighbouring files of not too many bytes together."""
+    group: list[str] = []
+    size = 0
+    for file in files:
+        try:
+            more = os.stat(file).st_size
+        except OSError:
+            # Whoever reads it will say so.
+            more = 0
+        if group and size + more > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += more
+    yield group
+
+
+@dataclasses.dataclass
+class _Draft:
+    """A piece on its way into the data set; without a piece, or with a record that says skipped, it stays outside."""
+
+    record: dict[str, Any]
+    path: Path
+    piece: Piece | None = None
+    source: scores.Source = None
+
+    def names(self) -> tuple[str, str, str]:
+        """The NoteSequence's id, filename and collection name."""
+        # Protocol buffers take UTF-8 only.
+        filename, collection = (
+            os.fsencode(name).decode("utf-8", "replace") for name in (self.path.name, self.path.parent.name)
+        )
+        return f"/id/calmvae/{self.record['content'][:16]}", filename, collection
+
+
+def _read_file(file: str) -> list[_Draft]:
     path = Path(file)
     try:
         data = midi.read_bytes(path)
         read = scores.read_entries(path, data)
     except InputError as error:
-        return [(_skipped(file, "unreadable", str(error)), b"")]
+        return [_Draft(_skipped(file, "unreadable", str(error)), path)]
     except (OSError, RecursionError, MemoryError) as error:
-        return [(_skipped(file, "unreadable", type(error).__name__), b"")]
+        return [_Draft(_skipped(file, "unreadable", type(error).__name__), path)]
     digest = hashlib.sha256(data).hexdigest()
-    return [_convert_piece(path, digest, steps, *entry) for entry in read]
+    return [_Draft({"file": file, "name": piece.name, "sha256": digest}, path, piece, how) for piece, how in read]
 
 
-def _convert_piece(
-    path: Path, digest: str, steps: int, piece: Piece, serialize: scores.Serialize
-) -> tuple[dict[str, Any], bytes]:
-    record: dict[str, Any] = {"file": str(path), "name": piece.name, "sha256": digest}
+def _examine(draft: _Draft, steps: int) -> None:
+    """Completes the record of a piece that was read."""
+    piece, record = draft.piece, draft.record
+    if piece is None:
+        return
     notes = piece.columns()
     if not len(notes):
         detail = " ".join([REASONS["no-notes"], *piece.warnings])
-        return record | {"status": "skipped", "reason": "no-notes", "detail": detail}, b""
+        record |= {"status": "skipped", "reason": "no-notes", "detail": detail}
+        return
     if notes.is_drum.all():
-        return record | {"status": "skipped", "reason": "drums-only", "detail": REASONS["drums-only"]}, b""
+        record |= {"status": "skipped", "reason": "drums-only", "detail": REASONS["drums-only"]}
+        return
     try:
         melody = phrases.extract_melody(piece)
         windows = examples.melody_windows(melody.tokens, steps)
     except (CalmvaeError, OverflowError) as error:
-        return record | {"status": "skipped", "reason": "unreadable", "detail": str(error)}, b""
+        record |= {"status": "skipped", "reason": "unreadable", "detail": str(error)}
+        return
     if not len(windows):
-        return record | {"status": "skipped", "reason": "no-windows", "detail": REASONS["no-windows"]}, b""
-    content = _content(piece)
+        record |= {"status": "skipped", "reason": "no-windows", "detail": REASONS["no-windows"]}
+        return
     record |= {
         "status": "kept",
         "split": "",
-        "content": content,
-        "sources": [str(path)],
+        "content": _content(piece),
+        "sources": [record["file"]],
         "notes": len(notes),
         "bars": melody.bars,
         "metres": melody.report.metres,
@@ -240,9 +293,6 @@ def _convert_piece(
         "changes": melody.report.sentences(),
         "warnings": piece.warnings,
     }
-    # Protocol buffers take UTF-8 only.
-    names = (os.fsencode(name).decode("utf-8", "replace") for name in (path.name, path.parent.name))
-    return record, serialize(f"/id/calmvae/{content[:16]}", *names)
 
 
 def _content(piece: Piece) -> str:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import logging
 import math
 import re
 import tempfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +26,12 @@ from calmvae.piece import Note, Piece
 _MAX_UNPACKED = 256 << 20
 
 
-# The serialized NoteSequence of a piece, given its `id`, `filename` and `collection_name`.
-Serialize = Callable[[str, str, str], bytes]
+# What a file plays as it was read fast, or a NoteSequence.
+Source = performance.Performance | Any
 
 
-def read_entries(path: Path, data: bytes) -> list[tuple[Piece, Serialize]]:
-    """Every piece of a music file with the given content, and how to write its NoteSequence.
+def read_entries(path: Path, data: bytes) -> list[tuple[Piece, Source]]:
+    """Every piece of a music file with the given content, and what `serialize` takes.
 
     note_seq is imported only for scores and for MIDI files that are not plain.
 
@@ -43,14 +41,22 @@ def read_entries(path: Path, data: bytes) -> list[tuple[Piece, Serialize]]:
     if path.suffix.lower() in MIDI_SUFFIXES:
         with contextlib.suppress(NotPlain):
             played = performance.read(data)
-            return [(played.piece(path.stem), functools.partial(wire.note_sequence, played))]
-    read = _parse(path, data)
-    return [(piece_of(found, name, said), functools.partial(_serialize, found)) for name, found, said in read]
+            return [(played.piece(path.stem), played)]
+    return [(piece_of(found, name, said), found) for name, found, said in _parse(path, data)]
 
 
-def _serialize(sequence: Any, identity: str, filename: str, collection: str) -> bytes:
-    sequence.id, sequence.filename, sequence.collection_name = identity, filename, collection
-    return sequence.SerializeToString(deterministic=True)
+def serialize(pieces: list[tuple[Source, str, str, str]]) -> list[bytes]:
+    """The serialized NoteSequences of what `read_entries` read, each with its id, filename and collection name."""
+    fast = [wire.Named(*piece) for piece in pieces if isinstance(piece[0], performance.Performance)]
+    written = iter(wire.note_sequences(fast) if fast else [])
+    out = []
+    for source, *names in pieces:
+        if isinstance(source, performance.Performance):
+            out.append(next(written))
+        else:
+            source.id, source.filename, source.collection_name = names
+            out.append(source.SerializeToString(deterministic=True))
+    return out
 
 
 def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:

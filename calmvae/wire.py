@@ -5,7 +5,9 @@ Neither is imported. A message's fields come in the order of their numbers, and 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import itertools
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -26,37 +28,66 @@ Field = tuple[int, np.ndarray]
 Column = tuple[str, Any, np.ndarray | None]
 
 
-def note_sequence(played: Performance, identity: str, filename: str, collection: str) -> bytes:
-    """The serialized NoteSequence of what a file plays, with `id`, `filename` and `collection_name` as given."""
-    notes = played.notes
-    controls, control_times = played.controls
-    bends, bend_times = played.bends
-    programs = np.array([part.program for part in played.instruments], np.int64)
-    drums = np.array([part.is_drum for part in played.instruments], bool)
-    of_note: list[Field] = [(1, notes.pitch), (2, notes.velocity), (3, notes.start), (4, notes.end)]
-    of_note += _instrument(7, notes.track, programs, drums)
-    of_bend: list[Field] = [(1, bend_times), (2, bends[:, 1]), *_instrument(3, bends[:, 0], programs, drums)]
-    of_control: list[Field] = [(1, control_times), (2, controls[:, 1]), (3, controls[:, 2])]
-    of_control += _instrument(4, controls[:, 0], programs, drums)
-    parts = [_text(1, identity), _text(2, filename), _text(3, collection)]
+@dataclasses.dataclass(frozen=True)
+class Named:
+    """What a file plays, and its NoteSequence's `id`, `filename` and `collection_name`."""
+
+    played: Performance
+    identity: str
+    filename: str
+    collection: str
+
+
+def note_sequences(pieces: Sequence[Named]) -> list[bytes]:
+    """The serialized NoteSequences of some pieces.
+
+    Their notes are written together: of a small piece, most of the time goes into calling numpy at all.
+    """
+    all_played = [piece.played for piece in pieces]
+    parts = [part for played in all_played for part in played.instruments]
+    programs = np.array([part.program for part in parts], np.int64)
+    drums = np.array([part.is_drum for part in parts], bool)
+    # Where each piece's instruments begin among all.
+    base = np.cumsum([0, *(len(played.instruments) for played in all_played)])[:-1]
+
+    def written(number: int, first: int, fields: list[Field], instruments: list[np.ndarray]) -> list[bytes]:
+        counts = [len(some) for some in instruments]
+        instrument = np.concatenate(instruments)
+        at = instrument + np.repeat(base, counts)
+        fields = [*fields, (first, instrument), (first + 1, programs[at]), (first + 2, drums[at])]
+        return _messages(number, fields, counts)
+
+    notes = [played.notes for played in all_played]
+    pitch, velocity, start, end = (
+        np.concatenate([getattr(some, name) for some in notes]) for name in ("pitch", "velocity", "start", "end")
+    )
+    of_note = written(8, 7, [(1, pitch), (2, velocity), (3, start), (4, end)], [some.track for some in notes])
+    bends, bend_times = (np.concatenate(some) for some in zip(*(played.bends for played in all_played), strict=True))
+    of_bend = written(10, 3, [(1, bend_times), (2, bends[:, 1])], [played.bends[0][:, 0] for played in all_played])
+    controls, times = (np.concatenate(some) for some in zip(*(played.controls for played in all_played), strict=True))
+    of_control = written(
+        11,
+        4,
+        [(1, times), (2, controls[:, 1]), (3, controls[:, 2])],
+        [played.controls[0][:, 0] for played in all_played],
+    )
+    return [_whole(*each) for each in zip(pieces, of_note, of_bend, of_control, strict=True)]
+
+
+def _whole(piece: Named, notes: bytes, bends: bytes, controls: bytes) -> bytes:
+    played = piece.played
+    parts = [_text(1, piece.identity), _text(2, piece.filename), _text(3, piece.collection)]
     parts.append(_varint(4 << 3) + _varint(played.resolution))
     parts += [_timed(5, played.time_signatures), _timed(6, played.key_signatures), _timed(7, played.tempos)]
-    parts.append(_messages(8, of_note))
-    if len(notes):
-        parts.append(_varint(9 << 3 | _DOUBLE) + struct.pack("<d", notes.end.max()))
-    parts.append(_messages(10, of_bend))
-    parts.append(_messages(11, of_control))
-    parts.append(_SOURCE)
+    parts.append(notes)
+    if len(played.notes):
+        parts.append(_varint(9 << 3 | _DOUBLE) + struct.pack("<d", played.notes.end.max()))
+    parts += [bends, controls, _SOURCE]
     for number, part in enumerate(played.instruments):
         if part.name:
             name = _text(2, part.name)
             parts.append(_bytes(23, _varint(1 << 3) + _varint(number) + name if number else name))
     return b"".join(parts)
-
-
-def _instrument(number: int, instrument: np.ndarray, programs: np.ndarray, drums: np.ndarray) -> list[Field]:
-    """The fields of an instrument, its program and whether it is drums, which follow each other in every message."""
-    return [(number, instrument), (number + 1, programs[instrument]), (number + 2, drums[instrument])]
 
 
 def _timed(number: int, rows: Sequence[tuple[Any, ...]]) -> bytes:
@@ -89,10 +120,15 @@ def _varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def _messages(number: int, fields: list[Field]) -> bytes:
-    """Messages of one kind (`number` below 16) and less than 128 bytes each, one for each value of the fields."""
-    if not len(fields[0][1]):
-        return b""
+def _messages(number: int, fields: list[Field], counts: list[int]) -> list[bytes]:
+    """Messages of one kind (`number` below 16) and less than 128 bytes each, one for each value of the fields.
+
+    Returns:
+      the bytes of the first `counts[0]` messages, of the next `counts[1]`, and so on.
+    """
+    total = len(fields[0][1])
+    if not total:
+        return [b""] * len(counts)
     columns = [column for field in fields for column in _field(*field)]
     # A message's length: of the columns that all have, and of those that only some have.
     length: Any = sum(8 if kind == "d" else 1 for kind, _, used in columns if used is None)
@@ -101,20 +137,22 @@ def _messages(number: int, fields: list[Field]) -> bytes:
             length = length + used * (8 if kind == "d" else 1)
     columns = [("B", number << 3 | _BYTES, None), ("B", length, None), *columns]
     layout = _layout("".join(kind for kind, _, _ in columns))
-    rows = np.empty(len(fields[0][1]), layout)
+    rows = np.empty(total, layout)
     for name, (_, values, _) in zip(layout.names or (), columns, strict=True):
         rows[name] = values
-    table = rows.view(np.uint8).reshape(len(rows), -1)
-    if all(used is None for _, _, used in columns):
-        return table.tobytes()
-    mask = np.ones(table.shape, bool)
-    begin = 0
-    for kind, _, used in columns:
-        end = begin + (8 if kind == "d" else 1)
-        if used is not None:
-            mask[:, begin:end] = used[:, None]
-        begin = end
-    return table[mask].tobytes()
+    table = rows.view(np.uint8).reshape(total, -1)
+    if any(used is not None for _, _, used in columns):
+        mask = np.ones(table.shape, bool)
+        begin = 0
+        for kind, _, used in columns:
+            end = begin + (8 if kind == "d" else 1)
+            if used is not None:
+                mask[:, begin:end] = used[:, None]
+            begin = end
+        table = table[mask]
+    written = table.tobytes()
+    ends = np.append(0, np.cumsum(np.broadcast_to(length + 2, total)))[np.cumsum([0, *counts])].tolist()
+    return [written[begin:end] for begin, end in itertools.pairwise(ends)]
 
 
 @functools.cache

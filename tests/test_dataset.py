@@ -145,8 +145,8 @@ def test_one_piece_at_least_is_on_either_side(tmp_path, share, held_out):
 
 def test_an_interrupted_conversion_goes_on(made, music, tmp_path, monkeypatch):
     out, read = tmp_path / "out", []
-    convert_file = corpus._convert_file
-    monkeypatch.setattr(corpus, "_convert_file", lambda file, steps: read.append(file) or convert_file(file, steps))
+    read_file = corpus._read_file
+    monkeypatch.setattr(corpus, "_read_file", lambda file: read.append(file) or read_file(file))
 
     def interrupt(done: int, total: int) -> None:
         if done:
