@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import chunks, examples, midi, outputs, phrases, scores
+from calmvae import chunks, events, examples, midi, outputs, phrases, scores
 from calmvae.errors import CalmvaeError, DataError, InputError, OptionError, OutputError
 from calmvae.midi import SUFFIXES
 from calmvae.piece import Piece
@@ -195,11 +195,11 @@ def read_records(paths: Iterable[str | Path]) -> Iterator[Any]:
 def convert_files(files: list[str], steps: int) -> list[tuple[dict[str, Any], bytes]]:
     """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process.
 
-    Some files at a time, because `scores.serialize` is faster when it gets many.
+    Some files at a time go through each stage, for some stages are faster when they get many.
     """
     found: list[tuple[dict[str, Any], bytes]] = []
     for group in _groups(files):
-        drafts = [draft for file in group for draft in _read_file(file)]
+        drafts = _read_files(group)
         for draft in drafts:
             _examine(draft, steps)
         kept = [draft for draft in drafts if draft.record["status"] == "kept"]
@@ -244,11 +244,32 @@ class _Draft:
         return f"/id/calmvae/{self.record['content'][:16]}", filename, collection
 
 
-def _read_file(file: str) -> list[_Draft]:
+def _read_files(files: list[str]) -> list[_Draft]:
+    contents = [_read_bytes(file) for file in files]
+    plain = [i for i, data in enumerate(contents) if isinstance(data, bytes) and _is_midi(files[i])]
+    found = dict(zip(plain, events.read_all([contents[i] for i in plain]), strict=True))  # type: ignore[misc]
+    return [draft for i, file in enumerate(files) for draft in _read_file(file, contents[i], found.get(i))]
+
+
+def _read_bytes(file: str) -> bytes | _Draft:
+    try:
+        return midi.read_bytes(Path(file))
+    except InputError as error:
+        return _Draft(_skipped(file, "unreadable", str(error)), Path(file))
+    except (OSError, MemoryError) as error:
+        return _Draft(_skipped(file, "unreadable", type(error).__name__), Path(file))
+
+
+def _is_midi(file: str) -> bool:
+    return file.lower().endswith(midi.MIDI_SUFFIXES)
+
+
+def _read_file(file: str, data: bytes | _Draft, found: events.Events | None) -> list[_Draft]:
+    if isinstance(data, _Draft):
+        return [data]
     path = Path(file)
     try:
-        data = midi.read_bytes(path)
-        read = scores.read_entries(path, data)
+        read = scores.read_entries(path, data, found)
     except InputError as error:
         return [_Draft(_skipped(file, "unreadable", str(error)), path)]
     except (OSError, RecursionError, MemoryError) as error:

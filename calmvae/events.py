@@ -74,19 +74,58 @@ def read(data: bytes) -> Events:
     Raises:
       NotPlain: the file is damaged or unusual.
     """
-    form, count, resolution, at = _header(data)
-    walk = _Walk(data)
-    for _ in range(count):
-        begin = at + 8
-        if data[at : at + 4] != b"MTrk" or begin > len(data):
-            raise NotPlain
-        at = begin + int.from_bytes(data[at + 4 : begin], "big")
-        if at > len(data):
-            raise NotPlain
-        walk.track(begin, at)
-    if not walk.stops:
+    found = read_all([data])[0]
+    if found is None:
         raise NotPlain
-    return _decode(walk, form, resolution)
+    return found
+
+
+def read_all(files: list[bytes]) -> list[Events | None]:
+    """Reads some MIDI files, None for each that is damaged or unusual.
+
+    They are decoded together: of a small file, most of the time goes into calling numpy at all.
+    """
+    walk = _Walk(b"".join(data + _PADDING for data in files))
+    walked: list[_Walked | None] = []
+    begin = 0
+    for data in files:
+        walked.append(_walk_file(walk, data, begin))
+        begin += len(data) + len(_PADDING)
+    return _decode(walk, walked) if walk.stops else [None] * len(files)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Walked:
+    """A file that was walked through: its form and resolution, and which stops, tracks and meta events are its own."""
+
+    form: int
+    resolution: int
+    stops: tuple[int, int]
+    tracks: tuple[int, int]
+    metas: tuple[int, int]
+
+
+def _walk_file(walk: _Walk, data: bytes, begin: int) -> _Walked | None:
+    """Walks through a file that begins at a place of the walk's bytes; None if it is not plain."""
+    before = walk.lengths()
+    try:
+        form, count, resolution, at = _header(data)
+        for _ in range(count):
+            start = at + 8
+            if data[at : at + 4] != b"MTrk" or start > len(data):
+                raise NotPlain
+            at = start + int.from_bytes(data[at + 4 : start], "big")
+            if at > len(data):
+                raise NotPlain
+            walk.track(begin + start, begin + at)
+        after = walk.lengths()
+        if after[0] == before[0]:
+            raise NotPlain
+    except NotPlain:
+        walk.forget(before)
+        return None
+    stops, tracks, metas, _ = zip(before, after, strict=True)
+    return _Walked(form, resolution, stops, tracks, metas)
 
 
 def _header(data: bytes) -> tuple[int, int, int, int]:
@@ -99,10 +138,10 @@ def _header(data: bytes) -> tuple[int, int, int, int]:
 
 
 class _Walk:
-    """Finds where the events begin: a chain, for each one's length tells where the next begins.
+    """Finds where the events of all files begin: a chain, for each one's length tells where the next begins.
 
     Attributes:
-      data: the file's bytes, padded.
+      data: the bytes of all files, each padded.
       stops: where an event begins that was stepped over alone, or, inverted (`~`), the first of eight.
       ends: for each track that has events, the number of stops up to its end.
       metas: the meta events, their places counted in stops.
@@ -110,13 +149,22 @@ class _Walk:
     """
 
     def __init__(self, data: bytes) -> None:
-        self.data = data + _PADDING
+        self.data = data
         self.one, self.two, self.four, eight = _steps(self.data)
         self._one, self._eight = self.one.tobytes(), eight.tobytes()
         self.stops: list[int] = []
         self.ends: list[int] = []
         self.metas: list[Meta] = []
         self.timeless: list[int] = []
+
+    def lengths(self) -> tuple[int, int, int, int]:
+        """How many stops, tracks, meta events and timeless stops there are so far."""
+        return len(self.stops), len(self.ends), len(self.metas), len(self.timeless)
+
+    def forget(self, lengths: tuple[int, int, int, int]) -> None:
+        """Goes back to earlier `lengths`."""
+        stops, ends, metas, timeless = lengths
+        del self.stops[stops:], self.ends[ends:], self.metas[metas:], self.timeless[timeless:]
 
     def track(self, at: int, end: int) -> None:
         """Walks through a track's bytes from `at` to `end`."""
@@ -240,12 +288,11 @@ def _starts(walk: _Walk) -> tuple[np.ndarray, np.ndarray]:
     return starts, upto
 
 
-def _decode(walk: _Walk, form: int, resolution: int) -> Events:
+def _decode(walk: _Walk, walked: list[_Walked | None]) -> list[Events | None]:
     data = np.frombuffer(walk.data, np.uint8)
     at, upto = _starts(walk)
-    delta = _deltas(data, at)
+    delta, endless = _deltas(data, at)
     delta[upto[np.array(walk.timeless, np.int64)] - 1] = 0
-    metas = [Meta(upto.item(meta.event) - 1, meta.kind, meta.data) for meta in walk.metas]
     status = data[at]
     stated = status >= 0x80
     first_at = at + stated
@@ -254,18 +301,33 @@ def _decode(walk: _Walk, form: int, resolution: int) -> Events:
         status = np.where(stated, status, status[np.maximum.accumulate(lasting)])
     first, second = data[first_at], data[first_at + 1]
     single = (status >= 0xC0) & (status < 0xE0)
-    if ((status < 0xF0) & ((first | np.where(single, 0, second)) >= 0x80)).any():
-        raise NotPlain
+    wrong = np.flatnonzero((status < 0xF0) & ((first | np.where(single, 0, second)) >= 0x80))
+    odd = np.sort(np.append(wrong, endless))
     tick = np.cumsum(delta)
     ends = upto[np.array(walk.ends) - 1]
     begins = np.append(0, ends[:-1])
     tick -= np.repeat(tick[begins] - delta[begins], ends - begins)
     track = np.repeat(np.arange(len(ends)), ends - begins)
-    return Events(form, resolution, len(ends), track, tick, status, first, second, metas)
+
+    def of_file(file: _Walked | None) -> Events | None:
+        if file is None:
+            return None
+        (low, high), (track_low, track_high) = file.stops, file.tracks
+        mine = slice(upto.item(low - 1) if low else 0, upto.item(high - 1))
+        if len(odd) and np.searchsorted(odd, mine.start) != np.searchsorted(odd, mine.stop):
+            return None
+        metas = [
+            Meta(upto.item(meta.event) - 1 - mine.start, meta.kind, meta.data)
+            for meta in walk.metas[slice(*file.metas)]
+        ]
+        columns = track[mine] - track_low, tick[mine], status[mine], first[mine], second[mine]
+        return Events(file.form, file.resolution, track_high - track_low, *columns, metas)
+
+    return [of_file(file) for file in walked]
 
 
-def _deltas(data: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The delta times at the given places, which it moves behind them."""
+def _deltas(data: np.ndarray, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The delta times at the given places, which it moves behind them; and which of them do not end."""
     byte = data[at]
     delta = (byte & 0x7F).astype(np.int64)
     longer = np.flatnonzero(byte >= 0x80)
@@ -276,7 +338,5 @@ def _deltas(data: np.ndarray, at: np.ndarray) -> np.ndarray:
         byte = data[at[longer]]
         delta[longer] = delta[longer] << 7 | byte & 0x7F
         longer = longer[byte >= 0x80]
-    if len(longer):
-        raise NotPlain
     at += 1
-    return delta
+    return delta, longer

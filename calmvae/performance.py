@@ -78,7 +78,15 @@ def read(data: bytes) -> Performance:
     Raises:
       NotPlain: the file is damaged or unusual.
     """
-    found = events.read(data)
+    return of_events(events.read(data))
+
+
+def of_events(found: Events) -> Performance:
+    """What the events of a file play.
+
+    Raises:
+      NotPlain: the file is unusual.
+    """
     if found.tick.max() > MAX_TICK:
         raise NotPlain
     clock = _Clock(found)

@@ -18,7 +18,7 @@ from typing import Any
 
 from calmvae import performance, wire
 from calmvae.errors import InputError
-from calmvae.events import NotPlain
+from calmvae.events import Events, NotPlain
 from calmvae.midi import MIDI_SUFFIXES, SCORE_SUFFIXES, load_pretty_midi, read_bytes
 from calmvae.piece import Note, Piece
 
@@ -30,19 +30,24 @@ _MAX_UNPACKED = 256 << 20
 Source = performance.Performance | Any
 
 
-def read_entries(path: Path, data: bytes) -> list[tuple[Piece, Source]]:
+def read_entries(path: Path, data: bytes, found: Events | None = None) -> list[tuple[Piece, Source]]:
     """Every piece of a music file with the given content, and what `serialize` takes.
 
     note_seq is imported only for scores and for MIDI files that are not plain.
+
+    Args:
+      path: where it comes from.
+      data: its bytes.
+      found: of a plain MIDI file, its events, if they are known already.
 
     Raises:
       InputError: the file cannot be read as what its suffix says.
     """
     if path.suffix.lower() in MIDI_SUFFIXES:
         with contextlib.suppress(NotPlain):
-            played = performance.read(data)
+            played = performance.of_events(found) if found else performance.read(data)
             return [(played.piece(path.stem), played)]
-    return [(piece_of(found, name, said), found) for name, found, said in _parse(path, data)]
+    return [(piece_of(sequence, name, said), sequence) for name, sequence, said in _parse(path, data)]
 
 
 def serialize(pieces: list[tuple[Source, str, str, str]]) -> list[bytes]:

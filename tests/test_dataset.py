@@ -146,7 +146,7 @@ def test_one_piece_at_least_is_on_either_side(tmp_path, share, held_out):
 def test_an_interrupted_conversion_goes_on(made, music, tmp_path, monkeypatch):
     out, read = tmp_path / "out", []
     read_file = corpus._read_file
-    monkeypatch.setattr(corpus, "_read_file", lambda file: read.append(file) or read_file(file))
+    monkeypatch.setattr(corpus, "_read_file", lambda file, *found: read.append(file) or read_file(file, *found))
 
     def interrupt(done: int, total: int) -> None:
         if done:

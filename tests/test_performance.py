@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,26 @@ def test_odd_files(first):
     entries = [(source, *NAMES) for data in files for _, source in readable(data)]
     assert scores.serialize(entries) == [scores.serialize([entry])[0] for entry in entries]
     assert len({isinstance(source, performance.Performance) for source, *_ in entries}) == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_files_read_together_are_read_as_each_by_itself(seed):
+    """Plain ones, odd ones, corrupted ones, empty ones and other things, in any order."""
+    rng = np.random.default_rng(seed)
+    files = [odd_midi.random_midi(k) for k in range(40)] + [b"", b"MThd", b"MTrk" * 9, bytes(range(256))]
+    for _ in range(40):
+        data = bytearray(files[rng.integers(40)])
+        data[rng.integers(14, len(data))] = rng.integers(256)
+        files.append(bytes(data[: rng.integers(len(data) // 2, len(data) + 1)]))
+    files = [files[k] for k in rng.permutation(len(files))]
+    together, alone = events.read_all(files), [events.read_all([data])[0] for data in files]
+    assert 15 < sum(found is not None for found in together) < len(files) - 15
+    for one, other in zip(together, alone, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            for field in dataclasses.fields(one):
+                mine, wanted = getattr(one, field.name), getattr(other, field.name)
+                assert np.array_equal(mine, wanted) if isinstance(mine, np.ndarray) else mine == wanted, field.name
 
 
 def readable(data: bytes) -> list:
