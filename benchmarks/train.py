@@ -120,21 +120,19 @@ def speed(training: Training, n: int, steps: int) -> None:
         print(f"{name}: {rate:.0f} examples/s, {rate * work:.0f} GFLOP/s, {rate * work / peak:.0%} of the peak.")
 
 
-def curve(training: Training, seeds: int, steps: int) -> None:
+def curve(training: Training, seeds: int, stock_seeds: int, steps: int) -> None:
     """Prints the losses of both sides at ten places, mean and standard deviation over seeds."""
-    ours, theirs = [], []
-    for seed in range(seeds):
-        ours.append(training.calmvae(steps, seed)["losses"])
-        theirs.append(training.magenta(steps, seed)["losses"])
+    ours = [training.calmvae(steps, seed)["losses"] for seed in range(seeds)]
+    theirs = [training.magenta(steps, seed)["losses"] for seed in range(stock_seeds)]
     print(pairs.heading("Loss curves", {"stock": pairs.versions_of(training.stock)}))
     tenth = max(steps // 10, 1)
     window = -(-tenth // 2)
-    told = f"{training.spec.name}, batch {training.spec.hparams['batch_size']}, {seeds} seeds"
+    told = f"{training.spec.name}, batch {training.spec.hparams['batch_size']}; seeds: {seeds} and {stock_seeds}"
     print(f"{told}; mean loss of the {window} steps up to each, ± the standard deviation over seeds.\n")
     print("| step | calmvae | stock | difference of the means |\n|---|---|---|---|")
     for step in range(tenth, steps + 1, tenth):
         a, b = (np.mean(np.array(side)[:, step - window : step], axis=1) for side in (ours, theirs))
-        spread = [f"{v.mean():.3f} ± {v.std(ddof=1) if seeds > 1 else 0:.3f}" for v in (a, b)]
+        spread = [f"{v.mean():.3f}" + (f" ± {v.std(ddof=1):.3f}" if len(v) > 1 else "") for v in (a, b)]
         print(f"| {step} | {spread[0]} | {spread[1]} | {(a.mean() - b.mean()) / b.mean():+.2%} |")
 
 
@@ -153,6 +151,7 @@ def main() -> Any:
     parser.add_argument("--batch-size", type=int, default=64, help="default 64")
     parser.add_argument("--curve", action="store_true", help="compare loss curves instead")
     parser.add_argument("--seeds", type=int, default=3, help="of the curves, default 3")
+    parser.add_argument("--stock-seeds", type=int, help="of stock's curves, default as many")
     parser.add_argument("--curve-steps", type=int, default=1000, help="default 1000")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
@@ -166,7 +165,7 @@ def main() -> Any:
     with tempfile.TemporaryDirectory() as folder:
         training = Training(spec, Path(folder), stock)
         if options.curve:
-            return curve(training, options.seeds, options.curve_steps)
+            return curve(training, options.seeds, options.stock_seeds or options.seeds, options.curve_steps)
         return speed(training, options.pairs, options.steps)
 
 
