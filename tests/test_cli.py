@@ -229,3 +229,19 @@ def test_doctor_of_a_light_install(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "_gpu", lambda: "none")
     assert doctor.run(Console(False, False)) == 1
     assert "BAD  tensorflow" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_cold_interpolation_needs_less_than_250_megabytes(tmp_path):
+    code = (
+        "import atexit, re\n"
+        "status = lambda: open('/proc/self/status').read()\n"
+        "atexit.register(lambda: print('PEAK', re.search(r'VmHWM:\\s+(\\d+) kB', status()).group(1)))\n"
+        "from calmvae.cli import main\nmain()"
+    )
+    command = ["interpolate", *PIECES[:2], "--steps", "8", "-o", tmp_path]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, command)], capture_output=True, text=True, cwd=ROOT, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert 10_000 < int(done.stdout.rpartition("PEAK")[2]) < 250_000
