@@ -31,6 +31,10 @@ def shards(n: int, parts: int, least: int = _ROWS_A_THREAD) -> list[slice]:
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Keeps BLAS from starting threads inside each product; that costs more than it gives at these sizes."""
+    # The command line sets this before numpy is loaded, and saves the import and the search for libraries.
+    if os.environ.get("OPENBLAS_NUM_THREADS") == "1":
+        yield
+        return
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):

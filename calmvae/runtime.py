@@ -218,14 +218,12 @@ def _in_batches(n: int, work: Callable[[slice], None]) -> None:
     """Calls `work` with ranges of rows that make up 0 to `n`, in threads when there are enough."""
     parts = max(parallel.cores(), -(-n // _BATCH))
     ranges = parallel.shards(n, parts)
-    if len(ranges) == 1:
-        work(ranges[0])
-        return
-    with (
-        parallel.one_blas_thread(),
-        contextlib.closing(parallel.Threads(min(len(ranges), parallel.cores()))) as threads,
-    ):
-        threads.run([functools.partial(work, rows) for rows in ranges])
+    with parallel.one_blas_thread():
+        if len(ranges) == 1:
+            work(ranges[0])
+            return
+        with contextlib.closing(parallel.Threads(min(len(ranges), parallel.cores()))) as threads:
+            threads.run([functools.partial(work, rows) for rows in ranges])
 
 
 def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
