@@ -264,16 +264,31 @@ def train(
 def evaluate(
     model: Annotated[str, typer.Argument(help="Embedded model, model folder, run folder or checkpoint.")],
     data: Annotated[list[Path], typer.Option("--data", help="TFRecords, a converted folder, or music files.")],
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a page, evaluation.png, here.")] = None,
     config: Config = None,
     melody: Annotated[str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks or all.")] = "skyline",
     max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
+    samples: Annotated[int, typer.Option(min=0, help="Samples to compare with the windows (0: none).")] = 400,
+    temperature: Temperature = 0.5,
+    copying: Annotated[bool, typer.Option("--copying", help="Also how near samples are to training windows.")] = False,
+    seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """How well a model reconstructs: accuracy, KL bits, active units."""
+    """How well a model reconstructs, and how its samples are distributed beside real music."""
     from calmvae import commands
 
-    commands.evaluate(model, data, config, melody, max_onsets, Console(quiet, as_json))
+    drawing = commands.Samples(samples, temperature, seed, copying)
+    commands.evaluate(
+        data=data,
+        model=model,
+        config=config,
+        melody=melody,
+        max_onsets=max_onsets,
+        console=Console(quiet, as_json),
+        samples=drawing,
+        out=out,
+    )
 
 
 @app.command()

@@ -40,8 +40,7 @@ def evaluate(engine: Engine, tokens: np.ndarray) -> Metrics:
     mu, sigma = engine.encode(tokens)
     decoded = engine.decode(mu)
     logs, likeliest = engine.log_likelihood(mu, tokens)
-    variance = np.maximum(sigma.astype(np.float64) ** 2, 1e-12)
-    kl = 0.5 * (variance + mu.astype(np.float64) ** 2 - 1 - np.log(variance)).sum(axis=1) / np.log(2)
+    kl = _kl_nats(mu, sigma) / np.log(2)
     right = decoded == tokens
     return Metrics(
         windows=len(tokens),
@@ -59,3 +58,21 @@ def onset_accuracy(tokens: np.ndarray, decoded: np.ndarray) -> float:
     """Share of agreement over the steps at which either of the two starts a note; 1 where neither does."""
     onsets = (tokens >= FIRST_PITCH) | (decoded >= FIRST_PITCH)
     return float((tokens == decoded)[onsets].mean()) if onsets.any() else 1.0
+
+
+def elbo(engine: Engine, tokens: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """Evidence lower bound of windows uint8 `[n, steps]`, with one draw from each posterior.
+
+    Returns:
+      its mean in nats a window, and what it says a step takes at most, in bits.
+    """
+    mu, sigma = engine.encode(tokens)
+    z = mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape, np.float32)
+    logs, _ = engine.log_likelihood(z, tokens)
+    bound = float(logs.sum(axis=1).mean() - _kl_nats(mu, sigma).mean())
+    return bound, -bound / tokens.shape[1] / float(np.log(2))
+
+
+def _kl_nats(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    variance = np.maximum(sigma.astype(np.float64) ** 2, 1e-12)
+    return 0.5 * (variance + mu.astype(np.float64) ** 2 - 1 - np.log(variance)).sum(axis=1)

@@ -129,6 +129,22 @@ def test_evaluate_music_files(tiny_model):
     assert data["windows"] > 100 and 0 <= data["onset_accuracy"] <= data["teacher_forced"] <= 1
 
 
+def test_evaluate_compares_samples_and_draws_a_page(tiny_model, tmp_path):
+    pieces = ROOT / "resources" / "pieces"
+    done = run_calmvae("evaluate", tiny_model, "--data", pieces, "--samples", "50", "-o", tmp_path / "page", "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert data["elbo"] < 0 < data["bits_per_step"] and data["samples"]["nearest"] is None
+    assert 0 <= data["samples"]["mean_overlap"] <= 1 and len(data["samples"]["overlap"]) == 9
+    assert (tmp_path / "page" / "evaluation.png").stat().st_size > 20_000
+    again = run_calmvae("evaluate", tiny_model, "--data", pieces, "--samples", "50", "--json")
+    assert json.loads(again.stdout)["samples"] == data["samples"]
+    none = run_calmvae("evaluate", tiny_model, "--data", pieces, "--samples", "0", "-o", tmp_path / "none")
+    assert none.returncode == 2 and "leave --samples at 2 or more" in none.stderr
+    copying = run_calmvae("evaluate", tiny_model, "--data", pieces, "--copying")
+    assert copying.returncode == 2 and "give a folder of `calmvae convert`" in copying.stderr
+
+
 def test_export_and_open_again(tiny_model, tmp_path):
     assert run_calmvae("export", tiny_model, "-o", tmp_path / "half", "--half").returncode == 0
     assert models.load_model(tmp_path / "half").meta["dtype"] == "float16"

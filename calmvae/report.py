@@ -1,0 +1,118 @@
+"""One page on how a model does: its metrics, and how its samples are distributed beside held-out music."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae import statistics
+from calmvae.render import FAINT, INK, MUTED, TRACK_COLORS
+from calmvae.statistics import Comparison
+
+_PITCH_CLASSES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
+_TITLES = {
+    "pitch_count": "Different pitches",
+    "note_count": "Notes",
+    "pitch_range": "Range (semitones)",
+    "mean_interval": "Mean interval (semitones)",
+    "mean_ioi": "Between onsets (sixteenths)",
+}
+
+
+def write_page(
+    path: str | Path,
+    title: str,
+    metrics: Mapping[str, float],
+    samples: np.ndarray,
+    held_out: np.ndarray,
+    compared: Comparison,
+) -> Path:
+    """Writes a PNG.
+
+    Args:
+      path: where to.
+      title: model and data.
+      metrics: name to value, listed as they come.
+      samples, held_out: windows uint8 `[n, steps]`, two or more with notes in each.
+      compared: what `statistics.compare` says of them.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    page = Figure(figsize=(11.7, 8.3), dpi=110, facecolor="white")
+    canvas = FigureCanvasAgg(page)
+    grid = page.subplots(
+        3, 3, gridspec_kw={"hspace": 0.5, "wspace": 0.24, "top": 0.84, "bottom": 0.06, "left": 0.05, "right": 0.97}
+    )
+    page.text(0.05, 0.935, title, fontsize=15, color=INK, weight="bold")
+    page.text(0.05, 0.893, "held-out music", fontsize=11, color=TRACK_COLORS[0])
+    page.text(0.16, 0.893, "samples from the prior", fontsize=11, color=TRACK_COLORS[1])
+    ours, wanted = (statistics.features(_sounding(windows)) for windows in (samples, held_out))
+    axes = list(grid.flat)
+    for plot, (name, said) in zip(axes, _TITLES.items(), strict=False):
+        _histogram(plot, wanted[name], ours[name])
+        _dress(plot, said, compared.overlap[name])
+    _bars(axes[5], wanted["pitch_classes"].mean(axis=0), ours["pitch_classes"].mean(axis=0), _PITCH_CLASSES)
+    _dress(axes[5], "Pitch classes", compared.overlap["pitch_classes"])
+    lengths = [str(length) for length in statistics._LENGTHS]
+    _bars(axes[6], wanted["note_lengths"].mean(axis=0), ours["note_lengths"].mean(axis=0), lengths)
+    _dress(axes[6], "Note lengths (up to, 16ths)", compared.overlap["note_lengths"])
+    _overlaps(axes[7], compared)
+    _listed(axes[8], metrics)
+    canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
+    return Path(path)
+
+
+def _sounding(windows: np.ndarray) -> np.ndarray:
+    return windows[(windows >= statistics.FIRST_PITCH).any(axis=1)]
+
+
+def _histogram(plot: Any, wanted: np.ndarray, ours: np.ndarray) -> None:
+    high = max(wanted.max(), ours.max(), 1.0)
+    edges = np.linspace(0, high, min(int(high), 24) + 1)
+    for values, color, filled in ((wanted, TRACK_COLORS[0], True), (ours, TRACK_COLORS[1], False)):
+        kind: dict[str, Any] = {"histtype": "stepfilled", "alpha": 0.35} if filled else {"histtype": "step", "lw": 1.8}
+        plot.hist(values, edges, weights=np.full(len(values), 1 / len(values)), color=color, **kind)
+
+
+def _bars(plot: Any, wanted: np.ndarray, ours: np.ndarray, labels: tuple[str, ...] | list[str]) -> None:
+    places = np.arange(len(labels))
+    plot.bar(places - 0.2, wanted, 0.4, color=TRACK_COLORS[0], alpha=0.5)
+    plot.bar(places + 0.2, ours, 0.4, color=TRACK_COLORS[1], alpha=0.8)
+    plot.set_xticks(places, labels)
+
+
+def _dress(plot: Any, title: str, overlap: float) -> None:
+    plot.set_title(title, fontsize=10, color=INK, loc="left")
+    plot.set_title(f"overlap {overlap:.2f}", fontsize=9, color=MUTED, loc="right")
+    plot.tick_params(labelsize=8, colors=MUTED)
+    plot.spines[["top", "right"]].set_visible(False)
+    plot.spines[["left", "bottom"]].set_color(FAINT)
+
+
+def _overlaps(plot: Any, compared: Comparison) -> None:
+    from matplotlib.patheffects import Normal, Stroke
+
+    names = list(compared.overlap)
+    plot.barh(range(len(names)), [compared.overlap[name] for name in names], color=MUTED, height=0.84)
+    plot.set_yticks([])
+    for k, name in enumerate(names):
+        # A rim of the bar's colour keeps the name readable where its bar is short.
+        rim = [Stroke(linewidth=2.5, foreground=MUTED), Normal()]
+        plot.text(0.015, k, name.replace("_", " "), fontsize=7.5, color="white", va="center", path_effects=rim)
+    plot.set_xlim(0, 1)
+    plot.invert_yaxis()
+    _dress(plot, "Overlapping area", compared.mean_overlap)
+    plot.set_title(f"mean {compared.mean_overlap:.2f}", fontsize=9, color=MUTED, loc="right")
+
+
+def _listed(plot: Any, metrics: Mapping[str, float]) -> None:
+    plot.axis("off")
+    shown = {name: value for name, value in metrics.items() if not name.startswith("overlap_")}
+    height = 1.12 / max(len(shown), 10)
+    for k, (name, value) in enumerate(shown.items()):
+        plot.text(0.0, 1.05 - k * height, name.replace("_", " "), fontsize=8.5, color=MUTED, va="top")
+        plot.text(1.0, 1.05 - k * height, f"{value:.4g}", fontsize=8.5, color=INK, va="top", ha="right")
