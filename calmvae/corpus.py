@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import chunks, events, examples, midi, outputs, phrases, scores
+from calmvae import chunks, events, examples, midi, outputs, phrases, scores, tfrecord
 from calmvae.errors import CalmvaeError, DataError, InputError, OptionError, OutputError
 from calmvae.midi import SUFFIXES
 from calmvae.piece import Piece
@@ -180,16 +180,15 @@ def read_records(paths: Iterable[str | Path]) -> Iterator[Any]:
     """
     from calmvae import magenta
 
-    tf, note_seq = magenta.load_tensorflow(), magenta.load_note_seq()
+    note_seq = magenta.load_note_seq()
     from google.protobuf.message import DecodeError
 
     for path in paths:
-        try:
-            for data in tf.io.tf_record_iterator(str(path)):
+        for data in tfrecord.read(path):
+            try:
                 yield note_seq.NoteSequence.FromString(data)
-        except (tf.errors.OpError, DecodeError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{path} is not a readable TFRecord of NoteSequences ({reason}).") from error
+            except DecodeError as error:
+                raise DataError(f"{path} is not a readable TFRecord of NoteSequences ({error}).") from error
 
 
 def convert_files(files: list[str], steps: int) -> list[tuple[dict[str, Any], bytes]]:
@@ -368,18 +367,13 @@ def _split(records: list[dict[str, Any]], eval_share: float, seed: int) -> None:
 
 
 def _write_shards(folder: outputs.OutputFolder, part: str, entries: list[chunks.Stored]) -> None:
-    from calmvae import magenta
-
-    tf = magenta.load_tensorflow()
     shards = max(1, -(-len(entries) // _PIECES_PER_SHARD)) if entries else 0
     for shard in range(shards):
         name = f"{part}-{shard:05d}-of-{shards:05d}.tfrecord"
         try:
-            with tf.io.TFRecordWriter(str(folder.path(name))) as writer:
-                for entry in entries[shard::shards]:
-                    writer.write(entry.read())
-        except tf.errors.OpError as error:
-            reason = str(error).splitlines()[0]
+            tfrecord.write(folder.path(name), (entry.read() for entry in entries[shard::shards]))
+        except OSError as error:
+            reason = error.strerror
             raise OutputError(f"cannot write to {folder.folder} ({reason}); choose another folder with -o.") from error
 
 

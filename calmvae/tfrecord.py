@@ -1,0 +1,57 @@
+"""TFRecord files without TensorFlow: records with their lengths, each with a checksum.
+
+A record is its length (8 bytes), the length's checksum, its bytes, their checksum; checksums are CRC-32C, masked as in
+TensorFlow's record_writer.h. Numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from calmvae.errors import DataError
+
+_MASK = 0xA282EAD8
+
+
+def write(path: str | Path, records: Iterable[bytes]) -> None:
+    """Writes a file of records.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    with open(path, "wb") as file:
+        for record in records:
+            length = struct.pack("<Q", len(record))
+            file.write(length + _checksum(length) + record + _checksum(record))
+
+
+def read(path: str | Path) -> Iterator[bytes]:
+    """The records of a file, one by one.
+
+    Raises:
+      DataError: the file is missing or damaged.
+    """
+    try:
+        with open(path, "rb") as file:
+            while head := file.read(12):
+                if len(head) < 12 or _checksum(head[:8]) != head[8:]:
+                    raise DataError(f"{path} is not a readable TFRecord (it is damaged at byte {file.tell()}).")
+                (size,) = struct.unpack("<Q", head[:8])
+                # Not beyond the file's end, whatever a forged length says.
+                size = min(size, os.fstat(file.fileno()).st_size)
+                record, checksum = file.read(size), file.read(4)
+                if len(checksum) < 4 or _checksum(record) != checksum:
+                    raise DataError(f"{path} is not a readable TFRecord (it is damaged or cut at byte {file.tell()}).")
+                yield record
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}); check its name and permissions.") from error
+
+
+def _checksum(data: bytes) -> bytes:
+    import google_crc32c
+
+    crc = google_crc32c.value(data)
+    return struct.pack("<L", ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF)
