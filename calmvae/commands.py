@@ -222,6 +222,8 @@ def evaluate(
     """Prints metrics on the held-out part of a data set, or on all windows of music files; with `out`, a page too."""
     from calmvae import evaluation
 
+    if out is not None and samples.n < 2:
+        raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
     opened = models.load_model(model, config)
     windows, train = _evaluation_windows(data, opened.spec, melody, max_onsets, samples.copying)
     values: dict[str, Any] = dataclasses.asdict(evaluation.evaluate(opened.engine, windows))
@@ -229,9 +231,7 @@ def evaluate(
     drawn, compared = _compare_samples(opened, windows, train, samples)
     record = {"model": opened.describe(), **values, "samples": dataclasses.asdict(compared) if compared else None}
     listed = values | (_of_comparison(compared) if compared else {})
-    if out is not None and compared is None:
-        raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
-    if out is not None and compared is not None:
+    if out is not None:
         from calmvae import report
 
         arguments = {"model": model, "data": [str(path) for path in data], **dataclasses.asdict(samples)}

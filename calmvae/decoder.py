@@ -9,6 +9,7 @@ import numpy as np
 from calmvae.configs import ModelSpec
 from calmvae.lstm import Tape, back_through_time, flat, to_layer_below
 from calmvae.phrases import DEPTH
+from calmvae.runtime import choose
 
 Arrays = dict[str, np.ndarray]
 
@@ -92,16 +93,9 @@ class _Conductor:
 
     def backward(self, d_embedding: np.ndarray, gradient: Arrays) -> np.ndarray:
         d_outputs = d_embedding.reshape(self.segments, self.n, -1)
-        ends: list[tuple[np.ndarray, np.ndarray]] = []
-        for layer, tape in reversed(list(enumerate(self.tapes))):
-            kernel, d_kernel = self.weights[f"{self._cell(layer)}/kernel"], gradient[f"{self._cell(layer)}/kernel"]
-            ends.insert(0, back_through_time(tape, kernel, None, d_outputs))
-            tape.add_recurrent_gradient(d_kernel)
-            np.sum(tape.flat_gates(), axis=0, out=gradient[f"{self._cell(layer)}/bias"])
-            if layer:
-                d_outputs = to_layer_below(self.tapes[layer - 1], tape, kernel, d_kernel)
-            else:
-                d_kernel[: -tape.units] = 0
+        cells = [self._cell(layer) for layer in range(len(self.tapes))]
+        ends = _back_through_layers(self.tapes, cells, self.weights, gradient, d_outputs)
+        gradient[f"{cells[0]}/kernel"][: -self.tapes[0].units] = 0
         return self.start.backward(ends, gradient)
 
     def _cell(self, layer: int) -> str:
@@ -169,18 +163,12 @@ class _Core:
         np.matmul(flat(self.tapes[-1].h[1:]).T, d_logits, out=gradient[f"{name}/kernel"])
         np.sum(d_logits, axis=0, out=gradient[f"{name}/bias"])
         d_outputs = (d_logits @ self.weights[f"{name}/kernel"].T).reshape(self.steps, self.rows, -1)
-        ends: list[tuple[np.ndarray, np.ndarray]] = []
-        for layer, tape in reversed(list(enumerate(self.tapes))):
-            kernel, d_kernel = self.weights[f"{self._cell(layer)}/kernel"], gradient[f"{self._cell(layer)}/kernel"]
-            ends.insert(0, back_through_time(tape, kernel, None, d_outputs))
-            tape.add_recurrent_gradient(d_kernel)
-            np.sum(tape.flat_gates(), axis=0, out=gradient[f"{self._cell(layer)}/bias"])
-            if layer:
-                d_outputs = to_layer_below(self.tapes[layer - 1], tape, kernel, d_kernel)
+        cells = [self._cell(layer) for layer in range(len(self.tapes))]
+        ends = _back_through_layers(self.tapes, cells, self.weights, gradient, d_outputs)
         d_embedding = self.start.backward(ends, gradient)
         # Of the first layer's input: the tokens, then the embedding, which is the same at every step.
         first, units = self.tapes[0], self.tapes[0].units
-        kernel, d_kernel = self.weights[f"{self._cell(0)}/kernel"], gradient[f"{self._cell(0)}/kernel"]
+        kernel, d_kernel = self.weights[f"{cells[0]}/kernel"], gradient[f"{cells[0]}/kernel"]
         np.matmul(one_hot(self.fed).T, first.flat_gates(), out=d_kernel[:DEPTH])
         d_constant = first.gates.sum(axis=0)
         np.matmul(self.embedding.T, d_constant, out=d_kernel[DEPTH:-units])
@@ -216,10 +204,25 @@ class _InitialState:
         return d @ self.weights[f"{self.name}/kernel"].T
 
 
-def choose(logits: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Draws a token a row: logits `[n, depth]` and numbers in [0, 1) `[n]` to `[n]`."""
-    cumulative = np.cumsum(np.exp(logits - logits.max(axis=1, keepdims=True)), axis=1)
-    return np.minimum((cumulative <= (draws * cumulative[:, -1])[:, None]).sum(axis=1), logits.shape[1] - 1)
+def _back_through_layers(
+    tapes: list[Tape], cells: list[str], weights: Arrays, gradient: Arrays, d_outputs: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Goes back through a stack of layers, from the gradients of the top one's outputs.
+
+    Writes the gradients of all but the rows that take the bottom layer's input.
+
+    Returns:
+      `(dc, dh)` of each layer's first state.
+    """
+    ends: list[tuple[np.ndarray, np.ndarray]] = []
+    for layer, tape in reversed(list(enumerate(tapes))):
+        kernel, d_kernel = weights[f"{cells[layer]}/kernel"], gradient[f"{cells[layer]}/kernel"]
+        ends.insert(0, back_through_time(tape, kernel, None, d_outputs))
+        tape.add_recurrent_gradient(d_kernel)
+        np.sum(tape.flat_gates(), axis=0, out=gradient[f"{cells[layer]}/bias"])
+        if layer:
+            d_outputs = to_layer_below(tapes[layer - 1], tape, kernel, d_kernel)
+    return ends
 
 
 def one_hot(codes: np.ndarray) -> np.ndarray:

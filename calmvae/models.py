@@ -184,8 +184,8 @@ def write_checkpoint(prefix: str | Path, variables: Mapping[str, Any], keep: int
         )
         session.run(save, dict(zip(inputs, arrays.values(), strict=True)))
     stem = prefix.name.rpartition("-")[0]
-    older = [Path(p) for p in _checkpoints(prefix.parent) if keep and Path(p).name.rpartition("-")[0] == stem]
-    for old in older[:-keep] if keep else []:
+    same = [Path(p) for p in _checkpoints(prefix.parent) if Path(p).name.rpartition("-")[0] == stem]
+    for old in same[:-keep] if keep else []:
         for file in old.parent.glob(f"{old.name}.*"):
             file.unlink()
     kept = [p for p in _checkpoints(prefix.parent) if p != str(prefix)]

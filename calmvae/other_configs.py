@@ -24,8 +24,6 @@ from calmvae.render import Section
 
 # Always the same, so that the draws of a sample do not depend on how many others are asked for.
 _BATCH = 8
-# Magenta divides by the temperature; at this one only the likeliest token is left.
-_COLDEST = 1e-6
 
 
 def is_other(name: str) -> bool:
@@ -134,7 +132,7 @@ class OtherModel:
             raise OptionError(f"--bars is {bars}; {self.name} makes {window * len(given)} here, leave it out.")
         style: dict[str, Any] = ({} if dynamic else {"velocity": velocity}) | ({"program": program} if melodic else {})
         length = window * len(given) * 4 / max(len(symbols or ()), 1)
-        windows = self._decode(given, n, max(temperature, _COLDEST), seed)
+        windows = self._decode(given, n, max(temperature, magenta_engine.COLDEST), seed)
         made = []
         for k in range(n):
             parts = [scores.piece_of(sequences[k]) for sequences in windows]

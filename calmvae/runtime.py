@@ -190,11 +190,7 @@ class _Decoding:
             self.logs[:, t] = logits[np.arange(len(logits)), self.forced[:, t]] - log_sum
         if self.draws is None:
             return np.argmax(logits, axis=1)
-        scaled = (logits / self.temperature).astype(np.float64)
-        weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        cumulative = np.cumsum(weights, axis=1)
-        point = self.draws[:, t] * cumulative[:, -1]
-        return np.minimum((cumulative <= point[:, None]).sum(axis=1), DEPTH - 1)
+        return choose((logits / self.temperature).astype(np.float64), self.draws[:, t])
 
     def _initial(self, name: str, embedding: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         state = np.tanh(embedding @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"])
@@ -212,6 +208,12 @@ class _Decoding:
         gates = np.concatenate([x, h], axis=1) @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"]
         states[layer] = lstm.step(gates, c)
         return states[layer][1]
+
+
+def choose(logits: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Draws a token a row: logits `[n, depth]` and numbers in [0, 1) `[n]` to `[n]`."""
+    cumulative = np.cumsum(np.exp(logits - logits.max(axis=1, keepdims=True)), axis=1)
+    return np.minimum((cumulative <= (draws * cumulative[:, -1])[:, None]).sum(axis=1), logits.shape[1] - 1)
 
 
 def _in_batches(n: int, work: Callable[[slice], None]) -> None:
