@@ -36,9 +36,9 @@ def tokens_of(pieces: Path, steps: int) -> np.ndarray:
 
 def worker_spec(spec: configs.ModelSpec) -> dict[str, object]:
     """The spec as benchmarks/stock_worker.py reads it."""
-    levels = list(spec.level_lengths) if spec.level_lengths else None
-    decoder = {"decoder": spec.decoder, "level_lengths": levels}
-    return {"encoder": "bidirectional", **decoder, "hparams": spec.hparams, "slice_bars": spec.bars}
+    encoder = {"encoder": "hierarchical" if spec.encoder_lengths else "bidirectional"}
+    levels = {"encoder_lengths": spec.encoder_lengths, "level_lengths": spec.level_lengths}
+    return {**encoder, "decoder": spec.decoder, **levels, "hparams": spec.hparams, "slice_bars": spec.bars}
 
 
 def stock(python: Path, folder: Path, *arguments: str | Path | int) -> None:

@@ -7,13 +7,15 @@ calmvae, so what it writes is Magenta's own answer. With `.stock/venv/bin/python
     PY benchmarks/stock_worker.py encode --spec S.json --checkpoint DIR/model --tokens T.npy --out Z.npz
     PY benchmarks/stock_worker.py decode --spec S.json --checkpoint DIR/model --z Z.npy <questions
 
-Spec (JSON): `{"encoder": "bidirectional", "decoder": "categorical" | "hierarchical", "level_lengths": [16, 16] | null,
-"hparams": {...}, "slice_bars": 2}`; `hparams` go over Magenta's `lstm_models.get_default_hparams()`.
+Spec (JSON): `{"encoder": "bidirectional" | "hierarchical", "encoder_lengths": [16, 16] | null,
+"decoder": "categorical" | "hierarchical", "level_lengths": [16, 16] | null, "hparams": {...}, "slice_bars": 2}`;
+`hparams` go over Magenta's `lstm_models.get_default_hparams()`.
 Tokens (.npy): integers `[n, steps]`, steps = `slice_bars` x 16 = `max_seq_len`; 0 hold, 1 note-off, 2..89 MIDI pitch
 - 19.
 
 The last line on stdout is one JSON object. A mistake in the input is one sentence on stderr and exit code 2.
 """
+
 import argparse
 import json
 import os
@@ -44,11 +46,13 @@ def read_spec(path):
             spec = json.load(f)
     except (OSError, ValueError) as e:
         raise WorkerError("%s is not a readable JSON spec: %s" % (path, e))
-    known = {"encoder", "decoder", "level_lengths", "hparams", "slice_bars"}
-    if not isinstance(spec, dict) or set(spec) - known or known - {"level_lengths"} - set(spec):
+    known = {"encoder", "encoder_lengths", "decoder", "level_lengths", "hparams", "slice_bars"}
+    if not isinstance(spec, dict) or set(spec) - known or known - {"level_lengths", "encoder_lengths"} - set(spec):
         raise WorkerError("%s: expected an object with the keys %s" % (path, ", ".join(sorted(known))))
-    if spec["encoder"] != "bidirectional":
-        raise WorkerError("%s: encoder is %r, expected 'bidirectional'" % (path, spec["encoder"]))
+    if spec["encoder"] not in ("bidirectional", "hierarchical"):
+        raise WorkerError("%s: encoder is %r, expected 'bidirectional' or 'hierarchical'" % (path, spec["encoder"]))
+    if bool(spec.get("encoder_lengths")) != (spec["encoder"] == "hierarchical"):
+        raise WorkerError("%s: encoder_lengths go with a hierarchical encoder and only with one" % path)
     if spec["decoder"] not in ("categorical", "hierarchical"):
         raise WorkerError("%s: decoder is %r, expected 'categorical' or 'hierarchical'" % (path, spec["decoder"]))
     if bool(spec.get("level_lengths")) != (spec["decoder"] == "hierarchical"):
@@ -78,6 +82,7 @@ def load_tensorflow():
     """TensorFlow in version 1 behaviour, as Magenta's own commands run it, without its deprecation notices."""
     warnings.simplefilter("ignore")
     import tensorflow.compat.v1 as tf
+
     tf.logging.set_verbosity(tf.logging.ERROR)
     tf.disable_v2_behavior()
     return tf
@@ -96,27 +101,38 @@ def build_config(spec):
         raise WorkerError("unknown hparams %s, expected names from Magenta's defaults" % ", ".join(unknown))
     hparams = merge_hparams(defaults, HParams(**spec["hparams"]))
     if hparams.max_seq_len != spec["slice_bars"] * STEPS_PER_BAR:
-        raise WorkerError("max_seq_len is %d, expected slice_bars x %d = %d; set it in hparams" % (
-            hparams.max_seq_len, STEPS_PER_BAR, spec["slice_bars"] * STEPS_PER_BAR))
+        raise WorkerError(
+            "max_seq_len is %d, expected slice_bars x %d = %d; set it in hparams"
+            % (hparams.max_seq_len, STEPS_PER_BAR, spec["slice_bars"] * STEPS_PER_BAR)
+        )
     decoder = lstm_models.CategoricalLstmDecoder()
     if spec["decoder"] == "hierarchical":
         levels = list(spec["level_lengths"])
         if np.prod(levels) != hparams.max_seq_len:
             raise WorkerError("level_lengths %s do not multiply to max_seq_len %d" % (levels, hparams.max_seq_len))
         decoder = lstm_models.HierarchicalLstmDecoder(decoder, level_lengths=levels, disable_autoregression=True)
+    encoder = lstm_models.BidirectionalLstmEncoder()
+    if spec["encoder"] == "hierarchical":
+        encoder = lstm_models.HierarchicalLstmEncoder(
+            lstm_models.BidirectionalLstmEncoder, level_lengths=list(spec["encoder_lengths"])
+        )
     return configs.Config(
-        model=MusicVAE(lstm_models.BidirectionalLstmEncoder(), decoder),
+        model=MusicVAE(encoder, decoder),
         hparams=hparams,
         data_converter=data.OneHotMelodyConverter(
-            skip_polyphony=False, max_bars=100, slice_bars=spec["slice_bars"], steps_per_quarter=4))
+            skip_polyphony=False, max_bars=100, slice_bars=spec["slice_bars"], steps_per_quarter=4
+        ),
+    )
 
 
 def check_checkpoint(path, tar):
     """Fail early, in words, where Magenta would raise a bare TypeError."""
     found = os.path.isfile(path + ".index") or os.path.isfile(os.path.join(path, "checkpoint"))
     if not found and not (tar and os.path.isfile(path)):
-        raise WorkerError("no checkpoint at %s; expected a prefix (PREFIX.index)%s or a folder of one" % (
-            path, ", a tar" if tar else ""))
+        raise WorkerError(
+            "no checkpoint at %s; expected a prefix (PREFIX.index)%s or a folder of one"
+            % (path, ", a tar" if tar else "")
+        )
 
 
 def encode(args):
@@ -130,6 +146,7 @@ def encode(args):
     load_tensorflow()
     config = build_config(spec)
     from magenta.models.music_vae.trained_model import TrainedModel
+
     imported = time.time()
     model = TrainedModel(config, batch_size=min(args.batch_size, len(tokens)), checkpoint_dir_or_path=args.checkpoint)
     opened = time.time()
@@ -139,9 +156,15 @@ def encode(args):
     done = time.time()
     with open(args.out, "wb") as f:
         np.savez(f, mu=mu, sigma=sigma, tokens=decoded.astype(np.int32))
-    return {"n": len(tokens), "steps": steps, "reconstruction_accuracy": float((decoded == tokens).mean()),
-            "import_s": imported - started, "open_s": opened - imported,
-            "encode_s": encoded - opened, "decode_s": done - encoded}
+    return {
+        "n": len(tokens),
+        "steps": steps,
+        "reconstruction_accuracy": float((decoded == tokens).mean()),
+        "import_s": imported - started,
+        "open_s": opened - imported,
+        "encode_s": encoded - opened,
+        "decode_s": done - encoded,
+    }
 
 
 def decode(args):
@@ -157,6 +180,7 @@ def decode(args):
     load_tensorflow()
     config = build_config(spec)
     from magenta.models.music_vae.trained_model import TrainedModel
+
     models = {}
     print(json.dumps({"n": len(z), "steps": steps}), flush=True)
     for line in sys.stdin:
@@ -166,7 +190,7 @@ def decode(args):
             models[size] = TrainedModel(config, batch_size=size, checkpoint_dir_or_path=args.checkpoint)
         temperature = question["temperature"] or ARGMAX_TEMPERATURE
         started = time.time()
-        decoded = models[size].decode_to_tensors(z[:question.get("n")], length=steps, temperature=temperature)
+        decoded = models[size].decode_to_tensors(z[: question.get("n")], length=steps, temperature=temperature)
         answer = {"seconds": time.time() - started}
         if question.get("tokens"):
             answer["tokens"] = np.stack(decoded).argmax(axis=-1).tolist()
@@ -195,7 +219,8 @@ def clipped_train_op(tf, model, optimizer, hparams):
         clipped = tf.cond(
             norm < hparams.grad_norm_clip_to_zero,
             lambda: tf.clip_by_global_norm(grads, hparams.grad_clip, use_norm=norm)[0],
-            lambda: [tf.zeros(tf.shape(g)) for g in grads])
+            lambda: [tf.zeros(tf.shape(g)) for g in grads],
+        )
     else:
         raise WorkerError("clip_mode is %r, expected 'value' or 'global_norm'" % hparams.clip_mode)
     return optimizer.apply_gradients(list(zip(clipped, variables)), global_step=model.global_step, name="train_step")
@@ -238,8 +263,15 @@ def train(args):
             seconds = time.time() - started
             saver.save(sess, os.path.join(folder, os.path.basename(args.out)))
             global_step = int(sess.run(config.model.global_step))
-    return {"steps": args.steps, "global_step": global_step, "loss_first": losses[0], "loss_last": losses[-1],
-            "train_s": seconds, "step_s": np.diff(times).tolist(), "losses": losses}
+    return {
+        "steps": args.steps,
+        "global_step": global_step,
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+        "train_s": seconds,
+        "step_s": np.diff(times).tolist(),
+        "losses": losses,
+    }
 
 
 def main():

@@ -27,6 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+corpus_app = typer.Typer(help="Training corpora from public collections.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(corpus_app, name="corpus")
+
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
 Config = Annotated[str | None, typer.Option("--config", help="Config of a TensorFlow checkpoint.")]
@@ -208,6 +211,39 @@ def convert(
     from calmvae import commands
 
     commands.convert(paths, out, config, eval_share, seed, workers, Console(quiet, as_json))
+
+
+@corpus_app.command("build")
+def corpus_build(
+    sources: Annotated[
+        list[str],
+        typer.Argument(
+            help="Folders: a checkout of POP909-Dataset or of OpenScore's Lieder, or any folder of music; "
+            "and music21:bach, music21:essen."
+        ),
+    ],
+    out: Out = Path("out/corpus"),
+    eval_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the tune families held out.")] = 0.1,
+    seed: Seed = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one a core.")] = None,
+    non_commercial: Annotated[
+        bool, typer.Option("--non-commercial", help="Accept sources from which no model may be published freely.")
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Collections to one data set, split by tune family, with a data card of terms and counts."""
+    from calmvae import commands
+
+    commands.build_corpus(
+        sources,
+        out,
+        Console(quiet, as_json),
+        eval_share=eval_share,
+        seed=seed,
+        workers=workers,
+        non_commercial=non_commercial,
+    )
 
 
 @app.command()

@@ -125,6 +125,22 @@ def convert(
     )
 
 
+def build_corpus(given: list[str], out: Path, console: Console, **options: Any) -> None:
+    """Writes train-*.tfrecord, eval-*.tfrecord, manifest.jsonl and DATA.md."""
+    from calmvae import gather
+
+    with console.progress("reading") as progress:
+        built = gather.build(given, out, progress=progress, say=console.remark, **options)
+    summary = built.summary
+    counted = {bars: sum(c["windows"][bars]["train"]["kept"] for c in built.collections.values()) for bars in (2, 16)}
+    console.result(
+        {"out": str(out), **dataclasses.asdict(built)},
+        f"{out}: {summary.entries} pieces in {built.families} tune families = {summary.kept} kept ({summary.train} to "
+        f"train, {summary.eval} held out) + {sum(summary.skipped.values())} skipped.",
+        f"To train on: {counted[2]} windows of 2 bars, {counted[16]} of 16 bars. {out / gather.CARD_FILE} has it all.",
+    )
+
+
 def _convert(
     paths: list[Path],
     out: Path,

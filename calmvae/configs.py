@@ -3,22 +3,22 @@
 A `ModelSpec` is plain data, so that naming a config, checking an option or generating from exported weights needs no
 TensorFlow; `magenta_config` turns it into Magenta's `Config` object.
 
-How the values were chosen:
+How the values were chosen (own_model/README.md has the experiments):
 
+* Both calm-* models read and write in segments: beats of 4 steps in 2 bars, bars of 16 steps in 16 bars. What a flat
+  LSTM has to remember over 32 or 256 steps then takes 4 + 8 or 16 + 16, which learns in half the steps, each of them
+  cheaper. The big twin for 2 bars is flat like Magenta's published model.
 * `free_bits` is what Magenta subtracts from the KL summed over all dimensions (its comment says "per dimension", its
   code does not). A melody of 2 bars holds about 50 to 60 bits, so 48 are free: the posterior cannot collapse to
-  nothing, and `max_beta` prices every bit above. 16 bars hold more, but repeat themselves: 192 for the small
-  model, 256 as in Magenta's published 16-bar model for the big one.
+  nothing, and `max_beta` prices every bit above. 16 bars hold more, but repeat themselves: 256 as in Magenta's
+  published 16-bar model.
 * `beta_rate` .9995 lets beta come in over some 5,000 steps on a CPU, .9999 over 20,000 on a GPU (Magenta's .99999
   takes ten times as long again, which a small training never reaches).
-* `sampling_schedule` inverse_sigmoid feeds the decoder its own output more and more often, since generation does so
-  always: half the time from step 3,100 (`sampling_rate` 500; the big twin as Magenta, 1000: from step 6,900). A
-  short training that stays with teacher forcing learns to follow the last note instead of the latent code. The
-  16-bar decoder starts afresh from its conductor every bar, so errors cannot run far; like Magenta's, it is trained
-  by teacher forcing.
+* `sampling_rate` .3, constant: at three steps of ten the decoder hears what it said itself, as in generation it always
+  does, from the start; a schedule that ends in hearing nothing else (Magenta's inverse_sigmoid) costs likelihood. The
+  big 2-bar twin has Magenta's.
 * `batch_size` 128 and 64: below that, two cores spend their time waiting for weights to come from memory.
-* `learning_rate` .001 and decay .9999 a step to 1e-5 are Magenta's, with a floor of 1e-4 so that a fine-tuning at a
-  high step count still learns.
+* `learning_rate` .002, decaying to a hundredth over some 30,000 steps, what two cores do in two hours.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class ModelSpec:
       decoder: "categorical" (flat LSTM) or "hierarchical" (a conductor, then one decoder run a segment).
       level_lengths: for the hierarchical decoder: segments, steps in a segment.
       hparams: all hparams of Magenta's LSTM models.
+      encoder_lengths: for a hierarchical encoder: steps in a segment, segments; None for a flat one.
     """
 
     name: str
@@ -78,6 +79,7 @@ class ModelSpec:
     decoder: str
     level_lengths: tuple[int, int] | None
     hparams: dict[str, Any]
+    encoder_lengths: tuple[int, int] | None = None
 
     @property
     def steps(self) -> int:
@@ -88,6 +90,17 @@ class ModelSpec:
     def z_size(self) -> int:
         """Number of latent dimensions."""
         return int(self.hparams["z_size"])
+
+    def encoder_levels(self) -> list[tuple[str, int]]:
+        """Scope of the variables and number of steps of each of the encoder's levels, the lowest first."""
+        if not self.encoder_lengths:
+            return [("encoder", self.steps)]
+        return [(f"encoder/hierarchical_level_{i}", length) for i, length in enumerate(self.encoder_lengths)]
+
+    def shape(self) -> dict[str, Any]:
+        """All that decides the names and shapes of the weights."""
+        kinds = {"decoder": self.decoder, "level_lengths": self.level_lengths, "encoder_lengths": self.encoder_lengths}
+        return kinds | {name: self.hparams[name] for name in SHAPE_HPARAMS}
 
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON-ready data; `from_json` takes it back."""
@@ -100,57 +113,72 @@ class ModelSpec:
         Raises:
           KeyError, TypeError: fields are missing.
         """
-        levels = data.get("level_lengths")
+        levels, encoder = data.get("level_lengths"), data.get("encoder_lengths")
         hparams = {**copy.deepcopy(DEFAULT_HPARAMS), **data["hparams"]}
-        return cls(data["name"], int(data["bars"]), data["decoder"], tuple(levels) if levels else None, hparams)
+        return cls(
+            name=data["name"],
+            bars=int(data["bars"]),
+            decoder=data["decoder"],
+            level_lengths=tuple(levels) if levels else None,
+            hparams=hparams,
+            encoder_lengths=tuple(encoder) if encoder else None,
+        )
 
 
-def _calm(name: str, bars: int, **hparams: Any) -> ModelSpec:
+def _calm(name: str, bars: int, segment: int | None, **hparams: Any) -> ModelSpec:
+    """A config whose encoder and decoder work in segments of so many steps, or flat."""
     steps = bars * STEPS_PER_BAR
-    hierarchical = bars > 2
-    values = {**copy.deepcopy(DEFAULT_HPARAMS), "max_seq_len": steps, "min_learning_rate": 1e-4, **hparams}
+    values = {**copy.deepcopy(DEFAULT_HPARAMS), "max_seq_len": steps, "min_learning_rate": 2e-5, **hparams}
     return ModelSpec(
         name=name,
         bars=bars,
-        decoder="hierarchical" if hierarchical else "categorical",
-        level_lengths=(bars, STEPS_PER_BAR) if hierarchical else None,
+        decoder="hierarchical" if segment else "categorical",
+        level_lengths=(steps // segment, segment) if segment else None,
         hparams=values,
+        encoder_lengths=(segment, steps // segment) if segment else None,
     )
 
 
 CALM_SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
-        # 4.4 M parameters.
+        # 4.8 M parameters.
         _calm(
             "calm-mel_2bar",
             2,
+            segment=4,
             batch_size=128,
             z_size=128,
-            enc_rnn_size=[512],
-            dec_rnn_size=[512],
+            enc_rnn_size=[256],
+            dec_rnn_size=[384],
             free_bits=48.0,
             max_beta=0.2,
             beta_rate=0.9995,
-            sampling_schedule="inverse_sigmoid",
-            sampling_rate=500.0,
+            learning_rate=0.002,
+            decay_rate=0.99985,
+            sampling_rate=0.3,
         ),
-        # 6.0 M parameters.
+        # 5.9 M parameters.
         _calm(
             "calm-mel_16bar",
             16,
+            segment=16,
             batch_size=64,
             z_size=256,
-            enc_rnn_size=[384],
-            dec_rnn_size=[512],
-            free_bits=192.0,
+            enc_rnn_size=[256],
+            dec_rnn_size=[448],
+            free_bits=256.0,
             max_beta=0.2,
             beta_rate=0.9995,
+            learning_rate=0.002,
+            decay_rate=0.9997,
+            sampling_rate=0.3,
         ),
         # The twins for a GPU, of the size of Magenta's published models.
         _calm(
             "calm-mel_2bar-big",
             2,
+            segment=None,
             batch_size=512,
             z_size=512,
             enc_rnn_size=[2048],
@@ -164,9 +192,10 @@ CALM_SPECS: dict[str, ModelSpec] = {
         _calm(
             "calm-mel_16bar-big",
             16,
+            segment=16,
             batch_size=256,
             z_size=512,
-            enc_rnn_size=[2048, 2048],
+            enc_rnn_size=[2048],
             dec_rnn_size=[1024, 1024],
             free_bits=256.0,
             max_beta=0.2,
@@ -217,23 +246,27 @@ def spec_of_magenta(name: str, config: Any) -> ModelSpec:
     core, levels = decoder, None
     if type(decoder) is lstm.HierarchicalLstmDecoder:
         core, levels = decoder._core_decoder, tuple(decoder._level_lengths)
+    encoder_class, encoder_lengths = type(encoder), None
+    if encoder_class is lstm.HierarchicalLstmEncoder:
+        encoder_class, encoder_lengths = encoder._core_encoder_cls, tuple(encoder.level_lengths)
     fits = (
         type(converter) is door.data.OneHotMelodyConverter
         and converter.input_depth == DEPTH
         and not converter.control_depth
-        and type(encoder) is lstm.BidirectionalLstmEncoder
+        and encoder_class is lstm.BidirectionalLstmEncoder
+        and (encoder_lengths is None or len(encoder_lengths) == 2)
         and type(core) is lstm.CategoricalLstmDecoder
         and (levels is None or len(levels) == 2)
         and config.hparams.z_size > 0
     )
     if not fits:
         raise OptionError(
-            f"config '{name}' is not a melody model with a flat encoder; `calmvae sample --config {name} "
+            f"config '{name}' is not a melody model; `calmvae sample --config {name} "
             f"--model CHECKPOINT` samples it, the other commands need a melody config such as {DEFAULT_CONFIG}."
         )
     hparams = {**copy.deepcopy(DEFAULT_HPARAMS), **config.hparams.values()}
     bars = int(hparams["max_seq_len"]) // STEPS_PER_BAR
-    return ModelSpec(name, bars, "hierarchical" if levels else "categorical", levels, hparams)
+    return ModelSpec(name, bars, "hierarchical" if levels else "categorical", levels, hparams, encoder_lengths)
 
 
 def magenta_config(spec: ModelSpec) -> Any:
@@ -246,8 +279,13 @@ def magenta_config(spec: ModelSpec) -> Any:
         decoder = door.lstm_models.HierarchicalLstmDecoder(
             decoder, level_lengths=list(spec.level_lengths or ()), disable_autoregression=True
         )
+    encoder = door.lstm_models.BidirectionalLstmEncoder()
+    if spec.encoder_lengths:
+        encoder = door.lstm_models.HierarchicalLstmEncoder(
+            door.lstm_models.BidirectionalLstmEncoder, level_lengths=list(spec.encoder_lengths)
+        )
     return door.configs.Config(
-        model=door.MusicVAE(door.lstm_models.BidirectionalLstmEncoder(), decoder),
+        model=door.MusicVAE(encoder, decoder),
         hparams=door.HParams(**copy.deepcopy(spec.hparams)),
         note_sequence_augmenter=door.data.NoteSequenceAugmenter(transpose_range=(-5, 5)),
         data_converter=door.data.OneHotMelodyConverter(

@@ -8,29 +8,18 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from calmvae import chunks, events, examples, midi, outputs, phrases, scores, tfrecord
-from calmvae.errors import CalmvaeError, DataError, InputError, OptionError, OutputError
+from calmvae import chunks, entries, families, outputs, tfrecord
+from calmvae.entries import REASONS
+from calmvae.errors import DataError, InputError, OptionError, OutputError
 from calmvae.midi import SUFFIXES
-from calmvae.piece import Piece
 
-REASONS = {
-    "unreadable": "not a readable file of its kind",
-    "no-notes": "no notes",
-    "drums-only": "only drums",
-    "no-windows": "no window with a note in it",
-    "duplicate": "the same notes as another file",
-}
 MANIFEST = "manifest.jsonl"
 _PIECES_PER_SHARD = 1000
 _MANY = 100
-# Of files that a worker keeps in memory together.
-_GROUP_BYTES = 1 << 20
 
 
 @dataclasses.dataclass
@@ -116,45 +105,86 @@ def convert(
       OptionError: `eval_share` or `steps` is out of range.
       DataError: no piece came through; says why.
     """
-    if not 0 <= eval_share < 1 or steps < 1:
-        raise OptionError(f"eval_share {eval_share:g} must be from 0 to below 1, and steps {steps} 1 or more.")
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     files, others = find_files(paths)
-    arguments = {"steps": steps, "eval_share": eval_share, "seed": seed}
-    with outputs.OutputFolder(out, "convert", arguments | {"paths": [str(p) for p in paths]}) as folder:
-        folder.protect(files)
-        partial = folder.folder / ".partial"
-        work = functools.partial(convert_files, steps=steps)
-        # 2: by what the pieces' content is told, which the entries depend on as they do on the steps.
-        found = list(chunks.run(files, work, (2, steps), partial, _died, workers, progress))
-        records = [record for record, _ in found]
-        _mark_duplicates(records)
-        kept = [i for i, record in enumerate(records) if record["status"] == "kept"]
-        if not kept:
-            chunks.clear(partial)
-            raise DataError(_why_nothing(records))
-        _split([records[i] for i in kept], eval_share, seed)
-        for part in ("train", "eval"):
-            _write_shards(folder, part, [found[i][1] for i in kept if records[i]["split"] == part])
-        with open(folder.path(MANIFEST), "w", encoding="utf-8", errors=outputs.JSON_ERRORS) as file:
-            for record in records:
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        skipped = Counter(r["reason"] for r in records if r["status"] == "skipped")
-        summary = Summary(
-            files=len(files),
-            entries=len(records),
-            kept=len(kept),
-            train=sum(records[i]["split"] == "train" for i in kept),
-            eval=sum(records[i]["split"] == "eval" for i in kept),
-            windows=sum(records[i]["windows"] for i in kept),
-            notes=sum(records[i]["notes"] for i in kept),
-            skipped={reason: skipped[reason] for reason in REASONS if skipped[reason]},
-            other_files=others,
-        )
-        folder.record["summary"] = dataclasses.asdict(summary)
-        folder.record["inputs"] = f"see {MANIFEST}"
+    check_options(eval_share, steps)
+    arguments = {"steps": steps, "eval_share": eval_share, "seed": seed, "paths": [str(p) for p in paths]}
+    with outputs.OutputFolder(out, "convert", arguments) as folder:
+        summary = fill(folder, files, steps=steps, eval_share=eval_share, seed=seed, workers=workers, progress=progress)
+        folder.record["summary"] = dataclasses.asdict(summary) | {"other_files": others}
+    return dataclasses.replace(summary, other_files=others)
+
+
+def check_options(eval_share: float, steps: int) -> None:
+    """Raises an `OptionError` for what is out of range."""
+    if not 0 <= eval_share < 1 or steps < 1:
+        raise OptionError(f"eval_share {eval_share:g} must be from 0 to below 1, and steps {steps} 1 or more.")
+
+
+def fill(
+    folder: outputs.OutputFolder,
+    files: list[Path],
+    *,
+    steps: int,
+    eval_share: float,
+    seed: int,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    origins: Mapping[str, tuple[str, str | None]] | None = None,
+) -> Summary:
+    """Writes the records, the manifest and nothing else into an output folder.
+
+    Args:
+      folder: open for writing.
+      files: music files.
+      steps, eval_share, seed, workers, progress: see `convert`.
+      origins: each file's collection, and its tune's name if that is known. With it the split is by tune family.
+
+    Raises:
+      DataError: no piece came through; says why.
+    """
+    folder.protect(files)
+    partial = folder.folder / ".partial"
+    collections = {file: name for file, (name, _) in origins.items()} if origins is not None else None
+    work = functools.partial(entries.convert_files, steps=steps, collections=collections)
+    # 3: by what the pieces' content is told, which the entries depend on as they do on the steps.
+    key = (3, steps, sorted(collections.items()) if collections else None)
+    found = list(chunks.run(files, work, key, partial, entries.died, workers, progress))
+    records = [record for record, _ in found]
+    _mark_duplicates(records)
+    kept = [i for i, record in enumerate(records) if record["status"] == "kept"]
+    if not kept:
+        chunks.clear(partial)
+        raise DataError(_why_nothing(records))
+    if origins is not None:
+        _join_families([records[i] for i in kept], origins)
+    _split([records[i] for i in kept], eval_share, seed)
+    for part in ("train", "eval"):
+        _write_shards(folder, part, [found[i][1] for i in kept if records[i]["split"] == part])
+    with open(folder.path(MANIFEST), "w", encoding="utf-8", errors=outputs.JSON_ERRORS) as file:
+        for record in records:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+    skipped = Counter(r["reason"] for r in records if r["status"] == "skipped")
+    folder.record["inputs"] = f"see {MANIFEST}"
     chunks.clear(partial)
-    return summary
+    return Summary(
+        files=len(files),
+        entries=len(records),
+        kept=len(kept),
+        train=sum(records[i]["split"] == "train" for i in kept),
+        eval=sum(records[i]["split"] == "eval" for i in kept),
+        windows=sum(records[i]["windows"] for i in kept),
+        notes=sum(records[i]["notes"] for i in kept),
+        skipped={reason: skipped[reason] for reason in REASONS if skipped[reason]},
+        other_files=0,
+    )
+
+
+def _join_families(records: list[dict[str, Any]], origins: Mapping[str, tuple[str, str | None]]) -> None:
+    """Gives each record its family: the name of its first piece's tune, or that piece's content."""
+    labels = [origins[record["file"]][1] for record in records]
+    for record, i in zip(records, families.join([r.pop("sketch") for r in records], labels), strict=True):
+        record["family"] = labels[i] or records[i]["content"]
 
 
 def read_manifest(folder: str | Path) -> list[dict[str, Any]]:
@@ -191,152 +221,6 @@ def read_records(paths: Iterable[str | Path]) -> Iterator[Any]:
                 raise DataError(f"{path} is not a readable TFRecord of NoteSequences ({error}).") from error
 
 
-def convert_files(files: list[str], steps: int) -> list[tuple[dict[str, Any], bytes]]:
-    """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process.
-
-    Some files at a time go through each stage, for some stages are faster when they get many.
-    """
-    found: list[tuple[dict[str, Any], bytes]] = []
-    for group in _groups(files):
-        drafts = _read_files(group)
-        for draft in drafts:
-            _examine(draft, steps)
-        kept = [draft for draft in drafts if draft.record["status"] == "kept"]
-        written = iter(scores.serialize([(draft.source, *draft.names()) for draft in kept]))
-        found += [(draft.record, next(written) if draft.record["status"] == "kept" else b"") for draft in drafts]
-    return found
-
-
-def _groups(files: list[str]) -> Iterator[list[str]]:
-    """Neighbouring files of not too many bytes together."""
-    group: list[str] = []
-    size = 0
-    for file in files:
-        try:
-            more = os.stat(file).st_size
-        except OSError:
-            # Whoever reads it will say so.
-            more = 0
-        if group and size + more > _GROUP_BYTES:
-            yield group
-            group, size = [], 0
-        group.append(file)
-        size += more
-    yield group
-
-
-@dataclasses.dataclass
-class _Draft:
-    """A piece on its way into the data set; without a piece, or with a record that says skipped, it stays outside."""
-
-    record: dict[str, Any]
-    path: Path
-    piece: Piece | None = None
-    source: scores.Source = None
-
-    def names(self) -> tuple[str, str, str]:
-        """The NoteSequence's id, filename and collection name."""
-        # Protocol buffers take UTF-8 only.
-        filename, collection = (
-            os.fsencode(name).decode("utf-8", "replace") for name in (self.path.name, self.path.parent.name)
-        )
-        return f"/id/calmvae/{self.record['content'][:16]}", filename, collection
-
-
-def _read_files(files: list[str]) -> list[_Draft]:
-    contents = [_read_bytes(file) for file in files]
-    plain = [i for i, data in enumerate(contents) if isinstance(data, bytes) and _is_midi(files[i])]
-    found = dict(zip(plain, events.read_all([contents[i] for i in plain]), strict=True))  # type: ignore[misc]
-    return [draft for i, file in enumerate(files) for draft in _read_file(file, contents[i], found.get(i))]
-
-
-def _read_bytes(file: str) -> bytes | _Draft:
-    try:
-        return midi.read_bytes(Path(file))
-    except InputError as error:
-        return _Draft(_skipped(file, "unreadable", str(error)), Path(file))
-    except (OSError, MemoryError) as error:
-        return _Draft(_skipped(file, "unreadable", type(error).__name__), Path(file))
-
-
-def _is_midi(file: str) -> bool:
-    return file.lower().endswith(midi.MIDI_SUFFIXES)
-
-
-def _read_file(file: str, data: bytes | _Draft, found: events.Events | None) -> list[_Draft]:
-    if isinstance(data, _Draft):
-        return [data]
-    path = Path(file)
-    try:
-        read = scores.read_entries(path, data, found)
-    except InputError as error:
-        return [_Draft(_skipped(file, "unreadable", str(error)), path)]
-    except (OSError, RecursionError, MemoryError) as error:
-        return [_Draft(_skipped(file, "unreadable", type(error).__name__), path)]
-    digest = hashlib.sha256(data).hexdigest()
-    return [_Draft({"file": file, "name": piece.name, "sha256": digest}, path, piece, how) for piece, how in read]
-
-
-def _examine(draft: _Draft, steps: int) -> None:
-    """Completes the record of a piece that was read."""
-    piece, record = draft.piece, draft.record
-    if piece is None:
-        return
-    notes = piece.columns()
-    if not len(notes):
-        detail = " ".join([REASONS["no-notes"], *piece.warnings])
-        record |= {"status": "skipped", "reason": "no-notes", "detail": detail}
-        return
-    if notes.is_drum.all():
-        record |= {"status": "skipped", "reason": "drums-only", "detail": REASONS["drums-only"]}
-        return
-    try:
-        melody = phrases.extract_melody(piece)
-        windows = examples.melody_windows(melody.tokens, steps)
-    except (CalmvaeError, OverflowError) as error:
-        record |= {"status": "skipped", "reason": "unreadable", "detail": str(error)}
-        return
-    if not len(windows):
-        record |= {"status": "skipped", "reason": "no-windows", "detail": REASONS["no-windows"]}
-        return
-    record |= {
-        "status": "kept",
-        "split": "",
-        "content": _content(piece),
-        "sources": [record["file"]],
-        "notes": len(notes),
-        "bars": melody.bars,
-        "metres": melody.report.metres,
-        "qpm": round(piece.mean_qpm(), 2),
-        "tempo_events": len(piece.tempos),
-        "windows": len(windows),
-        "changes": melody.report.sentences(),
-        "warnings": piece.warnings,
-    }
-
-
-def _content(piece: Piece) -> str:
-    """A digest of the music alone: file names, track names and controls do not count, nor does the notes' order."""
-    notes = piece.columns()
-    kinds = notes.pitch | notes.velocity << 8 | notes.program << 16 | notes.is_drum.astype(np.int64) << 24
-    # Sorted anew, for a piece's order depends on the tracks.
-    starts, ends = (np.round(times, 4) for times in (notes.start, notes.end))
-    order = np.lexsort((ends, kinds, starts))
-    tempos = sorted((round(t, 4), round(q, 3)) for t, q in piece.tempos)
-    columns = [column[order].astype(kind) for column, kind in ((starts, "<f8"), (kinds, "<i8"), (ends, "<f8"))]
-    digest = hashlib.sha256(b"".join(column.tobytes() for column in columns))
-    digest.update(repr(tempos).encode())
-    return digest.hexdigest()
-
-
-def _skipped(file: str, reason: str, detail: str) -> dict[str, Any]:
-    return {"file": file, "name": Path(file).stem, "status": "skipped", "reason": reason, "detail": detail}
-
-
-def _died(file: str) -> tuple[dict[str, Any], bytes]:
-    return _skipped(file, "unreadable", "the reader's process died on it"), b""
-
-
 def _mark_duplicates(records: list[dict[str, Any]]) -> None:
     first: dict[str, dict[str, Any]] = {}
     for record in records:
@@ -349,21 +233,23 @@ def _mark_duplicates(records: list[dict[str, Any]]) -> None:
 
 
 def _split(records: list[dict[str, Any]], eval_share: float, seed: int) -> None:
-    """By content, so that a piece's place does not depend on its name or on what lies beside it in the folder.
+    """By content, so that a piece's place does not depend on its name or on what lies beside it in the folder; where
+    families are known, by the family's name.
 
     Below `_MANY` pieces exactly the share is held out, above about the share: there a collection that grows keeps every
     piece where it was, and a model can be trained on without having seen what is held out.
     """
-    draws = {r["content"]: hashlib.sha256(f"{seed}:{r['content']}".encode()).digest() for r in records}
-    if len(records) < _MANY:
-        n_eval = round(len(records) * eval_share)
-        if eval_share > 0 and len(records) > 1:
-            n_eval = min(max(n_eval, 1), len(records) - 1)
-        held_out = set(sorted(draws, key=lambda content: draws[content])[:n_eval])
+    groups = {record.get("family", record["content"]) for record in records}
+    draws = {group: hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in groups}
+    if len(groups) < _MANY:
+        n_eval = round(len(groups) * eval_share)
+        if eval_share > 0 and len(groups) > 1:
+            n_eval = min(max(n_eval, 1), len(groups) - 1)
+        held_out = set(sorted(groups, key=lambda group: draws[group])[:n_eval])
     else:
-        held_out = {content for content, draw in draws.items() if int.from_bytes(draw[:6], "big") < eval_share * 2**48}
+        held_out = {group for group, draw in draws.items() if int.from_bytes(draw[:6], "big") < eval_share * 2**48}
     for record in records:
-        record["split"] = "eval" if record["content"] in held_out else "train"
+        record["split"] = "eval" if record.get("family", record["content"]) in held_out else "train"
 
 
 def _write_shards(folder: outputs.OutputFolder, part: str, entries: list[chunks.Stored]) -> None:

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 
 from calmvae.configs import ModelSpec
-from calmvae.lstm import Tape, back_through_time, flat, to_layer_below
 from calmvae.phrases import DEPTH
 from calmvae.runtime import choose
+from calmvae.tape import Tape, back_through_time, flat, to_layer_below
 
 Arrays = dict[str, np.ndarray]
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +26,8 @@ from calmvae.midi import Piece
 MELODIES = (*phrases.METHODS, "tracks", "all")
 # The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
 TRANSPOSE = (-5, 6)
+# Onsets a bar on average, semitones on average, semitones at most.
+_CALM_ONSETS, _CALM_INTERVAL, _CALM_LEAP = 5, 4, 12
 
 
 @dataclasses.dataclass
@@ -32,13 +36,34 @@ class WindowSet:
 
     Attributes:
       tokens: uint8 `[windows, steps]`, all different.
-      pieces: number of pieces they come from.
-      dropped: windows left out, by reason (silent, repeated, dense, held-out).
+      origins: uint16 `[windows]`, each one's place in `collections`; of repeated windows the first one's.
+      collections: name to the number of pieces from there, and of windows left out, by reason (silent, repeated,
+        dense, busy, held-out).
     """
 
     tokens: np.ndarray
-    pieces: int
-    dropped: dict[str, int]
+    origins: np.ndarray
+    collections: dict[str, Counter[str]]
+
+    @property
+    def pieces(self) -> int:
+        """Number of pieces that the windows come from."""
+        return sum(counts["pieces"] for counts in self.collections.values())
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Windows left out, by reason."""
+        total = sum(self.collections.values(), Counter[str]())
+        return {reason: count for reason, count in total.items() if reason != "pieces"}
+
+    def keep(self, wanted: np.ndarray, reason: str) -> WindowSet:
+        """Leaves out the windows that are not wanted, bool `[windows]`."""
+        lost = np.bincount(self.origins[~wanted], minlength=len(self.collections)).tolist()
+        collections = {
+            name: counts + Counter({reason: n})
+            for (name, counts), n in zip(self.collections.items(), lost, strict=True)
+        }
+        return WindowSet(self.tokens[wanted], self.origins[wanted], collections)
 
 
 def melody_windows(tokens: np.ndarray, steps: int, hop: int = phrases.STEPS_PER_BAR) -> np.ndarray:
@@ -80,6 +105,7 @@ def load_windows(
     melody: str = "skyline",
     max_onsets: int = 0,
     cache: Path | None = None,
+    calm: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> WindowSet:
     """All different windows of the pieces in TFRecord files.
@@ -89,6 +115,7 @@ def load_windows(
       steps: window length.
       melody: see `piece_windows`.
       max_onsets: leave out windows in which more notes start than this (0: take all).
+      calm: take only windows that `is_calm`.
       cache: folder to keep the windows in, so that a resumed training starts at once.
       progress: called with the number of pieces read.
 
@@ -104,39 +131,43 @@ def load_windows(
         windows = _read_windows(files, steps, melody, progress)
         if store:
             _write_cache(store, windows)
-    if not max_onsets:
-        return windows
-    calm = (windows.tokens >= phrases.FIRST_PITCH).sum(axis=1) <= max_onsets
-    return WindowSet(windows.tokens[calm], windows.pieces, windows.dropped | {"dense": int(np.sum(~calm))})
+    if max_onsets:
+        windows = windows.keep((windows.tokens >= phrases.FIRST_PITCH).sum(axis=1) <= max_onsets, "dense")
+    if calm:
+        windows = windows.keep(is_calm(windows.tokens), "busy")
+    return windows
 
 
 def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:
     from calmvae import corpus, scores
 
-    found, pieces, silent = [np.zeros((0, steps), np.uint8)], 0, 0
+    found, origins = [np.zeros((0, steps), np.uint8)], [np.zeros(0, np.uint16)]
+    collections: dict[str, Counter[str]] = {}
+    pieces = 0
     for sequence in corpus.read_records(files):
         try:
-            windows, without_notes = piece_windows(scores.piece_of(sequence, sequence.filename), steps, melody)
+            windows, silent = piece_windows(scores.piece_of(sequence, sequence.filename), steps, melody)
         except EmptyMusicError:
             continue
-        pieces += 1
-        silent += without_notes
+        counts = collections.setdefault(sequence.collection_name, Counter())
+        counts.update(pieces=1, silent=silent)
         found.append(windows)
+        origins.append(np.full(len(windows), list(collections).index(sequence.collection_name), np.uint16))
+        pieces += 1
         if progress:
             progress(pieces)
-    everything = np.concatenate(found)
-    # np.unique sorts; the first places restore the order of the pieces.
-    tokens = everything
-    if len(everything):
-        tokens = everything[np.sort(np.unique(everything, axis=0, return_index=True)[1])]
-    return WindowSet(tokens, pieces, {"silent": silent, "repeated": len(everything) - len(tokens)})
+    everything = WindowSet(np.concatenate(found), np.concatenate(origins), collections)
+    first = np.zeros(len(everything.tokens), bool)
+    if len(first):
+        first[np.unique(everything.tokens, axis=0, return_index=True)[1]] = True
+    return everything.keep(first, "repeated")
 
 
 def _read_cache(store: Path) -> WindowSet | None:
     try:
         with np.load(store) as data:
-            silent, repeated = data["dropped"].tolist()
-            return WindowSet(data["tokens"], int(data["pieces"]), {"silent": silent, "repeated": repeated})
+            collections = {name: Counter(counts) for name, counts in json.loads(str(data["collections"])).items()}
+            return WindowSet(data["tokens"], data["origins"], collections)
     # Damaged, or cut short by a full disk: read the records again.
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
@@ -147,8 +178,31 @@ def _write_cache(store: Path, windows: WindowSet) -> None:
     # Without room for the cache the next start takes longer, and nothing else.
     with contextlib.suppress(OSError):
         store.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(scratch, tokens=windows.tokens, pieces=windows.pieces, dropped=list(windows.dropped.values()))
+        collections = json.dumps(windows.collections)
+        np.savez(scratch, tokens=windows.tokens, origins=windows.origins, collections=collections)
         scratch.replace(store)
+
+
+def is_calm(tokens: np.ndarray) -> np.ndarray:
+    """Which windows have features associated with calm: few notes, small steps, no great leap. bool `[n]`.
+
+    Few notes: on average at most five onsets a bar; small steps: neighbouring notes at most four semitones apart on
+    average; no leap beyond an octave. Low density after Dickson & Schubert 2020 and Tan & Herremans 2020, small steps
+    after Tan 2012; the limits are ours.
+
+    Args:
+      tokens: uint8 `[n, steps]`.
+    """
+    notes = tokens >= phrases.FIRST_PITCH
+    onsets = notes.sum(axis=1)
+    # Each note's pitch is carried on to the next note, so that the differences between steps are those between notes.
+    at = np.maximum.accumulate(np.where(notes, np.arange(tokens.shape[1]), 0), axis=1)
+    pitches = np.take_along_axis(tokens, at, axis=1).astype(np.int64)
+    known = np.logical_or.accumulate(notes, axis=1)[:, :-1]
+    leaps = np.where(known, np.abs(np.diff(pitches, axis=1)), 0)
+    mean = leaps.sum(axis=1) / np.maximum(onsets - 1, 1)
+    bars = tokens.shape[1] / phrases.STEPS_PER_BAR
+    return (onsets <= _CALM_ONSETS * bars) & (mean <= _CALM_INTERVAL) & (leaps.max(axis=1) <= _CALM_LEAP)
 
 
 def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:
@@ -156,9 +210,7 @@ def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:
     if not len(windows.tokens) or not len(held_out.tokens):
         return windows
     ours, theirs = (_rows(intervals(w.tokens)) for w in (windows, held_out))
-    keep = ~np.isin(ours, theirs)
-    dropped = windows.dropped | {"held-out": int(np.sum(~keep))}
-    return WindowSet(windows.tokens[keep], windows.pieces, dropped)
+    return windows.keep(~np.isin(ours, theirs), "held-out")
 
 
 def intervals(tokens: np.ndarray) -> np.ndarray:
@@ -230,4 +282,4 @@ def _rows(array: np.ndarray) -> np.ndarray:
 
 def _cache_key(files: list[Path], steps: int, melody: str) -> str:
     parts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return hashlib.sha256(repr((parts, steps, melody)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((2, parts, steps, melody)).encode()).hexdigest()[:16]

@@ -13,15 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import models, parallel, runtime
+from calmvae import kernels, models, parallel, runtime
 from calmvae.configs import ModelSpec
 from calmvae.decoder import Batch
 from calmvae.network import Network
 
 _BETAS = (0.9, 0.999)
 _EPSILON = np.float32(1e-8)
-# Elements that Adam works on at a time: its five arrays of them stay in the cache.
-_BLOCK = 16384
 _KEPT_CHECKPOINTS = 3
 
 
@@ -100,17 +98,8 @@ class Learner:
 
     def _adam(self, rate: np.float32, part: slice) -> None:
         first, second = (np.float32(1 - beta) for beta in _BETAS)
-        for start in range(part.start, part.stop, _BLOCK):
-            block = slice(start, min(start + _BLOCK, part.stop))
-            g, m, v = self._gradient[block], self._m[block], self._v[block]
-            m += first * (g - m)
-            g *= g
-            v += second * (g - v)
-            np.sqrt(v, out=g)
-            g += _EPSILON
-            np.divide(m, g, out=g)
-            g *= rate
-            self._flat[block] -= g
+        weights, gradient, m, v = (array[part] for array in (self._flat, self._gradient, self._m, self._v))
+        kernels.adam(weights, gradient, m, v, rate, first, second, _EPSILON)
 
     def global_step(self) -> int:
         """Steps taken, those of resumed trainings included."""

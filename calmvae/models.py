@@ -217,7 +217,12 @@ def with_shapes_of(name: str | Path, spec: ModelSpec) -> ModelSpec:
     if (source.bars, source.decoder) != (spec.bars, spec.decoder):
         return spec
     shapes = {n: source.hparams[n] for n in SHAPE_HPARAMS}
-    return dataclasses.replace(spec, hparams={**spec.hparams, **shapes})
+    return dataclasses.replace(
+        spec,
+        hparams={**spec.hparams, **shapes},
+        level_lengths=source.level_lengths,
+        encoder_lengths=source.encoder_lengths,
+    )
 
 
 def save_model(

@@ -1,8 +1,8 @@
 """Encode and decode for generation, with numpy alone.
 
-The mathematics of Magenta's `BidirectionalLstmEncoder`, `CategoricalLstmDecoder` and `HierarchicalLstmDecoder` (without
-autoregression between its levels), from weights under Magenta's variable names; tests hold it to Magenta on
-TensorFlow.
+The mathematics of Magenta's `BidirectionalLstmEncoder`, `HierarchicalLstmEncoder`, `CategoricalLstmDecoder` and
+`HierarchicalLstmDecoder` (without autoregression between its levels), from weights under Magenta's variable names;
+tests hold it to Magenta on TensorFlow.
 """
 
 from __future__ import annotations
@@ -94,34 +94,47 @@ class Engine:
         return logs, likeliest
 
     def _encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        inputs: np.ndarray | None = None
-        hidden: list[np.ndarray] = []
-        for layer in range(len(self.spec.hparams["enc_rnn_size"])):
-            sequences, hidden = [], []
-            for direction in ("fw", "bw"):
-                scope = f"encoder/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell"
-                outputs, last = self._run_encoder(scope, tokens, inputs, reverse=direction == "bw")
-                sequences.append(outputs)
-                hidden.append(last)
-            inputs = np.concatenate(sequences, axis=2)
-        top = np.concatenate(hidden, axis=1)
+        rows: np.ndarray | None = tokens
+        top = np.zeros((0, 0), np.float32)
+        for scope, length in self.spec.encoder_levels():
+            # Segments become rows of their own, and their embeddings the steps of the level above.
+            if rows is not None:
+                top = self._run_level(scope, rows.reshape(-1, length), None)
+            else:
+                top = self._run_level(scope, None, top.reshape(-1, length, top.shape[1]))
+            rows = None
         mu = top @ self.weights["encoder/mu/kernel"] + self.weights["encoder/mu/bias"]
         raw = top @ self.weights["encoder/sigma/kernel"] + self.weights["encoder/sigma/bias"]
         return mu, np.logaddexp(raw, np.float32(0))
 
+    def _run_level(self, scope: str, tokens: np.ndarray | None, inputs: np.ndarray | None) -> np.ndarray:
+        """Tokens `[n, steps]`, or inputs `[n, steps, depth]`, through bidirectional layers to `[n, 2 * units]`."""
+        lasts: list[np.ndarray] = []
+        for layer in range(len(self.spec.hparams["enc_rnn_size"])):
+            sequences, lasts = [], []
+            for direction in ("fw", "bw"):
+                cell = f"{scope}/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell"
+                outputs, last = self._run_encoder(cell, tokens, inputs, reverse=direction == "bw")
+                sequences.append(outputs)
+                lasts.append(last)
+            inputs = np.concatenate(sequences, axis=2)
+        return np.concatenate(lasts, axis=1)
+
     def _run_encoder(
-        self, scope: str, tokens: np.ndarray, inputs: np.ndarray | None, reverse: bool
+        self, scope: str, tokens: np.ndarray | None, inputs: np.ndarray | None, reverse: bool
     ) -> tuple[np.ndarray, np.ndarray]:
         kernel, bias = self.weights[f"{scope}/kernel"], self.weights[f"{scope}/bias"]
         units = len(bias) // 4
         # The first layer's one-hot product is a look-up of rows.
         own, recurrent = kernel[:-units], kernel[-units:]
-        n, steps = tokens.shape
+        given = tokens if inputs is None else inputs
+        assert given is not None
+        n, steps = given.shape[:2]
         c = np.zeros((n, units), np.float32)
         h = np.zeros((n, units), np.float32)
         outputs = np.empty((n, steps, units), np.float32)
         for t in range(steps)[::-1] if reverse else range(steps):
-            x = own[tokens[:, t]] if inputs is None else inputs[:, t] @ own
+            x = own[given[:, t]] if inputs is None else given[:, t] @ own
             c, h = lstm.step(x + h @ recurrent + bias, c)
             outputs[:, t] = h
         return outputs, h
@@ -237,11 +250,12 @@ def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
         shapes[f"{name}/kernel"], shapes[f"{name}/bias"] = (inputs, outputs), (outputs,)
 
     depth = DEPTH
-    for layer, units in enumerate(hparams["enc_rnn_size"]):
-        for direction in ("fw", "bw"):
-            scope = f"encoder/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell"
-            dense(scope, depth + units, 4 * units)
-        depth = 2 * units
+    for level, _ in spec.encoder_levels():
+        for layer, units in enumerate(hparams["enc_rnn_size"]):
+            for direction in ("fw", "bw"):
+                scope = f"{level}/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell"
+                dense(scope, depth + units, 4 * units)
+            depth = 2 * units
     for name in ("mu", "sigma"):
         dense(f"encoder/{name}", depth, spec.z_size)
     sizes = hparams["dec_rnn_size"]

@@ -173,11 +173,12 @@ def _open_run(folder: Path, spec: configs.ModelSpec, data: str | Path, options: 
             before = configs.ModelSpec.from_json(record["spec"])
         except (ValueError, KeyError, TypeError):
             raise OutputError(f"{folder} was not made by `calmvae train`; choose another run folder with -o.") from None
-        for name in configs.SHAPE_HPARAMS:
-            if before.hparams[name] != spec.hparams[name] or before.decoder != spec.decoder:
+        ours = spec.shape()
+        for name, theirs in before.shape().items():
+            if theirs != ours[name]:
                 raise OutputError(
-                    f"{folder} holds a training of {before.name} with {name} {before.hparams[name]}, not "
-                    f"{spec.hparams[name]}; choose another run folder with -o."
+                    f"{folder} holds a training of {before.name} with {name} {theirs}, not {ours[name]}; choose "
+                    "another run folder with -o."
                 )
     elif folder.is_dir() and any(folder.iterdir()):
         raise OutputError(f"{folder} is not empty and was not made by calmvae; choose another run folder with -o.")

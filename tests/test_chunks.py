@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from calmvae import chunks, corpus
+from calmvae import chunks, entries
 
 
 def lengths(files: list[str]) -> list[chunks.Entry]:
@@ -107,7 +107,7 @@ def test_an_interrupt_does_not_wait_for_what_has_not_begun(many, tmp_path, monke
 
 
 def test_what_workers_are_given_can_travel_to_them():
-    work = functools.partial(corpus.convert_files, steps=32)
+    work = functools.partial(entries.convert_files, steps=32)
     assert pickle.loads(pickle.dumps(work))([]) == []
 
 

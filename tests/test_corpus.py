@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from calmvae import corpus, outputs
+from calmvae import corpus, entries, outputs
 from calmvae.errors import DataError, InputError, OptionError, OutputError
 from tests import builders
 
@@ -37,7 +37,7 @@ def test_links_that_lead_nowhere_and_in_circles(tmp_path):
     found, others = corpus.find_files([tmp_path])
     assert names(found, tmp_path) == ["a.mid", "broken.mid", "link.mid", "loop.mid", "pipe.mid"]
     assert others == 1
-    records = [record for record, _ in corpus.convert_files([str(p) for p in found], 32)]
+    records = [record for record, _ in entries.convert_files([str(p) for p in found], 32)]
     assert [r["status"] for r in records] == ["kept", "skipped", "kept", "skipped", "skipped"]
     assert [r.get("reason") for r in records] == [None, "unreadable", None, "unreadable", "unreadable"]
 
@@ -70,16 +70,16 @@ def test_a_folder_that_may_not_be_read_is_said(tmp_path, monkeypatch):
 def test_every_kind_of_unusable_file_has_its_reason(tmp_path):
     reasons = {"drums_only": "drums-only", "no_notes": "no-notes"}
     for name, (write, word) in builders.UNUSABLE.items():
-        ((record, data),) = corpus.convert_files([str(write(tmp_path / f"{name}.mid"))], 32)
+        ((record, data),) = entries.convert_files([str(write(tmp_path / f"{name}.mid"))], 32)
         assert (record["status"], record["reason"], data) == ("skipped", reasons.get(name, "unreadable"), b"")
-        assert record["reason"] in corpus.REASONS
+        assert record["reason"] in entries.REASONS
         if record["reason"] == "unreadable":
             assert word in record["detail"]
 
 
 def test_what_a_record_says(tmp_path):
     path = builders.write_midi(tmp_path / "set" / "waltz.mid", builders.scale(24), 3, 4, qpm=72)
-    ((record, data),) = corpus.convert_files([str(path)], 32)
+    ((record, data),) = entries.convert_files([str(path)], 32)
     assert data
     expected = {
         "file": str(path),
@@ -101,7 +101,7 @@ def test_what_a_record_says(tmp_path):
 
 def test_a_name_that_is_no_utf8(tmp_path):
     path = builders.write_midi(tmp_path / f"{builders.ODD_NAME}.mid")
-    ((record, data),) = corpus.convert_files([str(path)], 32)
+    ((record, data),) = entries.convert_files([str(path)], 32)
     assert (record["status"], record["file"]) == ("kept", str(path))
     assert b"caf" in data
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import configs, corpus, examples, magenta, midi, outputs, phrases, scores
+from calmvae import configs, corpus, entries, examples, magenta, midi, outputs, phrases, scores
 from calmvae.errors import DataError, InputError
 from tests import builders
 
@@ -145,8 +145,8 @@ def test_one_piece_at_least_is_on_either_side(tmp_path, share, held_out):
 
 def test_an_interrupted_conversion_goes_on(made, music, tmp_path, monkeypatch):
     out, read = tmp_path / "out", []
-    read_file = corpus._read_file
-    monkeypatch.setattr(corpus, "_read_file", lambda file, *found: read.append(file) or read_file(file, *found))
+    read_file = entries._read_file
+    monkeypatch.setattr(entries, "_read_file", lambda file, *found: read.append(file) or read_file(file, *found))
 
     def interrupt(done: int, total: int) -> None:
         if done:

@@ -23,7 +23,8 @@ def small_spec(name, **changes):
     spec = configs.with_hparams(configs.get_spec(name), settings)
     if spec.level_lengths:
         # Four segments of eight steps show as much as sixteen of sixteen, and Magenta builds them far sooner.
-        spec = dataclasses.replace(spec, bars=2, level_lengths=(4, 8), hparams=spec.hparams | {"max_seq_len": 32})
+        lengths = {"level_lengths": (4, 8), "encoder_lengths": spec.encoder_lengths and (8, 4)}
+        spec = dataclasses.replace(spec, bars=2, hparams=spec.hparams | {"max_seq_len": 32}, **lengths)
     return spec
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import corpus, events, magenta, midi, performance, scores, wire
+from calmvae import entries, events, magenta, midi, performance, scores, wire
 from calmvae.errors import InputError
 from calmvae.events import NotPlain
 from tests import builders, conftest, odd_midi
@@ -225,17 +225,17 @@ def test_records_do_not_depend_on_the_reader(tmp_path, monkeypatch):
         path = tmp_path / f"{seed}.mid"
         path.write_bytes(odd_midi.random_midi(seed))
         paths.append(str(path))
-    fast = corpus.convert_files(paths, 32)
+    fast = entries.convert_files(paths, 32)
 
     def refuse(_: bytes) -> None:
         raise NotPlain
 
     monkeypatch.setattr(performance, "read", refuse)
-    assert corpus.convert_files(paths, 32) == fast
+    assert entries.convert_files(paths, 32) == fast
     assert sum(bool(data) for _, data in fast) > 30
 
 
-@pytest.mark.parametrize("code", ["midi.write_midi(midi.read_piece(path), out)", "corpus.convert_files([path], 32)"])
+@pytest.mark.parametrize("code", ["midi.write_midi(midi.read_piece(path), out)", "entries.convert_files([path], 32)"])
 def test_plain_files_need_no_slow_imports(tmp_path, code):
     heavy = "{'mido', 'pretty_midi', 'note_seq', 'tensorflow'} & {*sys.modules}"
     program = f"import sys; from calmvae import corpus, midi; path, out = sys.argv[1:]; {code}; print({heavy})"

@@ -20,7 +20,7 @@ def melody_tokens(n: int, steps: int, seed: int = 0) -> np.ndarray:
     return tokens.astype(np.uint8)
 
 
-MAGENTAS = ["cat-mel_2bar_small", "flat-mel_16bar", "hierdec-mel_16bar"]
+MAGENTAS = ["cat-mel_2bar_small", "flat-mel_16bar", "hierdec-mel_16bar", "hier-mel_16bar"]
 
 
 def magentas_spec(name: str) -> configs.ModelSpec:

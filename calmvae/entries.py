@@ -1,0 +1,186 @@
+"""From music files to manifest records and serialized NoteSequences."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae import events, examples, families, midi, phrases, scores
+from calmvae.errors import CalmvaeError, InputError
+from calmvae.piece import Piece
+
+REASONS = {
+    "unreadable": "not a readable file of its kind",
+    "no-notes": "no notes",
+    "drums-only": "only drums",
+    "no-windows": "no window with a note in it",
+    "duplicate": "the same notes as another file",
+}
+# Of files that a worker keeps in memory together.
+_GROUP_BYTES = 1 << 20
+
+
+def convert_files(
+    files: list[str], steps: int, collections: Mapping[str, str] | None = None
+) -> list[tuple[dict[str, Any], bytes]]:
+    """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process.
+
+    Some files at a time go through each stage, for some stages are faster when they get many.
+
+    Args:
+      files: their names.
+      steps: window length in steps by which the records count windows.
+      collections: the name of each file's collection; default its folder's. With it, records have a sketch (see
+        `families`), by which variants of a tune can be told.
+    """
+    found: list[tuple[dict[str, Any], bytes]] = []
+    for group in _groups(files):
+        drafts = _read_files(group)
+        for draft in drafts:
+            if collections is not None:
+                draft.collection = draft.record["collection"] = collections[draft.record["file"]]
+            _examine(draft, steps)
+        kept = [draft for draft in drafts if draft.record["status"] == "kept"]
+        written = iter(scores.serialize([(draft.source, *draft.names()) for draft in kept]))
+        found += [(draft.record, next(written) if draft.record["status"] == "kept" else b"") for draft in drafts]
+    return found
+
+
+def _groups(files: list[str]) -> Iterator[list[str]]:
+    """Neighbouring files of not too many bytes together."""
+    group: list[str] = []
+    size = 0
+    for file in files:
+        try:
+            more = os.stat(file).st_size
+        except OSError:
+            # Whoever reads it will say so.
+            more = 0
+        if group and size + more > _GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += more
+    yield group
+
+
+@dataclasses.dataclass
+class _Draft:
+    """A piece on its way into the data set; without a piece, or with a record that says skipped, it stays outside."""
+
+    record: dict[str, Any]
+    path: Path
+    piece: Piece | None = None
+    source: scores.Source = None
+    collection: str | None = None
+
+    def names(self) -> tuple[str, str, str]:
+        """The NoteSequence's id, filename and collection name."""
+        # Protocol buffers take UTF-8 only.
+        filename, collection = (
+            os.fsencode(name).decode("utf-8", "replace")
+            for name in (self.path.name, self.collection or self.path.parent.name)
+        )
+        return f"/id/calmvae/{self.record['content'][:16]}", filename, collection
+
+
+def _read_files(files: list[str]) -> list[_Draft]:
+    contents = [_read_bytes(file) for file in files]
+    plain = [i for i, data in enumerate(contents) if isinstance(data, bytes) and _is_midi(files[i])]
+    found = dict(zip(plain, events.read_all([contents[i] for i in plain]), strict=True))  # type: ignore[misc]
+    return [draft for i, file in enumerate(files) for draft in _read_file(file, contents[i], found.get(i))]
+
+
+def _read_bytes(file: str) -> bytes | _Draft:
+    try:
+        return midi.read_bytes(Path(file))
+    except InputError as error:
+        return _Draft(_skipped(file, "unreadable", str(error)), Path(file))
+    except (OSError, MemoryError) as error:
+        return _Draft(_skipped(file, "unreadable", type(error).__name__), Path(file))
+
+
+def _is_midi(file: str) -> bool:
+    return file.lower().endswith(midi.MIDI_SUFFIXES)
+
+
+def _read_file(file: str, data: bytes | _Draft, found: events.Events | None) -> list[_Draft]:
+    if isinstance(data, _Draft):
+        return [data]
+    path = Path(file)
+    try:
+        read = scores.read_entries(path, data, found)
+    except InputError as error:
+        return [_Draft(_skipped(file, "unreadable", str(error)), path)]
+    except (OSError, RecursionError, MemoryError) as error:
+        return [_Draft(_skipped(file, "unreadable", type(error).__name__), path)]
+    digest = hashlib.sha256(data).hexdigest()
+    return [_Draft({"file": file, "name": piece.name, "sha256": digest}, path, piece, how) for piece, how in read]
+
+
+def _examine(draft: _Draft, steps: int) -> None:
+    """Completes the record of a piece that was read."""
+    piece, record = draft.piece, draft.record
+    if piece is None:
+        return
+    notes = piece.columns()
+    if not len(notes):
+        detail = " ".join([REASONS["no-notes"], *piece.warnings])
+        record |= {"status": "skipped", "reason": "no-notes", "detail": detail}
+        return
+    if notes.is_drum.all():
+        record |= {"status": "skipped", "reason": "drums-only", "detail": REASONS["drums-only"]}
+        return
+    try:
+        melody = phrases.extract_melody(piece)
+        windows = examples.melody_windows(melody.tokens, steps)
+    except (CalmvaeError, OverflowError) as error:
+        record |= {"status": "skipped", "reason": "unreadable", "detail": str(error)}
+        return
+    if not len(windows):
+        record |= {"status": "skipped", "reason": "no-windows", "detail": REASONS["no-windows"]}
+        return
+    record |= {
+        "status": "kept",
+        "split": "",
+        "content": _content(piece),
+        "sources": [record["file"]],
+        "notes": len(notes),
+        "bars": melody.bars,
+        "metres": melody.report.metres,
+        "qpm": round(piece.mean_qpm(), 2),
+        "tempo_events": len(piece.tempos),
+        "windows": len(windows),
+        "changes": melody.report.sentences(),
+        "warnings": piece.warnings,
+    }
+    if draft.collection:
+        record["sketch"] = families.sketch(melody.tokens)
+
+
+def _content(piece: Piece) -> str:
+    """A digest of the music alone: file names, track names and controls do not count, nor does the notes' order."""
+    notes = piece.columns()
+    kinds = notes.pitch | notes.velocity << 8 | notes.program << 16 | notes.is_drum.astype(np.int64) << 24
+    # Sorted anew, for a piece's order depends on the tracks.
+    starts, ends = (np.round(times, 4) for times in (notes.start, notes.end))
+    order = np.lexsort((ends, kinds, starts))
+    tempos = sorted((round(t, 4), round(q, 3)) for t, q in piece.tempos)
+    columns = [column[order].astype(kind) for column, kind in ((starts, "<f8"), (kinds, "<i8"), (ends, "<f8"))]
+    digest = hashlib.sha256(b"".join(column.tobytes() for column in columns))
+    digest.update(repr(tempos).encode())
+    return digest.hexdigest()
+
+
+def _skipped(file: str, reason: str, detail: str) -> dict[str, Any]:
+    return {"file": file, "name": Path(file).stem, "status": "skipped", "reason": reason, "detail": detail}
+
+
+def died(file: str) -> tuple[dict[str, Any], bytes]:
+    return _skipped(file, "unreadable", "the reader's process died on it"), b""

@@ -1,0 +1,189 @@
+"""A training corpus from named collections: recognised, split by tune family, accounted for in its card."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calmvae import corpus, examples, families, gather, phrases, sources, tfrecord
+from calmvae.errors import InputError, MissingDependencyError, OptionError
+from tests import builders
+from tests.conftest import run_calmvae
+from tests.test_scores import musicxml, write_mxl
+
+
+def tune(seed: int, length: int = 40) -> list[builders.QuarterNote]:
+    draw = random.Random(seed)
+    return builders.scale(length, 0.5, pitches=[draw.randrange(55, 80) for _ in range(length)])
+
+
+@pytest.fixture(scope="module")
+def collections(tmp_path_factory) -> dict[str, Path]:
+    """A POP909 of four songs, one in two versions; a Lieder of two songs, one twice; a folder; and a music21."""
+    root = tmp_path_factory.mktemp("collections")
+    pop = root / "POP909-Dataset"
+    for number in range(1, 5):
+        builders.write_midi(pop / f"POP909/{number:03d}/{number:03d}.mid", tune(number))
+    builders.write_midi(pop / "POP909/002/versions/002-v1.mid", tune(99))
+    builders.write_midi(pop / "POP909/extra.mid", tune(98))
+    lieder = root / "Lieder"
+    for place, tempo in (("A,_B/Op.1/1_Ständchen/lc1", 72), ("A,_B/_/Standchen/lc2", 90), ("C,_D/_/Abend/lc3", 50)):
+        (lieder / "scores" / place).parent.mkdir(parents=True)
+        write_mxl(lieder / "scores" / f"{place}.mxl", **{"score.xml": musicxml(tempo)})
+    mine = root / "my calm music"
+    for seed in range(20, 40):
+        builders.write_midi(mine / f"{seed}.mid", tune(seed))
+    builders.write_midi(mine / "20 again.mid", [(p + 3, *rest) for p, *rest in tune(20)])
+    bundled = root / "site" / "music21"
+    (bundled / "corpus" / "bach").mkdir(parents=True)
+    (bundled / "__init__.py").write_text("raise ImportError('not to be imported')")
+    write_mxl(bundled / "corpus/bach/bwv1.6.mxl", **{"score.xml": musicxml(60)})
+    return {"pop909": pop, "lieder": lieder, "own": mine, "site": root / "site"}
+
+
+def test_collections_are_told_by_their_layout(collections, monkeypatch):
+    monkeypatch.syspath_prepend(str(collections["site"]))
+    names = {key: sources.resolve(str(collections[key]))[0].name for key in ("pop909", "lieder", "own")}
+    assert names == {"pop909": "pop909", "lieder": "lieder", "own": "my calm music"}
+    source, folder = sources.resolve("music21:bach")
+    assert source.publishable and [f.name for f in sources.files_of(source, folder)] == ["bwv1.6.mxl"]
+    assert "music21" not in sys.modules
+    source, folder = sources.resolve(str(collections["pop909"]))
+    found = sources.files_of(source, folder)
+    assert [f.name for f in found] == ["001.mid", "002.mid", "002-v1.mid", "003.mid", "004.mid"]
+    assert [sources.family_of(source, f) for f in found[1:3]] == ["pop909/002", "pop909/002"]
+
+
+def test_one_title_of_a_composer_is_one_tune(collections):
+    source, folder = sources.resolve(str(collections["lieder"]))
+    names = [sources.family_of(source, file) for file in sources.files_of(source, folder)]
+    assert len(names) == 3 and len(set(names)) == 2
+
+
+@pytest.mark.parametrize(
+    ("word", "kind", "sentence"),
+    [
+        ("nowhere", InputError, "nowhere is no folder"),
+        ("music21:palestrina", OptionError, "not a part of music21's corpus that calmvae reads"),
+        ("music21:bach", MissingDependencyError, "pip install music21"),
+    ],
+)
+def test_what_cannot_be_a_source(word, kind, sentence, monkeypatch):
+    monkeypatch.setattr(sources.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(kind, match=sentence):
+        sources.resolve(word)
+
+
+def test_terms_that_forbid_publishing_have_to_be_accepted(tmp_path, monkeypatch):
+    (tmp_path / "music21/corpus/essenFolksong").mkdir(parents=True)
+    (tmp_path / "music21/__init__.py").write_text("")
+    (tmp_path / "music21/corpus/essenFolksong/a.abc").write_text("X:1\nL:1/4\nK:C\nC E G c|c G E C|\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(OptionError, match="cannot be published freely; leave it out, or accept that"):
+        gather.build(["music21:essen"], tmp_path / "out")
+    built = gather.build(["music21:essen"], tmp_path / "out", non_commercial=True, workers=1)
+    assert built.summary.kept == 1
+
+
+def sketches(*tunes: list[builders.QuarterNote]) -> list[list[int]]:
+    return [families.sketch(phrases.extract_melody(builders.piece(notes)).tokens) for notes in tunes]
+
+
+def test_variants_share_a_family_and_strangers_do_not():
+    whole = tune(1, 200)
+    moved = [(p - 4, *rest) for p, *rest in whole]
+    found = sketches(whole, tune(2, 200), moved, tune(3, 200), whole[:104])
+    assert all(found) and found[0] == found[2]
+    assert families.join(found, [None] * 5) == [0, 1, 0, 3, 0]
+    assert families.join(found, ["x", "y", None, "x", None]) == [0, 1, 0, 0, 0]
+    assert families.join([[], []], [None, None]) == [0, 1]
+
+
+@pytest.fixture(scope="module")
+def built(collections, tmp_path_factory) -> tuple[Path, gather.Built]:
+    out = tmp_path_factory.mktemp("built") / "corpus"
+    given = [str(collections[name]) for name in ("pop909", "lieder", "own")]
+    return out, gather.build(given, out, eval_share=0.3, seed=1, workers=1)
+
+
+def test_every_piece_is_accounted_for(built):
+    out, made = built
+    records = corpus.read_manifest(out)
+    assert len(records) == 5 + 3 + 21 == made.summary.entries
+    assert {record["collection"] for record in records} == {"pop909", "lieder", "my calm music"}
+    assert all("sketch" not in record for record in records)
+    for name, collection in made.collections.items():
+        mine = [record for record in records if record["collection"] == name]
+        assert collection["pieces"] == len(mine)
+        assert collection["train"] + collection["eval"] + sum(collection["skipped"].values()) == len(mine)
+    names = [s.collection_name for s in corpus.read_records(sorted(out.glob("*.tfrecord")))]
+    assert sorted(names) == sorted(r["collection"] for r in records if r["status"] == "kept")
+
+
+def test_no_family_is_on_both_sides(built):
+    out, made = built
+    kept = [record for record in corpus.read_manifest(out) if record["status"] == "kept"]
+    sides: dict[str, set[str]] = {}
+    for record in kept:
+        sides.setdefault(record["family"], set()).add(record["split"])
+    assert all(len(split) == 1 for split in sides.values())
+    assert made.families == len(sides) < len(kept)
+    assert {"train", "eval"} == set().union(*sides.values())
+    twins = [r for r in kept if r["name"] in ("20", "20 again")]
+    assert len(twins) == 2 and twins[0]["family"] == twins[1]["family"]
+
+
+@pytest.mark.parametrize("bars", [2, 16])
+def test_the_cards_windows_are_those_of_training(built, bars):
+    out, made = built
+    train, held_out = (
+        examples.load_windows(sorted(out.glob(f"{part}-*.tfrecord")), bars * 16, "all") for part in ("train", "eval")
+    )
+    train = examples.without(train, held_out)
+    counted = [c["windows"][bars] for c in made.collections.values()]
+    assert sum(c["train"]["kept"] for c in counted) == len(train.tokens) > 0
+    assert sum(c["eval"]["kept"] for c in counted) == len(held_out.tokens) > 0
+    assert sum(c["train"]["calm"] for c in counted) == examples.is_calm(train.tokens).sum()
+    for reason, number in train.dropped.items():
+        assert sum(c["train"].get(reason, 0) for c in counted) == number
+    theirs = {row.tobytes() for row in examples.intervals(held_out.tokens)}
+    assert not theirs & {row.tobytes() for row in examples.intervals(train.tokens)}
+
+
+def test_the_card_names_terms_and_counts(built):
+    out, made = built
+    card = (out / gather.CARD_FILE).read_text(encoding="utf-8")
+    assert "| MIT | 5 |" in card and "| CC0 | 3 |" in card and "yours to judge" in card
+    assert f"{made.families:,} tune families" in card and "calmvae corpus build POP909-Dataset Lieder" in card
+    assert str(out.parent) not in card
+
+
+def test_the_same_again(built, collections, tmp_path):
+    given = [str(collections[name]) for name in ("pop909", "lieder", "own")]
+    gather.build(given, tmp_path / "corpus", eval_share=0.3, seed=1, workers=1)
+    for file in sorted(built[0].glob("*.tfrecord")):
+        assert list(tfrecord.read(file)) == list(tfrecord.read(tmp_path / "corpus" / file.name))
+
+
+def test_calm_windows_have_few_notes_and_small_steps():
+    rows = np.zeros((6, 32), np.uint8)
+    rows[0, ::4] = [40, 42, 44, 45, 47, 45, 44, 42]  # a scale in quarters
+    rows[1, ::2] = 40  # sixteen notes
+    rows[2, [0, 16]] = [40, 54]  # a ninth
+    rows[3, ::8] = [40, 46, 40, 46]  # tritones
+    rows[4, 3] = 60  # one note
+    rows[5, [4, 6, 20]] = [40, 1, 44]  # a rest is no step
+    assert examples.is_calm(rows).tolist() == [True, False, False, False, True, True]
+
+
+def test_command_line(collections, tmp_path):
+    done = run_calmvae("corpus", "build", collections["own"], "-o", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["summary"]["kept"] == 21
+    done = run_calmvae("corpus", "build", "music21:essen", "-o", tmp_path / "other")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
