@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -77,16 +78,19 @@ class Training:
 
 def gflop_per_example(spec: configs.ModelSpec) -> float:
     """Billions of operations in the matrix products of one example's train step: forward once, backward twice."""
-    segments = spec.level_lengths[0] if spec.level_lengths else 1
+    lengths, encoder = spec.level_lengths or (spec.steps,), dict(spec.encoder_levels())
     products = 0
     for name, shape in runtime.weight_shapes(spec).items():
         if not name.endswith("/kernel"):
             continue
-        conductor = "hierarchical_level_0" in name
-        if "lstm_cell" in name or "output_projection" in name:
-            times = segments if conductor else spec.steps
+        level = int(name.partition("hierarchical_level_")[2].partition("/")[0] or 0)
+        if name.startswith("encoder/") and "lstm_cell" in name:
+            times = spec.steps // math.prod(list(encoder.values())[:level])
+        elif name.startswith("decoder/hierarchical_level_"):
+            times = math.prod(lengths[: level + ("lstm_cell" in name)])
         else:
-            times = segments if "z_to_initial_state" in name else 1
+            times = 1 if name.startswith("encoder/") else spec.steps
+            times = math.prod(lengths[:-1]) if "z_to_initial_state" in name else times
         products += times * shape[0] * shape[1]
     return 3 * 2 * products / 1e9
 

@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import pairs, small_model
-from calmvae import configs, graph, learner, lstm, parallel
+from calmvae import configs, graph, kernels, learner, lstm, parallel
 from calmvae.phrases import DEPTH
 
 Case = tuple[str, Callable[[], object], str, Callable[[], object]]
@@ -34,19 +34,20 @@ def parts(spec: configs.ModelSpec) -> list[Case]:
     own, recurrent = normal(DEPTH, 4 * units), normal(units, 4 * units)
     h, gates, out = normal(steps, n, units), normal(steps, n, 4 * units), np.zeros((units, 4 * units), np.float32)
     latent, constant = normal(n, spec.z_size), normal(spec.z_size, 4 * units)
-    step = gates[0].copy()
+    step, nothing = gates[0].copy(), np.zeros_like(gates[0])
+    c, new, squashed, out_h = normal(4, n, units)
 
     def gradient_by_step() -> None:
         for t in range(steps):
             out[:] += h[t].T @ gates[t]
 
-    def sigmoid_by_tanh() -> None:
-        np.tanh(np.float32(0.5) * gates[0], out=step)
-        step[:] = np.float32(0.5) * step + np.float32(0.5)
-
-    def activate() -> None:
+    def by_numpy() -> None:
         step[:] = gates[0]
-        lstm.activate(step)
+        lstm.step(step, c)
+
+    def compiled() -> None:
+        step[:] = gates[0]
+        kernels.forward(step, nothing, c, new, squashed, out_h)
 
     def two_directions(threads: parallel.Threads) -> Callable[[], object]:
         def one() -> None:
@@ -70,7 +71,7 @@ def parts(spec: configs.ModelSpec) -> list[Case]:
             "one product over all steps",
             lambda: h.reshape(-1, units).T @ gates.reshape(-1, 4 * units),
         ),
-        ("gates by tanh", sigmoid_by_tanh, "by exp", activate),
+        ("gates and state with numpy", by_numpy, "compiled", compiled),
         (
             "two directions one after the other",
             two_directions(one_thread),

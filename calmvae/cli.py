@@ -39,6 +39,7 @@ Engine = Annotated[
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0: the likeliest notes; 1: as the model believes.")]
 Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
+Calm = Annotated[bool, typer.Option("--calm", help="Only windows of few notes and small steps.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 NoPicture = Annotated[bool, typer.Option("--no-picture", help="Write no .png.")]
@@ -266,6 +267,7 @@ def train(
         str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks (each track) or all (both).")
     ] = "skyline",
     max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
+    calm: Calm = False,
     engine: Annotated[
         str, typer.Option(help="numpy, cudnn or magenta (TensorFlow), or auto: numpy unless there is a GPU.")
     ] = "auto",
@@ -287,6 +289,7 @@ def train(
         patience=patience,
         melody=melody,
         max_onsets=max_onsets,
+        calm=calm,
         init=init,
         note=note,
         seed=seed,
@@ -304,27 +307,32 @@ def evaluate(
     config: Config = None,
     melody: Annotated[str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks or all.")] = "skyline",
     max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
+    calm: Calm = False,
+    most: Annotated[int, typer.Option("--windows", min=0, help="At most so many windows (0: all).")] = 4096,
     samples: Annotated[int, typer.Option(min=0, help="Samples to compare with the windows (0: none).")] = 400,
     temperature: Temperature = 0.5,
+    paths: Annotated[int, typer.Option(min=0, help="Interpolations to measure the steps of (0: none).")] = 100,
     copying: Annotated[bool, typer.Option("--copying", help="Also how near samples are to training windows.")] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """How well a model reconstructs, and how its samples are distributed beside real music."""
-    from calmvae import commands
+    """How well a model reconstructs and interpolates, and how its samples are distributed beside real music."""
+    from calmvae import assess
 
-    drawing = commands.Samples(samples, temperature, seed, copying)
-    commands.evaluate(
+    wanted = assess.Wanted(
         data=data,
-        model=model,
-        config=config,
         melody=melody,
         max_onsets=max_onsets,
-        console=Console(quiet, as_json),
-        samples=drawing,
-        out=out,
+        calm=calm,
+        most=most,
+        samples=samples,
+        temperature=temperature,
+        paths=paths,
+        seed=seed,
+        copying=copying,
     )
+    assess.evaluate(model, config, wanted, Console(quiet, as_json), out)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from typing import Any
 
 from calmvae import compose, configs, midi, models, other_configs, outputs, render
 from calmvae.console import Console
-from calmvae.errors import DataError, InputError, ModelError, OptionError
+from calmvae.errors import InputError, ModelError, OptionError
 
 DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 
@@ -190,7 +190,7 @@ def train(data: list[Path], out: Path, config: str, settings: list[str], options
 
 def _data(data: list[Path], folder: Path, spec: configs.ModelSpec, seed: int, console: Console) -> Path:
     """One converted folder or TFRecord as it is; music files and folders of them are converted first."""
-    if _is_data_set(data):
+    if is_data_set(data):
         return data[0]
     if len(data) == 1 and not data[0].exists():
         raise InputError(f"{data[0]} does not exist; give a converted folder, a .tfrecord or music files.")
@@ -202,7 +202,7 @@ def _data(data: list[Path], folder: Path, spec: configs.ModelSpec, seed: int, co
     return folder
 
 
-def _is_data_set(data: list[Path]) -> bool:
+def is_data_set(data: list[Path]) -> bool:
     """True for one TFRecord or one converted folder, false for music."""
     return len(data) == 1 and (data[0].suffix == ".tfrecord" or any(data[0].glob("*.tfrecord")))
 
@@ -213,112 +213,6 @@ def _converted_before(folder: Path, data: list[Path]) -> bool:
         return bool(record["arguments"]["paths"] == [str(path) for path in data] and "outputs" in record)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-
-
-@dataclasses.dataclass(frozen=True)
-class Samples:
-    """Which samples from the prior `evaluate` compares with the held-out windows: how many (0: none), and how drawn."""
-
-    n: int
-    temperature: float
-    seed: int
-    copying: bool
-
-
-def evaluate(
-    model: str,
-    data: list[Path],
-    config: str | None,
-    melody: str,
-    max_onsets: int,
-    console: Console,
-    samples: Samples,
-    out: Path | None = None,
-) -> None:
-    """Prints metrics on the held-out part of a data set, or on all windows of music files; with `out`, a page too."""
-    from calmvae import evaluation
-
-    if out is not None and samples.n < 2:
-        raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
-    opened = models.load_model(model, config)
-    windows, train = _evaluation_windows(data, opened.spec, melody, max_onsets, samples.copying)
-    values: dict[str, Any] = dataclasses.asdict(evaluation.evaluate(opened.engine, windows))
-    values["elbo"], values["bits_per_step"] = evaluation.elbo(opened.engine, windows, samples.seed)
-    drawn, compared = _compare_samples(opened, windows, train, samples)
-    record = {"model": opened.describe(), **values, "samples": dataclasses.asdict(compared) if compared else None}
-    listed = values | (_of_comparison(compared) if compared else {})
-    if out is not None:
-        from calmvae import report
-
-        arguments = {"model": model, "data": [str(path) for path in data], **dataclasses.asdict(samples)}
-        with outputs.OutputFolder(out, "evaluate", arguments) as folder:
-            title = f"{Path(model).name} on {', '.join(path.name for path in data)}"
-            report.write_page(folder.path("evaluation.png"), title, listed, drawn, windows, compared)
-            folder.record |= record
-    console.result(record, *(f"{name.replace('_', ' '):>28}  {value:.4g}" for name, value in listed.items()))
-
-
-def _compare_samples(opened: models.Model, windows: Any, train: Any, samples: Samples) -> tuple[Any, Any]:
-    """Samples from the prior, and how they compare; None for none, or too few windows with notes to compare."""
-    import numpy as np
-
-    from calmvae import statistics
-
-    if samples.n < 2:
-        return None, None
-    z = np.random.default_rng([samples.seed, 1]).standard_normal((samples.n, opened.spec.z_size))
-    drawn = opened.engine.decode(z, samples.temperature, samples.seed)
-    try:
-        return drawn, statistics.compare(drawn, windows, train, samples.seed)
-    except ValueError as error:
-        raise DataError(f"samples and held-out windows cannot be compared: {error}; give more music.") from error
-
-
-def _of_comparison(compared: Any) -> dict[str, float]:
-    """The comparison as the rows that are listed."""
-    rows = {f"overlap_{name}": value for name, value in compared.overlap.items()} | {"overlap": compared.mean_overlap}
-    pairs = {"in_key": compared.in_key, "repetition": compared.repetition}
-    pairs |= {"nearest_steps": compared.nearest, "copied": compared.exact} if compared.nearest else {}
-    for name, (ours, theirs) in pairs.items():
-        rows |= {name: ours, f"{name}_held_out": theirs}
-    return rows
-
-
-def _evaluation_windows(
-    data: list[Path], spec: configs.ModelSpec, melody: str, max_onsets: int, copying: bool
-) -> tuple[Any, Any]:
-    """Windows to measure on, and those that were trained on if they are wanted."""
-    from calmvae import training
-
-    train = None
-    if _is_data_set(data):
-        from calmvae import examples
-
-        train_files, eval_files = training.data_files(data[0])
-        windows = examples.load_windows(eval_files or train_files, spec.steps, melody, max_onsets).tokens
-        if copying:
-            train = examples.load_windows(train_files, spec.steps, melody, max_onsets).tokens
-    elif copying:
-        raise OptionError(
-            "--copying compares with the windows that were trained on; give a folder of `calmvae convert`."
-        )
-    else:
-        windows = _windows_of_files(data, spec, melody, max_onsets)
-    if not len(windows):
-        raise DataError(f"no window of {spec.bars} bars with a note in {', '.join(map(str, data))}; give more music.")
-    return windows, train
-
-
-def _windows_of_files(data: list[Path], spec: configs.ModelSpec, melody: str, max_onsets: int) -> Any:
-    import numpy as np
-
-    from calmvae import corpus, examples, phrases
-
-    files, _ = corpus.find_files(data)
-    found = [examples.piece_windows(midi.read_piece(f), spec.steps, melody)[0] for f in files]
-    windows = np.unique(np.concatenate(found), axis=0)
-    onsets = (windows >= phrases.FIRST_PITCH).sum(axis=1)
-    return windows[onsets <= max_onsets] if max_onsets else windows
 
 
 def export(model: str, out: Path, config: str | None, form: str, half: bool, console: Console) -> None:

@@ -69,17 +69,18 @@ class ModelSpec:
       name: config name.
       bars: window length in bars of 16 steps.
       decoder: "categorical" (flat LSTM) or "hierarchical" (a conductor, then one decoder run a segment).
-      level_lengths: for the hierarchical decoder: segments, steps in a segment.
+      level_lengths: for the hierarchical decoder: segments, segments in each of them and so on, steps in the last.
       hparams: all hparams of Magenta's LSTM models.
-      encoder_lengths: for a hierarchical encoder: steps in a segment, segments; None for a flat one.
+      encoder_lengths: for a hierarchical encoder: steps in a segment, segments in a longer one and so on; None for a
+        flat one.
     """
 
     name: str
     bars: int
     decoder: str
-    level_lengths: tuple[int, int] | None
+    level_lengths: tuple[int, ...] | None
     hparams: dict[str, Any]
-    encoder_lengths: tuple[int, int] | None = None
+    encoder_lengths: tuple[int, ...] | None = None
 
     @property
     def steps(self) -> int:
@@ -125,17 +126,17 @@ class ModelSpec:
         )
 
 
-def _calm(name: str, bars: int, segment: int | None, **hparams: Any) -> ModelSpec:
-    """A config whose encoder and decoder work in segments of so many steps, or flat."""
+def _calm(name: str, bars: int, levels: tuple[int, ...] | None, **hparams: Any) -> ModelSpec:
+    """A config whose decoder has such levels (see `ModelSpec`) and whose encoder has the same, or flat."""
     steps = bars * STEPS_PER_BAR
     values = {**copy.deepcopy(DEFAULT_HPARAMS), "max_seq_len": steps, "min_learning_rate": 2e-5, **hparams}
     return ModelSpec(
         name=name,
         bars=bars,
-        decoder="hierarchical" if segment else "categorical",
-        level_lengths=(steps // segment, segment) if segment else None,
+        decoder="hierarchical" if levels else "categorical",
+        level_lengths=levels,
         hparams=values,
-        encoder_lengths=(segment, steps // segment) if segment else None,
+        encoder_lengths=levels and levels[::-1],
     )
 
 
@@ -146,39 +147,39 @@ CALM_SPECS: dict[str, ModelSpec] = {
         _calm(
             "calm-mel_2bar",
             2,
-            segment=4,
+            levels=(8, 4),
             batch_size=128,
             z_size=128,
             enc_rnn_size=[256],
             dec_rnn_size=[384],
             free_bits=48.0,
-            max_beta=0.2,
-            beta_rate=0.9995,
-            learning_rate=0.002,
-            decay_rate=0.99985,
+            max_beta=0.25,
+            beta_rate=0.9999,
+            learning_rate=0.004,
+            decay_rate=0.9998,
             sampling_rate=0.3,
         ),
-        # 5.9 M parameters.
+        # 5.8 M parameters.
         _calm(
             "calm-mel_16bar",
             16,
-            segment=16,
-            batch_size=64,
-            z_size=256,
+            levels=(8, 8, 4),
+            batch_size=32,
+            z_size=384,
             enc_rnn_size=[256],
-            dec_rnn_size=[448],
+            dec_rnn_size=[384],
             free_bits=256.0,
             max_beta=0.2,
-            beta_rate=0.9995,
-            learning_rate=0.002,
-            decay_rate=0.9997,
+            beta_rate=0.9999,
+            learning_rate=0.004,
+            decay_rate=0.9998,
             sampling_rate=0.3,
         ),
         # The twins for a GPU, of the size of Magenta's published models.
         _calm(
             "calm-mel_2bar-big",
             2,
-            segment=None,
+            levels=None,
             batch_size=512,
             z_size=512,
             enc_rnn_size=[2048],
@@ -192,7 +193,7 @@ CALM_SPECS: dict[str, ModelSpec] = {
         _calm(
             "calm-mel_16bar-big",
             16,
-            segment=16,
+            levels=(16, 16),
             batch_size=256,
             z_size=512,
             enc_rnn_size=[2048],
@@ -254,9 +255,7 @@ def spec_of_magenta(name: str, config: Any) -> ModelSpec:
         and converter.input_depth == DEPTH
         and not converter.control_depth
         and encoder_class is lstm.BidirectionalLstmEncoder
-        and (encoder_lengths is None or len(encoder_lengths) == 2)
         and type(core) is lstm.CategoricalLstmDecoder
-        and (levels is None or len(levels) == 2)
         and config.hparams.z_size > 0
     )
     if not fits:
@@ -323,7 +322,8 @@ def with_hparams(spec: ModelSpec, settings: list[str] | dict[str, Any]) -> Model
             raise OptionError(f"unknown hparam '{name}'; {hint}")
         if name == "max_seq_len":
             raise OptionError("max_seq_len follows from the config's bars; choose another config instead.")
-        hparams[name] = _typed(name, value, hparams[name])
+        # Magenta writes whole numbers for some hparams that need not be.
+        hparams[name] = _typed(name, value, DEFAULT_HPARAMS.get(name, hparams[name]))
     _check(hparams)
     return dataclasses.replace(spec, hparams=hparams)
 

@@ -37,12 +37,14 @@ class Decoder:
     def __init__(self, spec: ModelSpec, weights: Arrays, rows: slice) -> None:
         self.spec, self.rows = spec, rows
         self.n = rows.stop - rows.start
-        self.segments, self.length = spec.level_lengths or (1, spec.steps)
-        hierarchical = spec.decoder == "hierarchical"
-        sizes = spec.hparams["dec_rnn_size"]
-        self.conductor = _Conductor(weights, sizes, self.segments, self.n) if hierarchical else None
-        scope = "core_decoder/decoder" if hierarchical else "decoder"
-        self.core = _Core(scope, weights, sizes, self.length, self.segments * self.n)
+        self.lengths = spec.level_lengths or (spec.steps,)
+        sizes, parts = spec.hparams["dec_rnn_size"], self.n
+        self.conductors = []
+        for level, segments in enumerate(self.lengths[:-1]):
+            self.conductors.append(_Conductor(f"decoder/hierarchical_level_{level}", weights, sizes, segments, parts))
+            parts *= segments
+        scope = "core_decoder/decoder" if spec.decoder == "hierarchical" else "decoder"
+        self.core = _Core(scope, weights, sizes, self.lengths[-1], parts)
         self.dz = np.zeros((0, 0), np.float32)
         self.r_loss = np.zeros(0, np.float32)
 
@@ -51,34 +53,36 @@ class Decoder:
         tokens = batch.tokens[self.rows].astype(np.intp)
         # Nothing stands before the first step: a token of its own, whose row of weights is zero.
         before = np.concatenate([np.full((self.n, 1), DEPTH), tokens[:, :-1]], axis=1)
-        embedding = self.conductor.forward(z) if self.conductor else z
+        embedding = z
+        for conductor in self.conductors:
+            embedding = conductor.forward(embedding)
         sampled, draws = (None if a is None else self._split(a[self.rows]) for a in (batch.sampled, batch.draws))
         losses = self.core.forward(embedding, self._split(tokens), self._split(before), sampled, draws)
-        self.r_loss = losses.reshape(self.segments, self.n).sum(axis=0)
+        self.r_loss = losses.reshape(-1, self.n).sum(axis=0)
 
     def backward(self, gradient: Arrays, scale: float) -> None:
         d_embedding = self.core.backward(gradient, scale)
-        self.dz = self.conductor.backward(d_embedding, gradient) if self.conductor else d_embedding
+        for conductor in reversed(self.conductors):
+            d_embedding = conductor.backward(d_embedding, gradient)
+        self.dz = d_embedding
 
     def _split(self, windows: np.ndarray) -> np.ndarray:
-        """`[n, steps]` to time first, a row for each segment: `[length, segments * n]`."""
-        parts = windows.reshape(self.n, self.segments, self.length)
-        return np.ascontiguousarray(parts.transpose(2, 1, 0).reshape(self.length, -1))
+        """`[n, steps]` to time first, a row for each segment of the lowest level, in the order of its embeddings."""
+        parts = windows.reshape(self.n, *self.lengths)
+        return np.ascontiguousarray(parts.transpose().reshape(self.lengths[-1], -1))
 
 
 class _Conductor:
-    """The upper level of a hierarchical decoder: latent vectors to an embedding of each segment."""
+    """An upper level of a hierarchical decoder: an embedding (or latent vector) to one of each of its segments."""
 
-    scope = "decoder/hierarchical_level_0"
-
-    def __init__(self, weights: Arrays, sizes: list[int], segments: int, n: int) -> None:
-        self.weights, self.n, self.segments = weights, n, segments
+    def __init__(self, scope: str, weights: Arrays, sizes: list[int], segments: int, n: int) -> None:
+        self.scope, self.weights, self.n, self.segments = scope, weights, n, segments
         self.start = _InitialState(f"{self.scope}/initial_state", weights, sizes)
         self.tapes = [Tape.make(segments, n, units) for units in sizes]
 
-    def forward(self, z: np.ndarray) -> np.ndarray:
-        """`[n, z_size]` to `[segments * n, units]`."""
-        self.start.forward(z, self.tapes)
+    def forward(self, embedding: np.ndarray) -> np.ndarray:
+        """`[n, depth]` to `[segments * n, units]`."""
+        self.start.forward(embedding, self.tapes)
         for layer, tape in enumerate(self.tapes):
             kernel, bias = (self.weights[f"{self._cell(layer)}/{part}"] for part in ("kernel", "bias"))
             if layer:

@@ -1,4 +1,4 @@
-"""How well a model gives music back: reconstruction accuracy, KL, active units."""
+"""How well a model gives music back, and how evenly it travels: accuracy, KL, active units, steps of paths."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import dataclasses
 
 import numpy as np
 
+from calmvae import latent
 from calmvae.phrases import FIRST_PITCH
 from calmvae.runtime import Engine
+
+# Largest step over mean step up to which a path counts as smooth.
+MOST_JUMP = 2.5
 
 
 @dataclasses.dataclass
@@ -35,23 +39,51 @@ class Metrics:
     active_units: int
 
 
+@dataclasses.dataclass
+class Reconstruction:
+    """Windows and what a model makes of them, all from the posterior mean `mu`.
+
+    Attributes:
+      tokens, decoded, likeliest: uint8 `[n, steps]`: the windows, what the decoder makes of `mu` by itself, and what
+        it holds likeliest at each step when it is fed the true tokens.
+      logs: log-probability of each true token in nats, `[n, steps]`.
+      mu: `[n, z_size]`.
+      kl: in nats, `[n]`.
+    """
+
+    tokens: np.ndarray
+    decoded: np.ndarray
+    likeliest: np.ndarray
+    logs: np.ndarray
+    mu: np.ndarray
+    kl: np.ndarray
+
+    @classmethod
+    def of(cls, engine: Engine, tokens: np.ndarray) -> Reconstruction:
+        """Encodes and decodes windows uint8 `[n, steps]`, n >= 1."""
+        mu, sigma = engine.encode(tokens)
+        logs, likeliest = engine.log_likelihood(mu, tokens)
+        return cls(tokens, engine.decode(mu), likeliest, logs, mu, _kl_nats(mu, sigma))
+
+    def metrics(self, rows: np.ndarray | slice = slice(None)) -> Metrics:
+        """Of all windows, or of those that `rows` picks."""
+        tokens, decoded, mu = self.tokens[rows], self.decoded[rows], self.mu[rows]
+        right = decoded == tokens
+        return Metrics(
+            windows=len(tokens),
+            accuracy=float(right.mean()),
+            onset_accuracy=float(onset_accuracy(tokens, decoded)),
+            teacher_forced=float((self.likeliest[rows] == tokens).mean()),
+            exact=float(right.all(axis=1).mean()),
+            nats=float(-self.logs[rows].sum(axis=1).mean()),
+            kl_bits=float(self.kl[rows].mean() / np.log(2)),
+            active_units=int((mu.var(axis=0) > 0.01).sum()),
+        )
+
+
 def evaluate(engine: Engine, tokens: np.ndarray) -> Metrics:
     """Measures reconstruction on windows uint8 `[n, steps]`, n >= 1."""
-    mu, sigma = engine.encode(tokens)
-    decoded = engine.decode(mu)
-    logs, likeliest = engine.log_likelihood(mu, tokens)
-    kl = _kl_nats(mu, sigma) / np.log(2)
-    right = decoded == tokens
-    return Metrics(
-        windows=len(tokens),
-        accuracy=float(right.mean()),
-        onset_accuracy=float(onset_accuracy(tokens, decoded)),
-        teacher_forced=float((likeliest == tokens).mean()),
-        exact=float(right.all(axis=1).mean()),
-        nats=float(-logs.sum(axis=1).mean()),
-        kl_bits=float(kl.mean()),
-        active_units=int((mu.var(axis=0) > 0.01).sum()),
-    )
+    return Reconstruction.of(engine, tokens).metrics()
 
 
 def onset_accuracy(tokens: np.ndarray, decoded: np.ndarray) -> float:
@@ -71,6 +103,38 @@ def elbo(engine: Engine, tokens: np.ndarray, seed: int = 0) -> tuple[float, floa
     logs, _ = engine.log_likelihood(z, tokens)
     bound = float(logs.sum(axis=1).mean() - _kl_nats(mu, sigma).mean())
     return bound, -bound / tokens.shape[1] / float(np.log(2))
+
+
+@dataclasses.dataclass
+class Smoothness:
+    """How even the steps of interpolations are, measured as Hamming distance between decoded neighbours.
+
+    Attributes:
+      pairs, steps: number of interpolations, and of points on each.
+      jump: largest step of a path over its mean step, mean over the paths.
+      worst_jump: the same of the worst path.
+      smooth: share of the paths whose largest step is at most 2.5 times their mean step.
+    """
+
+    pairs: int
+    steps: int
+    jump: float
+    worst_jump: float
+    smooth: float
+
+
+def smoothness(engine: Engine, tokens: np.ndarray, pairs: int, steps: int = 8, seed: int = 0) -> Smoothness:
+    """Interpolates between random pairs of windows uint8 `[n, steps]`, n >= 2, along slerp, by argmax decoding."""
+    rng = np.random.default_rng([seed, 3])
+    chosen = np.stack([rng.choice(len(tokens), 2, replace=False) for _ in range(pairs)])
+    mu, _ = engine.encode(tokens[chosen.ravel()])
+    points = latent.path(mu[::2], mu[1::2], steps)
+    decoded = engine.decode(points.reshape(-1, mu.shape[1])).reshape(steps, pairs, -1)
+    moved = (decoded[1:] != decoded[:-1]).sum(axis=2)
+    mean = moved.mean(axis=0)
+    # A path that stands still has no jump.
+    jumps = np.where(mean > 0, moved.max(axis=0) / np.maximum(mean, 1e-9), 1.0)
+    return Smoothness(pairs, steps, float(jumps.mean()), float(jumps.max()), float((jumps <= MOST_JUMP).mean()))
 
 
 def _kl_nats(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:

@@ -65,6 +65,13 @@ class WindowSet:
         }
         return WindowSet(self.tokens[wanted], self.origins[wanted], collections)
 
+    def narrowed(self, max_onsets: int, calm: bool) -> WindowSet:
+        """Leaves out windows of more onsets (0: none) and, if asked to, those that are not calm."""
+        windows = self
+        if max_onsets:
+            windows = self.keep((self.tokens >= phrases.FIRST_PITCH).sum(axis=1) <= max_onsets, "dense")
+        return windows.keep(is_calm(windows.tokens), "busy") if calm else windows
+
 
 def melody_windows(tokens: np.ndarray, steps: int, hop: int = phrases.STEPS_PER_BAR) -> np.ndarray:
     """Every window of a melody that has a note starting in it, sliding by a bar. uint8 `[n, steps]`."""
@@ -131,11 +138,7 @@ def load_windows(
         windows = _read_windows(files, steps, melody, progress)
         if store:
             _write_cache(store, windows)
-    if max_onsets:
-        windows = windows.keep((windows.tokens >= phrases.FIRST_PITCH).sum(axis=1) <= max_onsets, "dense")
-    if calm:
-        windows = windows.keep(is_calm(windows.tokens), "busy")
-    return windows
+    return windows.narrowed(max_onsets, calm)
 
 
 def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:

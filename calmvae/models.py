@@ -213,7 +213,7 @@ def with_shapes_of(name: str | Path, spec: ModelSpec) -> ModelSpec:
     folder = find_model_folder(name)
     if not folder:
         return spec
-    source = _read_spec(folder)[0]
+    source = read_spec(folder)[0]
     if (source.bars, source.decoder) != (spec.bars, spec.decoder):
         return spec
     shapes = {n: source.hparams[n] for n in SHAPE_HPARAMS}
@@ -255,7 +255,12 @@ def save_checkpoint(prefix: Path, spec: ModelSpec, weights: Mapping[str, np.ndar
     return write_checkpoint(prefix, variables | {"global_step": np.int64(step)})
 
 
-def _read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
+def read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
+    """The spec of a model folder, and all that its model.json says.
+
+    Raises:
+      ModelError: it is missing or damaged.
+    """
     try:
         record = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
         return ModelSpec.from_json(record["spec"]), record
@@ -266,7 +271,7 @@ def _read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
 
 
 def _load_folder(folder: Path) -> Model:
-    spec, record = _read_spec(folder)
+    spec, record = read_spec(folder)
     weights = _read_safetensors(folder / WEIGHTS_FILE)
     meta = {k: v for k, v in record.items() if k not in ("spec", "calmvae")}
     return Model(spec, runtime.Engine(spec, weights), folder, record.get("sha256", ""), meta)

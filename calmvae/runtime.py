@@ -167,14 +167,22 @@ class _Decoding:
         if self.spec.decoder == "categorical":
             self._core("decoder", self.z, out, 0, self.spec.steps)
             return
-        segments, length = self.spec.level_lengths or (0, 0)
-        scope = "decoder/hierarchical_level_0"
-        states = self._initial(f"{scope}/initial_state", self.z)
+        self._level(0, self.z, out, 0)
+
+    def _level(self, level: int, embedding: np.ndarray, out: np.ndarray, start: int) -> int:
+        """Decodes what an embedding of some level stands for, from step `start`; returns the step after."""
+        lengths = self.spec.level_lengths or ()
+        if level == len(lengths) - 1:
+            end = start + lengths[level]
+            self._core("core_decoder/decoder", embedding, out, start, end)
+            return end
+        scope = f"decoder/hierarchical_level_{level}"
+        states = self._initial(f"{scope}/initial_state", embedding)
         nothing = np.zeros((len(self.z), 1), np.float32)
-        for i in range(segments):
-            # The conductor hears nothing: its input is one zero a segment.
-            embedding = self._stack(scope, nothing, states)
-            self._core("core_decoder/decoder", embedding, out, i * length, (i + 1) * length)
+        for _ in range(lengths[level]):
+            # A conductor hears nothing: its input is one zero a segment.
+            start = self._level(level + 1, self._stack(scope, nothing, states), out, start)
+        return start
 
     def _core(self, scope: str, embedding: np.ndarray, out: np.ndarray, start: int, end: int) -> None:
         states = self._initial(f"{scope}/z_to_initial_state", embedding)
@@ -261,11 +269,13 @@ def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     sizes = hparams["dec_rnn_size"]
     scope, embedding = "decoder", spec.z_size
     if spec.decoder == "hierarchical":
-        level = "decoder/hierarchical_level_0"
-        dense(f"{level}/initial_state", embedding, 2 * sum(sizes))
-        for layer, units in enumerate(sizes):
-            dense(f"{level}/cell_{layer}/lstm_cell", (sizes[layer - 1] if layer else 1) + units, 4 * units)
-        scope, embedding = "core_decoder/decoder", sizes[-1]
+        for index in range(len(spec.level_lengths or ()) - 1):
+            level = f"decoder/hierarchical_level_{index}"
+            dense(f"{level}/initial_state", embedding, 2 * sum(sizes))
+            for layer, units in enumerate(sizes):
+                dense(f"{level}/cell_{layer}/lstm_cell", (sizes[layer - 1] if layer else 1) + units, 4 * units)
+            embedding = sizes[-1]
+        scope = "core_decoder/decoder"
     dense(f"{scope}/z_to_initial_state", embedding, 2 * sum(sizes))
     for layer, units in enumerate(sizes):
         inputs = sizes[layer - 1] if layer else DEPTH + embedding

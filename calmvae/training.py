@@ -49,6 +49,7 @@ class Options:
       patience: stop after so many evaluations without a better one (0: never).
       melody: which melodies to take from a piece, see `examples.piece_windows`.
       max_onsets: leave out windows in which more notes start than this (0: take all).
+      calm: train and measure on calm windows only, see `examples.is_calm`.
       init: model or checkpoint to start from.
       note: text for notes.txt.
       seed: of weights, shuffling, transposition and sampling.
@@ -65,6 +66,7 @@ class Options:
     patience: int = 20
     melody: str = "skyline"
     max_onsets: int = 0
+    calm: bool = False
     init: str | None = None
     note: str | None = None
     seed: int = 0
@@ -117,10 +119,22 @@ def train(
     say = say or (lambda _: None)
     folder = _open_run(Path(run), spec, data, options)
     train_set, eval_set = _load(data, spec, options, folder, say)
-    start = models.read_weights(options.init)[0] if options.init else None
-    if start:
-        runtime.check_weights(spec, start)
+    start = _start(spec, options, say) if options.init else None
     return _Trainer(spec, folder, options, train_set, eval_set, start, report, say).run()
+
+
+def _start(spec: configs.ModelSpec, options: Options, say: Callable[[str], None]) -> dict[str, np.ndarray]:
+    """The weights to start from: those of a model of the same shape, or of one whose windows ours are made of."""
+    from calmvae import growth, learner
+
+    weights, place = models.read_weights(str(options.init))
+    if models.find_model_folder(str(options.init)):
+        source = models.read_spec(place)[0]
+        if growth.can_grow(source, spec):
+            say(f"{options.init} gives the levels up to its {source.bars} bars; those above start from nothing.")
+            return growth.grown(source, weights, spec, learner.initial_weights(spec, options.seed))
+    runtime.check_weights(spec, weights)
+    return weights
 
 
 def data_files(data: str | Path) -> tuple[list[Path], list[Path]]:
@@ -143,7 +157,7 @@ def _load(
 ) -> tuple[examples.WindowSet, examples.WindowSet]:
     train_files, eval_files = data_files(data)
     train_set, eval_set = (
-        examples.load_windows(files, spec.steps, options.melody, options.max_onsets, folder / "cache")
+        examples.load_windows(files, spec.steps, options.melody, options.max_onsets, folder / "cache", options.calm)
         for files in (train_files, eval_files)
     )
     train_set = examples.without(train_set, eval_set)

@@ -1,0 +1,149 @@
+"""What `calmvae evaluate` does: choose the windows, measure the model on them, and say it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae import commands, evaluation, examples, midi, models, outputs, statistics, training
+from calmvae.console import Console
+from calmvae.errors import DataError, OptionError
+
+# Of the metrics, what the lines of single collections show.
+_SHOWN = {"accuracy": "steps right", "onset_accuracy": "onsets right", "exact": "whole windows", "kl_bits": "KL bits"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which windows to measure on, and what else than reconstruction to measure.
+
+    Attributes:
+      data: a data set, or music files and folders.
+      melody, max_onsets: see `examples.load_windows`.
+      calm: only windows that are calm.
+      most: at most so many windows, drawn by the seed (0: all).
+      samples: number of samples from the prior to compare with the windows (0: none).
+      temperature: of the samples.
+      paths: number of interpolations between two windows of which the largest step is measured (0: none).
+      seed: of every draw.
+      copying: also how near samples come to the windows that were trained on.
+    """
+
+    data: list[Path]
+    melody: str = "skyline"
+    max_onsets: int = 0
+    calm: bool = False
+    most: int = 4096
+    samples: int = 400
+    temperature: float = 0.5
+    paths: int = 100
+    seed: int = 0
+    copying: bool = False
+
+
+def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, out: Path | None = None) -> None:
+    """Prints metrics on the held-out part of a data set, or on all windows of music files; with `out`, a page too."""
+    if out is not None and wanted.samples < 2:
+        raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
+    opened = models.load_model(model, config)
+    held_out, train = _windows(wanted, opened.spec.steps)
+    if not len(held_out.tokens):
+        where = ", ".join(map(str, wanted.data))
+        raise DataError(f"no window of {opened.spec.bars} bars with a note in {where}; give more music.")
+    tokens = held_out.tokens
+    measured = evaluation.Reconstruction.of(opened.engine, tokens)
+    values: dict[str, Any] = dataclasses.asdict(measured.metrics())
+    values["elbo"], values["bits_per_step"] = evaluation.elbo(opened.engine, tokens, wanted.seed)
+    parts = {name: dataclasses.asdict(measured.metrics(rows)) for name, rows in _parts(held_out).items()}
+    drawn, compared = _compare_samples(opened, tokens, train, wanted)
+    smooth = {}
+    if wanted.paths and len(tokens) > 1:
+        smooth = dataclasses.asdict(evaluation.smoothness(opened.engine, tokens, wanted.paths, seed=wanted.seed))
+    record = {"model": opened.describe(), **values, "parts": parts, "paths": smooth or None}
+    record["samples"] = dataclasses.asdict(compared) if compared else None
+    listed = values | {f"path_{name}": value for name, value in smooth.items()}
+    listed |= _of_comparison(compared) if compared else {}
+    if out is not None and drawn is not None and compared is not None:
+        from calmvae import report
+
+        arguments = {"model": model, **dataclasses.asdict(wanted), "data": [str(path) for path in wanted.data]}
+        with outputs.OutputFolder(out, "evaluate", arguments) as folder:
+            title = f"{Path(model).name} on {', '.join(path.name for path in wanted.data)}"
+            report.write_page(folder.path("evaluation.png"), title, listed, drawn, tokens, compared)
+            folder.record |= record
+    lines = [f"{name.replace('_', ' '):>28}  {value:.4g}" for name, value in listed.items()]
+    for name, metrics in parts.items():
+        shown = ", ".join(f"{said} {metrics[key]:.4g}" for key, said in _SHOWN.items())
+        lines.append(f"{name:>28}  {metrics['windows']} windows: {shown}")
+    console.result(record, *lines)
+
+
+def _parts(windows: examples.WindowSet) -> dict[str, np.ndarray]:
+    """Rows of what is worth knowing by itself: the calm windows, and each collection where there are several."""
+    calm = examples.is_calm(windows.tokens)
+    parts = {"calm": calm} if 0 < calm.sum() < len(calm) else {}
+    if len(windows.collections) > 1:
+        parts |= {name: windows.origins == k for k, name in enumerate(windows.collections)}
+    return {name: rows for name, rows in parts.items() if rows.any()}
+
+
+def _compare_samples(
+    opened: models.Model, tokens: np.ndarray, train: np.ndarray | None, wanted: Wanted
+) -> tuple[np.ndarray | None, statistics.Comparison | None]:
+    """Samples from the prior, and how they compare; None for none."""
+    if wanted.samples < 2:
+        return None, None
+    z = np.random.default_rng([wanted.seed, 1]).standard_normal((wanted.samples, opened.spec.z_size))
+    drawn = opened.engine.decode(z, wanted.temperature, wanted.seed)
+    try:
+        return drawn, statistics.compare(drawn, tokens, train, wanted.seed)
+    except ValueError as error:
+        raise DataError(f"samples and held-out windows cannot be compared: {error}; give more music.") from error
+
+
+def _of_comparison(compared: statistics.Comparison) -> dict[str, float]:
+    """The comparison as the rows that are listed."""
+    rows = {f"overlap_{name}": value for name, value in compared.overlap.items()} | {"overlap": compared.mean_overlap}
+    pairs = {"in_key": compared.in_key, "repetition": compared.repetition}
+    if compared.nearest and compared.exact:
+        pairs |= {"nearest_steps": compared.nearest, "copied": compared.exact}
+    for name, (ours, theirs) in pairs.items():
+        rows |= {name: ours, f"{name}_held_out": theirs}
+    return rows
+
+
+def _windows(wanted: Wanted, steps: int) -> tuple[examples.WindowSet, np.ndarray | None]:
+    """Windows to measure on, and those that were trained on if they are wanted."""
+    train = None
+    if commands.is_data_set(wanted.data):
+        train_files, eval_files = training.data_files(wanted.data[0])
+        load = functools.partial(examples.load_windows, steps=steps, melody=wanted.melody, max_onsets=wanted.max_onsets)
+        held_out = load(eval_files or train_files, calm=wanted.calm)
+        if wanted.copying:
+            train = examples.without(load(train_files), held_out).tokens
+    elif wanted.copying:
+        raise OptionError(
+            "--copying compares with the windows that were trained on; give a folder of `calmvae convert`."
+        )
+    else:
+        held_out = _windows_of_files(wanted, steps)
+    if wanted.most and len(held_out.tokens) > wanted.most:
+        picked = np.random.default_rng([wanted.seed, 2]).permutation(len(held_out.tokens))[: wanted.most]
+        rows = np.sort(picked)
+        held_out = examples.WindowSet(held_out.tokens[rows], held_out.origins[rows], held_out.collections)
+    return held_out, train
+
+
+def _windows_of_files(wanted: Wanted, steps: int) -> examples.WindowSet:
+    from calmvae import corpus
+
+    files, _ = corpus.find_files(wanted.data)
+    found = [examples.piece_windows(midi.read_piece(file), steps, wanted.melody)[0] for file in files]
+    tokens = np.unique(np.concatenate(found), axis=0)
+    windows = examples.WindowSet(tokens, np.zeros(len(tokens), np.uint16), {"files": Counter(pieces=len(files))})
+    return windows.narrowed(wanted.max_onsets, wanted.calm)
