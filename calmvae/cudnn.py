@@ -22,10 +22,12 @@ def model(spec: configs.ModelSpec) -> Any:
             """All windows of a batch are of full length, so `sequence_length` tells nothing."""
             tf = door.tf
             inputs, lasts = tf.transpose(sequence, [1, 0, 2]), []
+            # A name by itself, a scope as a level of a hierarchical encoder.
+            level = getattr(self._name_or_scope, "name", self._name_or_scope)
             for layer, units in enumerate(spec.hparams["enc_rnn_size"]):
                 outputs, lasts = [], []
                 for way in ("fw", "bw"):
-                    scope = f"encoder/cell_{layer}/bidirectional_rnn/{way}/multi_rnn_cell/cell_0/lstm_cell"
+                    scope = f"{level}/cell_{layer}/bidirectional_rnn/{way}/multi_rnn_cell/cell_0/lstm_cell"
                     ordered = tf.reverse(inputs, [0]) if way == "bw" else inputs
                     out, _, h = _lstm(tf, scope, ordered, units)
                     outputs.append(tf.reverse(out, [0]) if way == "bw" else out)
@@ -59,7 +61,10 @@ def model(spec: configs.ModelSpec) -> Any:
         decoder = lstm_models.HierarchicalLstmDecoder(
             decoder, level_lengths=list(spec.level_lengths or ()), disable_autoregression=True
         )
-    return door.MusicVAE(Encoder(), decoder)
+    encoder: Any = Encoder()
+    if spec.encoder_lengths:
+        encoder = lstm_models.HierarchicalLstmEncoder(Encoder, level_lengths=list(spec.encoder_lengths))
+    return door.MusicVAE(encoder, decoder)
 
 
 def _lstm(tf: Any, scope: str, inputs: Any, units: int, c: Any = None, h: Any = None) -> tuple[Any, Any, Any]:
@@ -67,8 +72,10 @@ def _lstm(tf: Any, scope: str, inputs: Any, units: int, c: Any = None, h: Any = 
     from tf_keras.src.layers.rnn.lstm import lstm_with_backend_selection
 
     depth = int(inputs.shape[2])
-    kernel = tf.get_variable(f"{scope}/kernel", [depth + units, 4 * units])
-    bias = tf.get_variable(f"{scope}/bias", [4 * units], initializer=tf.zeros_initializer())
+    # The segments of a level share them.
+    with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
+        kernel = tf.get_variable(f"{scope}/kernel", [depth + units, 4 * units])
+        bias = tf.get_variable(f"{scope}/bias", [4 * units], initializer=tf.zeros_initializer())
     # Magenta's gates are input, candidate, forget (1 is added), output; Keras' input, forget, candidate, output.
     i, candidate, f, o = tf.split(kernel, 4, axis=1)
     ordered = tf.concat([i, f, candidate, o], axis=1)

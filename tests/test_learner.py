@@ -22,7 +22,7 @@ def batches(spec, steps):
 @pytest.mark.parametrize("changes", [{}, {"clip_mode": "value", "grad_clip": 0.01}, {"grad_norm_clip_to_zero": 1}])
 def test_steps_are_magentas(changes, tmp_path):
     """Losses and weights over steps, then each goes on from the other's checkpoint."""
-    spec = small_spec("calm-mel_2bar", free_bits=5.0, max_beta=0.2, beta_rate=0.9, learning_rate=0.01, **changes)
+    spec = small_spec("cat-mel_2bar_small", free_bits=5.0, max_beta=0.2, beta_rate=0.9, learning_rate=0.01, **changes)
     ours, theirs = learner.Learner(spec, 0, 2), graph.TrainingGraph(spec, 0)
     for engine in (ours, theirs):
         engine.load_weights(still_weights(spec))
@@ -55,7 +55,7 @@ def compare(ours, theirs):
         assert off.mean() < 0.02, (name, np.abs(mine[name] - values).max())
 
 
-@pytest.mark.parametrize("name", ["calm-mel_2bar", "calm-mel_2bar-big", "calm-mel_16bar-big"])
+@pytest.mark.parametrize("name", ["cat-mel_2bar_small", "calm-mel_2bar-big", "calm-mel_16bar-big"])
 def test_cudnn_layers_take_the_same_steps(name, tmp_path):
     """Keras' kernel (on a CPU its plain one) in Magenta's graph: same variables, losses and weights."""
     spec = small_spec(name, free_bits=5.0, max_beta=0.2, beta_rate=0.9, learning_rate=0.01)
@@ -73,7 +73,7 @@ def test_cudnn_layers_take_the_same_steps(name, tmp_path):
 
 
 def test_cudnn_layers_keep_magentas_loop_for_scheduled_sampling():
-    spec = small_spec("calm-mel_2bar", sampling_schedule="constant", sampling_rate=0.5)
+    spec = small_spec("cat-mel_2bar_small", sampling_schedule="constant", sampling_rate=0.5)
     engine = graph.TrainingGraph(spec, 0, cudnn=True)
     assert {"While", "StatelessWhile"} & {op.type for op in engine.session.graph.get_operations()}
     losses = [engine.train(batches(spec, 1)[0])["loss"] for _ in range(8)]
@@ -82,7 +82,7 @@ def test_cudnn_layers_keep_magentas_loop_for_scheduled_sampling():
 
 
 def test_schedules_are_magentas():
-    spec = small_spec("calm-mel_2bar", sampling_schedule="inverse_sigmoid", sampling_rate=3.0, decay_rate=0.7)
+    spec = small_spec("cat-mel_2bar_small", sampling_schedule="inverse_sigmoid", sampling_rate=3.0, decay_rate=0.7)
     ours, theirs = learner.Learner(spec, 0, 1), graph.TrainingGraph(spec, 0)
     for tokens in batches(spec, 6):
         mine, wanted = ours.train(tokens), theirs.train(tokens)
@@ -113,7 +113,7 @@ def test_initial_weights_are_drawn_as_magentas():
 
 
 def test_same_seed_same_bytes_and_other_seed_others():
-    spec = small_spec("calm-mel_2bar", sampling_schedule="constant", sampling_rate=0.5)
+    spec = small_spec("cat-mel_2bar_small", sampling_schedule="constant", sampling_rate=0.5)
 
     def run(seed):
         engine = learner.Learner(spec, seed, 2)
@@ -127,7 +127,7 @@ def test_same_seed_same_bytes_and_other_seed_others():
 
 
 def test_only_the_newest_checkpoints_stay(tmp_path):
-    spec = small_spec("calm-mel_2bar")
+    spec = small_spec("cat-mel_2bar_small")
     engine = learner.Learner(spec, 0, 1)
     models.write_checkpoint(tmp_path / "other-1", {"x": np.zeros(2)})
     for tokens in batches(spec, 5):
