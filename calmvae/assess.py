@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import commands, evaluation, examples, midi, models, outputs, statistics, training
+from calmvae import commands, datasets, evaluation, examples, midi, models, outputs, statistics
 from calmvae.console import Console
 from calmvae.errors import DataError, OptionError
 
@@ -121,7 +121,7 @@ def _windows(wanted: Wanted, steps: int) -> tuple[examples.WindowSet, np.ndarray
     """Windows to measure on, and those that were trained on if they are wanted."""
     train = None
     if commands.is_data_set(wanted.data):
-        train_files, eval_files = training.data_files(wanted.data[0])
+        train_files, eval_files = datasets.data_files(wanted.data[0])
         load = functools.partial(examples.load_windows, steps=steps, melody=wanted.melody, max_onsets=wanted.max_onsets)
         held_out = load(eval_files or train_files, calm=wanted.calm)
         if wanted.copying:
@@ -139,10 +139,17 @@ def _windows(wanted: Wanted, steps: int) -> tuple[examples.WindowSet, np.ndarray
     return held_out, train
 
 
-def _windows_of_files(wanted: Wanted, steps: int) -> examples.WindowSet:
-    from calmvae import corpus
+def _files(path: Path) -> list[Path]:
+    """Music files of a path, or of a part of music21's corpus."""
+    from calmvae import corpus, sources
 
-    files, _ = corpus.find_files(wanted.data)
+    if str(path).startswith("music21:"):
+        return sources.files_of(*sources.resolve(str(path)))
+    return corpus.find_files([path])[0]
+
+
+def _windows_of_files(wanted: Wanted, steps: int) -> examples.WindowSet:
+    files = [file for path in wanted.data for file in _files(path)]
     found = [examples.piece_windows(midi.read_piece(file), steps, wanted.melody)[0] for file in files]
     tokens = np.unique(np.concatenate(found), axis=0)
     windows = examples.WindowSet(tokens, np.zeros(len(tokens), np.uint16), {"files": Counter(pieces=len(files))})

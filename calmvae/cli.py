@@ -272,6 +272,7 @@ def train(
         str, typer.Option(help="numpy, cudnn or magenta (TensorFlow), or auto: numpy unless there is a GPU.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default one a core.")] = None,
+    keep: Annotated[str, typer.Option(help="Which model to keep: best (accuracy) or last (evaluation).")] = "best",
     note: Annotated[str | None, typer.Option(help="Text for notes.txt.")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -290,6 +291,7 @@ def train(
         melody=melody,
         max_onsets=max_onsets,
         calm=calm,
+        keep=keep,
         init=init,
         note=note,
         seed=seed,
@@ -302,7 +304,9 @@ def train(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Embedded model, model folder, run folder or checkpoint.")],
-    data: Annotated[list[Path], typer.Option("--data", help="TFRecords, a converted folder, or music files.")],
+    data: Annotated[
+        list[Path], typer.Option("--data", help="TFRecords, a converted folder, music files, or music21:bach.")
+    ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a page, evaluation.png, here.")] = None,
     config: Config = None,
     melody: Annotated[str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks or all.")] = "skyline",

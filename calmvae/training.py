@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import configs, evaluation, examples, magenta, models, outputs, runtime
+from calmvae import configs, datasets, evaluation, examples, magenta, models, outputs, runtime
 from calmvae.errors import DataError, OptionError, OutputError
 
 ENGINES = {
@@ -50,6 +50,7 @@ class Options:
       melody: which melodies to take from a piece, see `examples.piece_windows`.
       max_onsets: leave out windows in which more notes start than this (0: take all).
       calm: train and measure on calm windows only, see `examples.is_calm`.
+      keep: "best" keeps the model of the best accuracy so far in model/, "last" that of the last evaluation.
       init: model or checkpoint to start from.
       note: text for notes.txt.
       seed: of weights, shuffling, transposition and sampling.
@@ -67,6 +68,7 @@ class Options:
     melody: str = "skyline"
     max_onsets: int = 0
     calm: bool = False
+    keep: str = "best"
     init: str | None = None
     note: str | None = None
     seed: int = 0
@@ -118,7 +120,9 @@ def train(
     """
     say = say or (lambda _: None)
     folder = _open_run(Path(run), spec, data, options)
-    train_set, eval_set = _load(data, spec, options, folder, say)
+    train_set, eval_set = datasets.load(
+        data, spec, options.melody, options.max_onsets, options.calm, folder / "cache", say
+    )
     start = _start(spec, options, say) if options.init else None
     return _Trainer(spec, folder, options, train_set, eval_set, start, report, say).run()
 
@@ -135,46 +139,6 @@ def _start(spec: configs.ModelSpec, options: Options, say: Callable[[str], None]
             return growth.grown(source, weights, spec, learner.initial_weights(spec, options.seed))
     runtime.check_weights(spec, weights)
     return weights
-
-
-def data_files(data: str | Path) -> tuple[list[Path], list[Path]]:
-    """TFRecords to train on and to evaluate on.
-
-    Raises:
-      DataError: there are none.
-    """
-    path = Path(data)
-    if path.is_file():
-        return [path], []
-    train, held_out = (sorted(path.glob(f"{part}-*.tfrecord")) for part in ("train", "eval"))
-    if not train:
-        raise DataError(f"{path} holds no train-*.tfrecord; make a data set with `calmvae convert`.")
-    return train, held_out
-
-
-def _load(
-    data: str | Path, spec: configs.ModelSpec, options: Options, folder: Path, say: Callable[[str], None]
-) -> tuple[examples.WindowSet, examples.WindowSet]:
-    train_files, eval_files = data_files(data)
-    train_set, eval_set = (
-        examples.load_windows(files, spec.steps, options.melody, options.max_onsets, folder / "cache", options.calm)
-        for files in (train_files, eval_files)
-    )
-    train_set = examples.without(train_set, eval_set)
-    if not len(train_set.tokens):
-        raise DataError(
-            f"{data} has no window of {spec.bars} bars to train on ({train_set.pieces} pieces, left out: "
-            f"{train_set.dropped}); give more pieces with `calmvae convert`."
-        )
-    dropped = ", ".join(f"{n} {why}" for why, n in train_set.dropped.items() if n) or "none"
-    say(
-        f"{len(train_set.tokens)} windows of {spec.bars} bars from {train_set.pieces} pieces to train on "
-        f"(left out: {dropped}), {len(eval_set.tokens)} from {eval_set.pieces} held-out pieces."
-    )
-    if not len(eval_set.tokens):
-        say("No held-out pieces: the evaluation is on the training windows and says nothing about new music.")
-        eval_set = train_set
-    return train_set, eval_set
 
 
 def _open_run(folder: Path, spec: configs.ModelSpec, data: str | Path, options: Options) -> Path:
@@ -222,6 +186,8 @@ def _engine(spec: configs.ModelSpec, options: Options, say: Callable[[str], None
     """What computes the steps: calmvae's own gradient, or Magenta's graph where that can do more."""
     from calmvae import graph, learner
 
+    if options.keep not in ("best", "last"):
+        raise OptionError(f"--keep is '{options.keep}'; choose best or last.")
     if options.engine not in ENGINES:
         raise OptionError(f"unknown engine '{options.engine}'; choose one of {', '.join(ENGINES)}.")
     able = learner.supports(spec)
@@ -291,7 +257,7 @@ class _Trainer:
             if reason:
                 if saved != self.step:
                     self._save()
-                if not self.best or self.best.get("step", -1) < 0:
+                if self.best.get("step", -1) < 0 or (options.keep == "last" and self.best["step"] != self.step):
                     self._evaluate()
                 return reason
             scalars = self.engine.train(next(batches))
@@ -344,7 +310,7 @@ class _Trainer:
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._write_events({f"eval/{name}": float(value) for name, value in dataclasses.asdict(metrics).items()})
-        better = metrics.accuracy > self.best.get("accuracy", -1.0)
+        better = self.options.keep == "last" or metrics.accuracy > self.best.get("accuracy", -1.0)
         if better:
             self.best, self.since_best = line, 0
             meta = {"step": self.step, "metrics": dataclasses.asdict(metrics), "pieces": self.pieces}

@@ -126,7 +126,7 @@ def test_json_is_json(tiny_model, tmp_path):
 def test_evaluate_music_files(tiny_model):
     done = run_calmvae("evaluate", tiny_model, "--data", ROOT / "resources" / "pieces", "--json")
     data = json.loads(done.stdout)
-    assert data["windows"] > 100 and 0 <= data["onset_accuracy"] <= data["teacher_forced"] <= 1
+    assert data["windows"] > 100 and 0 <= data["onset_accuracy"] <= 1 and 0 <= data["teacher_forced"] <= 1
 
 
 def test_evaluate_compares_samples_and_draws_a_page(tiny_model, tmp_path):

@@ -50,8 +50,8 @@ def test_training_starts_from_a_smaller_model(tmp_path):
     found = training._start(LARGE, training.Options(init=str(tmp_path / "small")), said.append)
     assert "gives the levels up to its 2 bars" in said[0]
     assert found["core_decoder/decoder/output_projection/bias"].any()
+    large = save(tmp_path / "large", configs.with_hparams(LARGE, {"z_size": 5}))
     with pytest.raises(ModelError, match="the weights do not fit config"):
-        large = save(tmp_path / "large", configs.with_hparams(LARGE, {"z_size": 5}))
         training._start(SMALL, training.Options(init=str(large)), said.append)
 
 

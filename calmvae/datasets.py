@@ -1,0 +1,64 @@
+"""The data sets of `calmvae convert` and `calmvae corpus build` as windows to train and to measure on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from calmvae import configs, examples
+from calmvae.errors import DataError
+
+
+def data_files(data: str | Path) -> tuple[list[Path], list[Path]]:
+    """TFRecords to train on and to evaluate on.
+
+    Raises:
+      DataError: there are none.
+    """
+    path = Path(data)
+    if path.is_file():
+        return [path], []
+    train, held_out = (sorted(path.glob(f"{part}-*.tfrecord")) for part in ("train", "eval"))
+    if not train:
+        raise DataError(f"{path} holds no train-*.tfrecord; make a data set with `calmvae convert`.")
+    return train, held_out
+
+
+def load(
+    data: str | Path,
+    spec: configs.ModelSpec,
+    melody: str,
+    max_onsets: int,
+    calm: bool,
+    cache: Path,
+    say: Callable[[str], None],
+) -> tuple[examples.WindowSet, examples.WindowSet]:
+    """Windows to train on and held-out ones; the former themselves where no piece is held out.
+
+    Args:
+      data: a folder of TFRecords, or one.
+      spec: says how long the windows are.
+      melody, max_onsets, calm, cache: see `examples.load_windows`.
+      say: called with the counts.
+
+    Raises:
+      DataError: nothing to train on.
+    """
+    train_set, eval_set = (
+        examples.load_windows(files, spec.steps, melody, max_onsets, cache, calm) for files in data_files(data)
+    )
+    train_set = examples.without(train_set, eval_set)
+    if not len(train_set.tokens):
+        raise DataError(
+            f"{data} has no window of {spec.bars} bars to train on ({train_set.pieces} pieces, left out: "
+            f"{train_set.dropped}); give more pieces with `calmvae convert`."
+        )
+    dropped = ", ".join(f"{n} {why}" for why, n in train_set.dropped.items() if n) or "none"
+    say(
+        f"{len(train_set.tokens)} windows of {spec.bars} bars from {train_set.pieces} pieces to train on "
+        f"(left out: {dropped}), {len(eval_set.tokens)} from {eval_set.pieces} held-out pieces."
+    )
+    if not len(eval_set.tokens):
+        say("No held-out pieces: the evaluation is on the training windows and says nothing about new music.")
+        eval_set = train_set
+    return train_set, eval_set
