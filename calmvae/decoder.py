@@ -41,7 +41,7 @@ class Decoder:
         sizes, parts = spec.hparams["dec_rnn_size"], self.n
         self.conductors = []
         for level, segments in enumerate(self.lengths[:-1]):
-            self.conductors.append(_Conductor(f"decoder/hierarchical_level_{level}", weights, sizes, segments, parts))
+            self.conductors.append(Conductor(f"decoder/hierarchical_level_{level}", weights, sizes, segments, parts))
             parts *= segments
         scope = "core_decoder/decoder" if spec.decoder == "hierarchical" else "decoder"
         self.core = _Core(scope, weights, sizes, self.lengths[-1], parts)
@@ -72,7 +72,7 @@ class Decoder:
         return np.ascontiguousarray(parts.transpose().reshape(self.lengths[-1], -1))
 
 
-class _Conductor:
+class Conductor:
     """An upper level of a hierarchical decoder: an embedding (or latent vector) to one of each of its segments."""
 
     def __init__(self, scope: str, weights: Arrays, sizes: list[int], segments: int, n: int) -> None:

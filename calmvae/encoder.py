@@ -28,7 +28,7 @@ class Encoder:
         for scope, length in spec.encoder_levels():
             splits //= length
             rows = parallel.shards(batch_size * splits, self.shards)
-            self.levels.append(_Level(scope, spec.hparams["enc_rnn_size"], length, splits, rows, threads))
+            self.levels.append(Level(scope, spec.hparams["enc_rnn_size"], length, splits, rows, threads))
 
     def forward(self, weights: Arrays, tokens: np.ndarray) -> np.ndarray:
         """Tokens `[n, steps]` to the last outputs of the top level's top layer, both directions: `[n, 2 * units]`."""
@@ -52,7 +52,7 @@ class Encoder:
                 d_top = d_segments.reshape(level.steps * level.splits * n, -1)
 
 
-class _Level:
+class Level:
     """A stack of bidirectional layers that turns each row's steps into one embedding."""
 
     def __init__(

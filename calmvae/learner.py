@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,29 +39,43 @@ class Learner:
       spec: a config that `supports` accepts.
       seed: of the initial weights and of every step.
       threads: how many to use, default one a core.
+      network: makes what computes loss and gradient, of a spec, weights, batch size and threads.
+      shapes: of the weights, by name; default all of the spec's.
     """
 
-    def __init__(self, spec: ModelSpec, seed: int, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        seed: int,
+        threads: int | None = None,
+        network: Callable[..., Any] = Network,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
         self.spec, self.seed, self.step = spec, seed, 0
-        shapes = runtime.weight_shapes(spec)
+        shapes = shapes or runtime.weight_shapes(spec)
         size = sum(math.prod(shape) for shape in shapes.values())
         self._flat, self._gradient, self._m, self._v = (np.zeros(size, np.float32) for _ in range(4))
         self._weights, self._gradients = _views(self._flat, shapes), _views(self._gradient, shapes)
         self._slots = {"Adam": _views(self._m, shapes), "Adam_1": _views(self._v, shapes)}
         self._powers = [np.float32(beta) for beta in _BETAS]
-        for name, values in initial_weights(spec, seed).items():
+        for name, values in initial_weights(shapes, seed).items():
             self._weights[name][:] = values
         self._threads = parallel.Threads(threads)
-        self.network = Network(spec, self._weights, spec.hparams["batch_size"], self._threads)
+        self.network = network(spec, self._weights, spec.hparams["batch_size"], self._threads)
 
     def train(self, tokens: np.ndarray) -> dict[str, float]:
         """One step on a batch uint8 `[batch_size, steps]`. Returns its scalars by Magenta's names, batch means."""
+        probability = sampling_probability(self.spec.hparams, self.step)
+        scalars = self.update(self._batch(tokens, probability))
+        return scalars | ({"sampling_probability": probability} if probability else {})
+
+    def update(self, batch: Any) -> dict[str, float]:
+        """One step on what the network takes."""
         hparams, step = self.spec.hparams, self.step
         beta = (1.0 - hparams["beta_rate"] ** step) * hparams["max_beta"]
-        probability = sampling_probability(hparams, step)
         # A training that runs away is told by its loss.
         with parallel.one_blas_thread(), np.errstate(all="ignore"):
-            losses = self.network.loss_and_gradient(self._batch(tokens, probability), beta, self._gradients)
+            losses = self.network.loss_and_gradient(batch, beta, self._gradients)
         norm = self._clip()
         low = hparams["min_learning_rate"]
         rate = (hparams["learning_rate"] - low) * hparams["decay_rate"] ** step + low
@@ -69,8 +83,7 @@ class Learner:
         self.step += 1
         scalars = {name: float(values.mean()) for name, values in losses.items()}
         scalars["loss"] = scalars["losses/r_loss"] + beta * scalars["losses/kl_loss"]
-        scalars |= {"losses/kl_beta": beta, "learning_rate": rate, "global_norm": norm}
-        return scalars | ({"sampling_probability": probability} if probability else {})
+        return scalars | {"losses/kl_beta": beta, "learning_rate": rate, "global_norm": norm}
 
     def _batch(self, tokens: np.ndarray, probability: float) -> Batch:
         rng = np.random.default_rng([self.seed, 2, self.step])
@@ -155,11 +168,11 @@ def sampling_probability(hparams: Mapping[str, Any], step: int) -> float:
     return float(1 - rate / (rate + math.exp(step / rate))) if step / rate < 700 else 1.0
 
 
-def initial_weights(spec: ModelSpec, seed: int) -> dict[str, np.ndarray]:
-    """Weights drawn as Magenta's graph draws them: Glorot for cells and output, next to nothing for the rest."""
+def initial_weights(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
+    """Weights of given names and shapes as Magenta draws them: Glorot for cells and output, almost 0 for the rest."""
     rng = np.random.default_rng([seed, 3])
     weights = {}
-    for name, shape in runtime.weight_shapes(spec).items():
+    for name, shape in shapes.items():
         if name.endswith("bias"):
             weights[name] = np.zeros(shape, np.float32)
         elif name.endswith(("mu/kernel", "sigma/kernel", "initial_state/kernel")):

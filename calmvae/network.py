@@ -58,7 +58,7 @@ class Network:
           "losses/r_loss", "losses/kl_loss" and "losses/kl_bits", `[n]` each, as Magenta calls them.
         """
         n, gradients = len(batch.tokens), [gradient, *self.others]
-        posterior = _Posterior(self.weights, self.encoder.forward(self.weights, batch.tokens), batch.noise)
+        posterior = Posterior(self.weights, self.encoder.forward(self.weights, batch.tokens), batch.noise)
         self.threads.run([functools.partial(d.forward, posterior.z, batch) for d in self.decoders])
         self.threads.run(
             [functools.partial(d.backward, g, 1 / n) for d, g in zip(self.decoders, gradients, strict=True)]
@@ -78,7 +78,7 @@ class Network:
         }
 
 
-class _Posterior:
+class Posterior:
     """`mu`, `sigma`, a latent vector of each window and the divergence from the prior."""
 
     def __init__(self, weights: Arrays, top: np.ndarray, noise: np.ndarray) -> None:

@@ -41,13 +41,7 @@ class Engine:
 
     def encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Posterior of windows: uint8 `[n, steps]` to `mu`, `sigma`, float32 `[n, z_size]` each."""
-        tokens = self._checked(tokens)
-        mu, sigma = np.zeros((2, len(tokens), self.spec.z_size), np.float32)
-
-        def work(rows: slice) -> None:
-            mu[rows], sigma[rows] = self._encode(tokens[rows])
-
-        _in_batches(len(tokens), work)
+        _, mu, sigma = self.embed(tokens)
         return mu, sigma
 
     def decode(self, z: np.ndarray, temperature: float = 0.0, seed: int | Sequence[int] = 0) -> np.ndarray:
@@ -93,7 +87,20 @@ class Engine:
         _in_batches(len(z), work)
         return logs, likeliest
 
-    def _encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def embed(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Like `encode`, with what the posterior is computed from before it: float32 `[n, 2 * units]`."""
+        tokens = self._checked(tokens)
+        depth = 2 * self.spec.hparams["enc_rnn_size"][-1]
+        found = [np.zeros((len(tokens), size), np.float32) for size in (depth, self.spec.z_size, self.spec.z_size)]
+
+        def work(rows: slice) -> None:
+            found[0][rows] = top = self._embed(tokens[rows])
+            found[1][rows], found[2][rows] = self._posterior(top)
+
+        _in_batches(len(tokens), work)
+        return found[0], found[1], found[2]
+
+    def _embed(self, tokens: np.ndarray) -> np.ndarray:
         rows: np.ndarray | None = tokens
         top = np.zeros((0, 0), np.float32)
         for scope, length in self.spec.encoder_levels():
@@ -103,6 +110,9 @@ class Engine:
             else:
                 top = self._run_level(scope, None, top.reshape(-1, length, top.shape[1]))
             rows = None
+        return top
+
+    def _posterior(self, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mu = top @ self.weights["encoder/mu/kernel"] + self.weights["encoder/mu/bias"]
         raw = top @ self.weights["encoder/sigma/kernel"] + self.weights["encoder/sigma/bias"]
         return mu, np.logaddexp(raw, np.float32(0))

@@ -136,7 +136,9 @@ def _start(spec: configs.ModelSpec, options: Options, say: Callable[[str], None]
         source = models.read_spec(place)[0]
         if growth.can_grow(source, spec):
             say(f"{options.init} gives the levels up to its {source.bars} bars; those above start from nothing.")
-            return growth.grown(source, weights, spec, learner.initial_weights(spec, options.seed))
+            return growth.grown(
+                source, weights, spec, learner.initial_weights(runtime.weight_shapes(spec), options.seed)
+            )
     runtime.check_weights(spec, weights)
     return weights
 

@@ -22,7 +22,7 @@ def test_what_can_grow():
 
 
 def test_the_grown_model_reads_and_writes_two_bars_as_the_small_one():
-    weights, fresh = random_weights(SMALL), learner.initial_weights(LARGE, 0)
+    weights, fresh = random_weights(SMALL), learner.initial_weights(runtime.weight_shapes(LARGE), 0)
     grown = growth.grown(SMALL, weights, LARGE, fresh)
     runtime.check_weights(LARGE, grown)
     small, large = runtime.Engine(SMALL, weights), runtime.Engine(LARGE, grown)
