@@ -302,6 +302,29 @@ def train(
 
 
 @app.command()
+def grow(
+    model: Annotated[str, typer.Argument(help="The model of short windows.")],
+    data: Annotated[Path, typer.Argument(help="A folder of `calmvae convert` or `calmvae corpus build`.")],
+    out: Out = Path("out/grown"),
+    config: Annotated[str, typer.Option(help="Config of the model of long windows.")] = "calm-mel_16bar",
+    windows: Annotated[int, typer.Option(min=0, help="Long windows to learn from (0: all).")] = 40000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 3000,
+    melody: Annotated[str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks or all.")] = "skyline",
+    max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="An hparam; may be repeated.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default one a core.")] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """A model of long windows from one of short windows, for `calmvae train --from`."""
+    from calmvae import growing
+
+    wanted = growing.Wanted(windows, steps, melody, max_onsets, tuple(settings or ()), seed, threads)
+    growing.grow(model, data, out, config, wanted, Console(quiet, as_json))
+
+
+@app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="Embedded model, model folder, run folder or checkpoint.")],
     data: Annotated[

@@ -30,7 +30,7 @@ def load(
     melody: str,
     max_onsets: int,
     calm: bool,
-    cache: Path,
+    cache: Path | None,
     say: Callable[[str], None],
 ) -> tuple[examples.WindowSet, examples.WindowSet]:
     """Windows to train on and held-out ones; the former themselves where no piece is held out.

@@ -17,7 +17,7 @@ from calmvae.phrases import FIRST_PITCH, HOLD, MIN_PITCH, STEPS_PER_BAR
 # Windows of a set that are compared with each other; distances grow with the square.
 _MOST = 400
 _GRID = 512
-# Upper ends, in steps, of the classes of note lengths.
+# Upper ends, in steps, of the classes of note lengths; the last one takes longer notes too.
 _LENGTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 32])
 _MAJOR = np.array([0, 2, 4, 5, 7, 9, 11])
 
@@ -94,7 +94,7 @@ def _features(window: np.ndarray) -> dict[str, np.ndarray | float]:
     pitches = window[onsets].astype(np.int64) - FIRST_PITCH + MIN_PITCH
     events = np.flatnonzero(window != HOLD)
     ends = np.append(events, len(window))[np.searchsorted(events, onsets) + 1]
-    classes = np.searchsorted(_LENGTHS, ends - onsets)
+    classes = np.minimum(np.searchsorted(_LENGTHS, ends - onsets), len(_LENGTHS) - 1)
     return {
         "pitch_count": float(len(np.unique(pitches))),
         "note_count": float(len(pitches)),

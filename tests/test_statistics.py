@@ -88,3 +88,8 @@ def test_silent_windows_are_left_out_and_two_are_needed():
     with pytest.raises(ValueError, match="two windows with notes"):
         statistics.compare(silent, random_windows(5, 0))
     assert statistics.compare(np.concatenate([silent, random_windows(2, 0)]), random_windows(5, 0)).mean_overlap > 0
+
+
+def test_notes_longer_than_two_bars_count_among_the_longest():
+    found = statistics.features(np.array([window((60, 0, 100), (62, 100, 4), (64, 104, 152), steps=256)]))
+    assert found["note_lengths"].shape == (1, 9) and found["note_lengths"][0, -1] == pytest.approx(2 / 3)
