@@ -59,6 +59,7 @@ def load() -> Door:
             from magenta.contrib.training import HParams
             from magenta.models.music_vae import MusicVAE, TrainedModel, configs, data, data_hierarchical, lstm_models
     _mend_ragged_size(data_hierarchical)
+    _mend_empty_embedding(tf, lstm_models.lstm_utils)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     return Door(
         tf=tf,
@@ -117,6 +118,23 @@ def _mend_ragged_size(data_hierarchical: Any) -> None:
                 return len(a)
 
     data_hierarchical.np = Numpy("numpy")
+
+
+def _mend_empty_embedding(tf: Any, lstm_utils: Any) -> None:
+    """Without a latent vector a dense layer gets no inputs, at which oneDNN ends the process (with AVX-512)."""
+    original = lstm_utils.initial_cell_state_from_embedding
+
+    def initial_cell_state_from_embedding(cell: Any, z: Any, name: str | None = None) -> Any:
+        if int(z.shape[-1]):
+            return original(cell, z, name)
+        sizes = tf.nest.flatten(cell.state_size)
+        with tf.variable_scope(name or "dense", reuse=tf.AUTO_REUSE):
+            tf.get_variable("kernel", [0, sum(sizes)])
+            bias = tf.get_variable("bias", [sum(sizes)], initializer=tf.zeros_initializer())
+        states = tf.split(tf.tile(tf.tanh(bias)[None], [tf.shape(z)[0], 1]), sizes, axis=1)
+        return tf.nest.pack_sequence_as(cell.zero_state(batch_size=z.shape[0], dtype=tf.float32), states)
+
+    lstm_utils.initial_cell_state_from_embedding = initial_cell_state_from_embedding
 
 
 @contextlib.contextmanager
