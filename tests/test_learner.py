@@ -102,7 +102,7 @@ def test_sampling_probability(schedule, rate, step, wanted):
 
 
 def test_initial_weights_are_drawn_as_magentas():
-    spec = configs.with_hparams(configs.get_spec("calm-mel_16bar"), {"enc_rnn_size": [64], "dec_rnn_size": [64]})
+    spec = small_spec("calm-mel_16bar", enc_rnn_size=[64], dec_rnn_size=[64], z_size=64)
     mine = learner.initial_weights(runtime.weight_shapes(spec), 0)
     theirs = graph.TrainingGraph(configs.with_hparams(spec, {"batch_size": 1}), 0)
     wanted = theirs.weights()

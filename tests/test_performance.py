@@ -238,7 +238,7 @@ def test_records_do_not_depend_on_the_reader(tmp_path, monkeypatch):
 @pytest.mark.parametrize("code", ["midi.write_midi(midi.read_piece(path), out)", "entries.convert_files([path], 32)"])
 def test_plain_files_need_no_slow_imports(tmp_path, code):
     heavy = "{'mido', 'pretty_midi', 'note_seq', 'tensorflow'} & {*sys.modules}"
-    program = f"import sys; from calmvae import corpus, midi; path, out = sys.argv[1:]; {code}; print({heavy})"
+    program = f"import sys; from calmvae import corpus, entries, midi; path, out = sys.argv[1:]; {code}; print({heavy})"
     command = [sys.executable, "-c", program, str(conftest.PIECES[0]), str(tmp_path / "a.mid")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(conftest.ROOT), check=True)
     assert done.stdout.strip() == "set()"

@@ -66,7 +66,8 @@ def test_resumed_training_is_the_unbroken_one(data, tmp_path, engine):
     """Same batches, weights, optimiser and draws.
 
     The draws of Magenta's graph are its own, so there the decoder is teacher-forced and sigma fixed near 0."""
-    spec, start = tiny_spec(), None
+    # Magenta builds the flat decoder's graph far sooner.
+    spec, start = tiny_spec("calm-mel_2bar" if engine == "numpy" else "cat-mel_2bar_small"), None
     if engine == "magenta":
         spec = configs.with_hparams(spec, {"sampling_schedule": "constant", "sampling_rate": 0.0})
         weights = random_weights(spec)
@@ -109,7 +110,7 @@ def test_fine_tuning_starts_from_the_weights(data, tmp_path):
     tuned = models.load_model(tmp_path / "run").engine.weights
     for name in weights:
         np.testing.assert_allclose(tuned[name], weights[name], atol=1e-5)
-    with pytest.raises(ModelError, match=r"do not fit .*encoder/cell_1.*missing"):
+    with pytest.raises(ModelError, match=r"do not fit .*hierarchical_level_0/cell_1.*missing"):
         training.train(tiny_spec(layers=2), data, tmp_path / "other", options(init=checkpoint))
 
 
