@@ -5,20 +5,20 @@ TensorFlow; `magenta_config` turns it into Magenta's `Config` object.
 
 How the values were chosen (own_model/README.md has the experiments):
 
-* Both calm-* models read and write in segments: beats of 4 steps in 2 bars, bars of 16 steps in 16 bars. What a flat
-  LSTM has to remember over 32 or 256 steps then takes 4 + 8 or 16 + 16, which learns in half the steps, each of them
-  cheaper. The big twin for 2 bars is flat like Magenta's published model.
+* Both calm-* models read and write in levels: beats of 4 steps, 2 bars of 8 beats, 16 bars of eight times 2. What a
+  flat LSTM has to remember over 32 or 256 steps takes 4 + 8 or 4 + 8 + 8, which learns in a fraction of the steps, each
+  of them cheaper. The big twins have Magenta's published structures.
 * `free_bits` is what Magenta subtracts from the KL summed over all dimensions (its comment says "per dimension", its
   code does not). A melody of 2 bars holds about 50 to 60 bits, so 48 are free: the posterior cannot collapse to
   nothing, and `max_beta` prices every bit above. 16 bars hold more, but repeat themselves: 256 as in Magenta's
   published 16-bar model.
-* `beta_rate` .9995 lets beta come in over some 5,000 steps on a CPU, .9999 over 20,000 on a GPU (Magenta's .99999
-  takes ten times as long again, which a small training never reaches).
+* `max_beta` .6 comes in slowly (`beta_rate` .9999: half of it after 7,000 steps). A model that may use as many bits as
+  it likes finds out sooner how to give music back, and learns afterwards to do it with fewer.
 * `sampling_rate` .3, constant: at three steps of ten the decoder hears what it said itself, as in generation it always
-  does, from the start; a schedule that ends in hearing nothing else (Magenta's inverse_sigmoid) costs likelihood. The
-  big 2-bar twin has Magenta's.
-* `batch_size` 128 and 64: below that, two cores spend their time waiting for weights to come from memory.
-* `learning_rate` .002, decaying to a hundredth over some 30,000 steps, what two cores do in two hours.
+  does, from the start. The big 2-bar twin has Magenta's schedule.
+* `batch_size` 128 and 32: below that, a core spends its time waiting for weights to come from memory.
+* `learning_rate` .004 decaying to a fiftieth over 20,000 steps, what a core does in two hours. calm-mel_16bar is meant
+  to start from `calmvae grow`, hence its .001.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ CALM_SPECS: dict[str, ModelSpec] = {
             enc_rnn_size=[256],
             dec_rnn_size=[384],
             free_bits=48.0,
-            max_beta=0.25,
+            max_beta=0.6,
             beta_rate=0.9999,
             learning_rate=0.004,
             decay_rate=0.9998,
@@ -170,9 +170,9 @@ CALM_SPECS: dict[str, ModelSpec] = {
             dec_rnn_size=[384],
             free_bits=256.0,
             max_beta=0.2,
-            beta_rate=0.9999,
-            learning_rate=0.004,
-            decay_rate=0.9998,
+            beta_rate=0.999,
+            learning_rate=0.001,
+            decay_rate=0.9995,
             sampling_rate=0.3,
         ),
         # The twins for a GPU, of the size of Magenta's published models.

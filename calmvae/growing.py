@@ -16,7 +16,7 @@ from calmvae.errors import ModelError
 
 _EVAL_WINDOWS = 512
 # Far more sequences a batch than in a whole training: each costs a fiftieth.
-_HPARAMS = {"batch_size": 256, "learning_rate": 0.003, "max_beta": 0.1, "beta_rate": 0.999}
+_HPARAMS = {"batch_size": 256, "learning_rate": 0.005, "max_beta": 0.3, "beta_rate": 0.9995}
 _LAST_RATE = 0.03
 
 
@@ -33,8 +33,8 @@ class Wanted:
       threads: to compute with, default one a core.
     """
 
-    windows: int = 40000
-    steps: int = 3000
+    windows: int = 100000
+    steps: int = 6000
     melody: str = "skyline"
     max_onsets: int = 0
     settings: tuple[str, ...] = ()
@@ -45,6 +45,8 @@ class Wanted:
 def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console: Console) -> None:
     """Writes a model folder."""
     small, spec = models.load_model(model), configs.get_spec(config)
+    sizes = {name: small.spec.hparams[name] for name in ("enc_rnn_size", "dec_rnn_size")}
+    spec = configs.with_hparams(spec, sizes)
     if (
         not growth.can_grow(small.spec, spec)
         or len(spec.level_lengths or ()) != len(small.spec.level_lengths or ()) + 1

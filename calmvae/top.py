@@ -113,13 +113,7 @@ def train(
     Returns:
       weights of the whole model.
     """
-    count = len(spec.encoder_lengths or ())
-    own = (f"encoder/hierarchical_level_{count - 1}/", "encoder/mu/", "encoder/sigma/", "decoder/hierarchical_level_0/")
-    whole = runtime.weight_shapes(spec)
-    shapes = {name: shape for name, shape in whole.items() if name.startswith(own)}
-    z_size = small.spec.z_size
-    shapes |= {f"{_SAYS}/kernel": (spec.hparams["dec_rnn_size"][-1], z_size), f"{_SAYS}/bias": (z_size,)}
-    learner = Learner(spec, seed, threads, _Top, shapes)
+    learner = Learner(spec, seed, threads, _Top, _shapes(spec, small.spec.z_size))
     for step, sequences in zip(range(1, steps + 1), batches, strict=False):
         noise = np.random.default_rng([seed, 4, step]).standard_normal((len(sequences.mu), spec.z_size), np.float32)
         scalars = learner.update(_Batch(sequences, noise))
@@ -127,7 +121,7 @@ def train(
             report(step, scalars)
     found = learner.weights()
     learner.close()
-    fresh = {name: found.get(name, np.zeros(shape, np.float32)) for name, shape in whole.items()}
+    fresh = {n: found.get(n, np.zeros(shape, np.float32)) for n, shape in runtime.weight_shapes(spec).items()}
     weights = growth.grown(small.spec, small.weights, spec, fresh)
     # The smaller model's latent vector gives its conductor's initial state; here the top's output gives that vector.
     start = {part: small.weights[f"decoder/hierarchical_level_0/initial_state/{part}"] for part in ("kernel", "bias")}
@@ -135,3 +129,11 @@ def train(
     weights["decoder/hierarchical_level_1/initial_state/kernel"] = says @ start["kernel"]
     weights["decoder/hierarchical_level_1/initial_state/bias"] = offset @ start["kernel"] + start["bias"]
     return weights
+
+
+def _shapes(spec: ModelSpec, z_size: int) -> dict[str, tuple[int, ...]]:
+    """Of the top's weights: the highest level's, and what turns its output into a smaller latent vector."""
+    count = len(spec.encoder_lengths or ())
+    own = (f"encoder/hierarchical_level_{count - 1}/", "encoder/mu/", "encoder/sigma/", "decoder/hierarchical_level_0/")
+    shapes = {name: shape for name, shape in runtime.weight_shapes(spec).items() if name.startswith(own)}
+    return shapes | {f"{_SAYS}/kernel": (spec.hparams["dec_rnn_size"][-1], z_size), f"{_SAYS}/bias": (z_size,)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import configs, growth, learner, models, runtime, training
+from calmvae import configs, corpus, growth, learner, midi, models, runtime, top, training
 from calmvae.errors import ModelError
-from tests.conftest import random_weights, tiny_spec
+from tests import builders
+from tests.conftest import random_weights, run_calmvae, tiny_spec
 
 SMALL, LARGE = tiny_spec("calm-mel_2bar"), tiny_spec("calm-mel_16bar")
 
@@ -58,3 +59,81 @@ def test_training_starts_from_a_smaller_model(tmp_path):
 def save(folder, spec):
     models.save_model(folder, spec, random_weights(spec), {})
     return folder
+
+
+def sequences(count, seed=0):
+    """What a small model with random weights makes of random long windows."""
+    tokens = np.random.default_rng(seed).integers(0, 60, (count, 256)).astype(np.uint8)
+    return top.Sequences.of(runtime.Engine(SMALL, random_weights(SMALL)), tokens)
+
+
+def test_sequences_are_the_small_models_posteriors_in_order():
+    tokens = np.random.default_rng(0).integers(0, 60, (3, 256)).astype(np.uint8)
+    tokens[1, 32:64] = tokens[0, 64:96]
+    engine = runtime.Engine(SMALL, random_weights(SMALL))
+    found = top.Sequences.of(engine, tokens)
+    mu, sigma = engine.encode(tokens[1].reshape(8, 32))
+    np.testing.assert_allclose(found.mu[1], mu, atol=1e-5)
+    np.testing.assert_allclose(found.sigma[1], sigma, atol=1e-5)
+    assert np.array_equal(found.mu[1, 1], found.mu[0, 2]) and found.embeddings.shape == (3, 8, 48)
+
+
+def test_the_tops_gradient_is_the_slope_of_its_loss():
+    spec = configs.with_hparams(LARGE, {"batch_size": 16, "free_bits": 0.0})
+    learner_ = learner.Learner(spec, 0, 1, top._Top, top._shapes(spec, SMALL.z_size))
+    rng = np.random.default_rng(1)
+    weights = {n: (0.1 * rng.standard_normal(w.shape)).astype(np.float32) for n, w in learner_.weights().items()}
+    batch = top._Batch(sequences(16), rng.standard_normal((16, spec.z_size)).astype(np.float32))
+
+    def loss_and_gradient(values):
+        for name, array in learner_._weights.items():
+            array[:] = values[name]
+        gradient = {n: np.zeros_like(w) for n, w in values.items()}
+        losses = learner_.network.loss_and_gradient(batch, 0.3, gradient)
+        mean = losses["losses/r_loss"].astype(np.float64).mean() + 0.3 * losses["losses/kl_loss"].mean()
+        return mean, gradient
+
+    _, gradient = loss_and_gradient(weights)
+    for name in weights:
+        direction = gradient[name] / np.linalg.norm(gradient[name])
+        ends = [loss_and_gradient(weights | {name: weights[name] + s * 1e-2 * direction})[0] for s in (1, -1)]
+        assert (ends[0] - ends[1]) / 2e-2 == pytest.approx(np.linalg.norm(gradient[name]), rel=0.03), name
+    learner_.close()
+
+
+def test_the_top_learns_what_the_small_model_says():
+    """And the whole is the small model's decoder behind it: the lower conductor starts from the latent it is told."""
+    spec = configs.with_hparams(LARGE, {"batch_size": 16, "free_bits": 500.0, "learning_rate": 0.01})
+    few, seen = sequences(16), []
+    weights = top.train(
+        runtime.Engine(SMALL, random_weights(SMALL)),
+        spec,
+        iter([few] * 200),
+        200,
+        threads=1,
+        report=lambda step, scalars: seen.append(scalars["losses/r_loss"]),
+    )
+    assert len(seen) == 200 and np.mean(seen[-10:]) < 0.5 * seen[0]
+    runtime.check_weights(LARGE, weights)
+    start = random_weights(SMALL)["decoder/hierarchical_level_0/initial_state/kernel"]
+    kernel = weights["decoder/hierarchical_level_1/initial_state/kernel"]
+    assert np.linalg.matrix_rank(kernel.astype(np.float64), tol=1e-4) <= min(start.shape)
+
+
+def test_command(tmp_path):
+    (tmp_path / "music").mkdir()
+    for seed in range(12):
+        pitches = np.random.default_rng(seed).integers(55, 80, 70).tolist()
+        piece = builders.piece(builders.scale(70, 1.0, pitches=pitches), name=str(seed))
+        midi.write_midi(piece, tmp_path / "music" / f"{seed}.mid")
+    corpus.convert([tmp_path / "music"], tmp_path / "data", steps=32, workers=1)
+    models.save_model(tmp_path / "small", SMALL, random_weights(SMALL), {})
+    done = run_calmvae(
+        "grow", tmp_path / "small", tmp_path / "data", "-o", tmp_path / "grown", "--steps", "3", "--set", "batch_size=8"
+    )
+    assert done.returncode == 0, done.stderr
+    grown = models.load_model(tmp_path / "grown")
+    assert grown.spec.bars == 16 and grown.spec.hparams["dec_rnn_size"] == SMALL.hparams["dec_rnn_size"]
+    assert grown.meta["grown_from"]["config"] == "calm-mel_2bar" and 0 <= grown.meta["metrics"]["accuracy"] <= 1
+    again = run_calmvae("grow", tmp_path / "grown", tmp_path / "data", "-o", tmp_path / "no")
+    assert again.returncode == 2 and "is not the lower part of calm-mel_16bar" in again.stderr
