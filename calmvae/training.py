@@ -124,6 +124,8 @@ def train(
         data, spec, options.melody, options.max_onsets, options.calm, folder / "cache", say
     )
     start = _start(spec, options, say) if options.init else None
+    if start is None and len(spec.level_lengths or ()) > 2 and not (folder / "train").exists():
+        say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
     return _Trainer(spec, folder, options, train_set, eval_set, start, report, say).run()
 
 
