@@ -1,7 +1,7 @@
 """Decoding: calmvae's numpy engine against magenta-js in Node, the same weights and latent vectors.
 
     npm ci --prefix benchmarks/decode_js --ignore-scripts
-    .venv/bin/python -m benchmarks.decode_js [--pairs 5] [--model calm-mel_2bar ...]
+    .venv/bin/python -m benchmarks.decode_js [--pairs 5] [--model cat-mel_2bar_small ...]
 
 Exports the weights to magenta-js's form of a checkpoint, checks that argmax gives the same tokens on both sides, then
 times 64 and 512 vectors. In Node magenta-js runs on tfjs's backend in plain JavaScript (`--backend cpu`); the default
@@ -95,7 +95,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=5, help="how many pairs, default 5")
-    parser.add_argument("--model", nargs="+", default=(small_model.NAME, "calm-mel_2bar"), metavar="NAME")
+    parser.add_argument("--model", nargs="+", default=(small_model.NAME,), metavar="NAME")
     parser.add_argument("--vectors", type=int, nargs="+", default=[64, 512], help="how many to decode, default 64 512")
     parser.add_argument("--backend", choices=("cpu", "wasm"), default="wasm", help="of tfjs, default wasm")
     options = pairs.parse(parser)

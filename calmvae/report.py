@@ -111,8 +111,15 @@ def _overlaps(plot: Any, compared: Comparison) -> None:
 
 def _listed(plot: Any, metrics: Mapping[str, float]) -> None:
     plot.axis("off")
-    shown = {name: value for name, value in metrics.items() if not name.startswith("overlap_")}
+    shown: dict[str, str] = {}
+    for name, value in metrics.items():
+        if name.endswith("_held_out"):
+            # Beside the samples' own.
+            shown[name.removesuffix("_held_out")] += f" / {value:.3g} held out"
+        elif not name.startswith(("overlap_", "path_pairs", "path_steps")):
+            shown[name] = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
     height = 1.12 / max(len(shown), 10)
-    for k, (name, value) in enumerate(shown.items()):
-        plot.text(0.0, 1.05 - k * height, name.replace("_", " "), fontsize=8.5, color=MUTED, va="top")
-        plot.text(1.0, 1.05 - k * height, f"{value:.4g}", fontsize=8.5, color=INK, va="top", ha="right")
+    size = min(8.5, 145 / len(shown))
+    for k, (name, said) in enumerate(shown.items()):
+        plot.text(0.0, 1.05 - k * height, name.replace("_", " "), fontsize=size, color=MUTED, va="top")
+        plot.text(1.0, 1.05 - k * height, said, fontsize=size, color=INK, va="top", ha="right")
