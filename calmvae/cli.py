@@ -218,10 +218,7 @@ def convert(
 def corpus_build(
     sources: Annotated[
         list[str],
-        typer.Argument(
-            help="Folders: a checkout of POP909-Dataset or of OpenScore's Lieder, or any folder of music; "
-            "and music21:bach, music21:essen."
-        ),
+        typer.Argument(help="Checkouts of POP909-Dataset and Lieder, folders of music, music21:bach, music21:essen."),
     ],
     out: Out = Path("out/corpus"),
     eval_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the tune families held out.")] = 0.1,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from calmvae import configs, examples
+from calmvae import configs, examples, outputs
 from calmvae.errors import DataError
 
 
@@ -22,6 +24,17 @@ def data_files(data: str | Path) -> tuple[list[Path], list[Path]]:
     if not train:
         raise DataError(f"{path} holds no train-*.tfrecord; make a data set with `calmvae convert`.")
     return train, held_out
+
+
+def sources(data: str | Path) -> list[dict[str, Any]]:
+    """Of a data set of `calmvae corpus build`, each collection's name, title, terms, address and pieces trained on."""
+    try:
+        record = json.loads((Path(data) / outputs.RUN_FILE).read_text(encoding="utf-8"))
+        found = record["summary"]["collections"]
+        return [{"name": n, **{k: c[k] for k in ("title", "terms", "address", "train")}} for n, c in found.items()]
+    # Another kind of data set, or a single TFRecord.
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
 
 
 def load(

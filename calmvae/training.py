@@ -126,7 +126,9 @@ def train(
     start = _start(spec, options, say) if options.init else None
     if start is None and len(spec.level_lengths or ()) > 2 and not (folder / "train").exists():
         say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
-    return _Trainer(spec, folder, options, train_set, eval_set, start, report, say).run()
+    trainer = _Trainer(spec, folder, options, train_set, eval_set, start, report, say)
+    trainer.sources = datasets.sources(data)
+    return trainer.run()
 
 
 def _start(spec: configs.ModelSpec, options: Options, say: Callable[[str], None]) -> dict[str, np.ndarray]:
@@ -226,6 +228,7 @@ class _Trainer:
         picked = np.random.default_rng(0).permutation(len(eval_set.tokens))[:_EVAL_WINDOWS]
         self.eval_tokens = eval_set.tokens[np.sort(picked)]
         self.pieces = train_set.pieces
+        self.sources: list[dict[str, Any]] = []
         self.engine = _engine(spec, options, say)
         self.interrupted = False
         self.best, self.since_best = self._history()
@@ -318,6 +321,7 @@ class _Trainer:
         if better:
             self.best, self.since_best = line, 0
             meta = {"step": self.step, "metrics": dataclasses.asdict(metrics), "pieces": self.pieces}
+            meta |= {"data": self.sources} if self.sources else {}
             models.save_model(self.folder / "model", self.spec, weights, meta)
         else:
             self.since_best += 1

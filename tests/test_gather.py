@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import corpus, examples, families, gather, phrases, sources, tfrecord
+from calmvae import corpus, datasets, examples, families, gather, models, phrases, sources, tfrecord, training
 from calmvae.errors import InputError, MissingDependencyError, OptionError
 from tests import builders
-from tests.conftest import run_calmvae
+from tests.conftest import run_calmvae, tiny_spec
 from tests.test_scores import musicxml, write_mxl
 
 
@@ -161,6 +161,15 @@ def test_the_card_names_terms_and_counts(built):
     assert "| MIT | 5 |" in card and "| CC0 | 3 |" in card and "yours to judge" in card
     assert f"{made.families:,} tune families" in card and "calmvae corpus build POP909-Dataset Lieder" in card
     assert str(out.parent) not in card
+
+
+def test_a_model_says_what_it_was_trained_on(built, tmp_path):
+    few = training.Options(steps=1, eval_every=1, sample_every=0, melody="all")
+    training.train(tiny_spec(), built[0], tmp_path / "run", few)
+    data = models.load_model(tmp_path / "run").meta["data"]
+    assert [c["name"] for c in data] == ["pop909", "lieder", "my calm music"] and data[0]["terms"] == "MIT"
+    assert [c["train"] for c in data] == [c["train"] for c in built[1].collections.values()]
+    assert datasets.sources(tmp_path) == []
 
 
 def test_the_same_again(built, collections, tmp_path):
