@@ -78,14 +78,14 @@ class Training:
 
 def gflop_per_example(spec: configs.ModelSpec) -> float:
     """Billions of operations in the matrix products of one example's train step: forward once, backward twice."""
-    lengths, encoder = spec.level_lengths or (spec.steps,), dict(spec.encoder_levels())
+    lengths, encoder = spec.level_lengths or (spec.steps,), spec.encoder_lengths or (spec.steps,)
     products = 0
     for name, shape in runtime.weight_shapes(spec).items():
         if not name.endswith("/kernel"):
             continue
         level = int(name.partition("hierarchical_level_")[2].partition("/")[0] or 0)
         if name.startswith("encoder/") and "lstm_cell" in name:
-            times = spec.steps // math.prod(list(encoder.values())[:level])
+            times = spec.steps // math.prod(encoder[:level])
         elif name.startswith("decoder/hierarchical_level_"):
             times = math.prod(lengths[: level + ("lstm_cell" in name)])
         else:

@@ -132,11 +132,7 @@ def _windows(wanted: Wanted, steps: int) -> tuple[examples.WindowSet, np.ndarray
         )
     else:
         held_out = _windows_of_files(wanted, steps)
-    if wanted.most and len(held_out.tokens) > wanted.most:
-        picked = np.random.default_rng([wanted.seed, 2]).permutation(len(held_out.tokens))[: wanted.most]
-        rows = np.sort(picked)
-        held_out = examples.WindowSet(held_out.tokens[rows], held_out.origins[rows], held_out.collections)
-    return held_out, train
+    return held_out.drawn(wanted.most, [wanted.seed, 2]), train
 
 
 def _files(path: Path) -> list[Path]:
@@ -152,5 +148,5 @@ def _windows_of_files(wanted: Wanted, steps: int) -> examples.WindowSet:
     files = [file for path in wanted.data for file in _files(path)]
     found = [examples.piece_windows(midi.read_piece(file), steps, wanted.melody)[0] for file in files]
     tokens = np.unique(np.concatenate(found), axis=0)
-    windows = examples.WindowSet(tokens, np.zeros(len(tokens), np.uint16), {"files": Counter(pieces=len(files))})
+    windows = examples.WindowSet(tokens, np.zeros(len(tokens), np.int32), {"files": Counter(pieces=len(files))})
     return windows.narrowed(wanted.max_onsets, wanted.calm)

@@ -273,18 +273,8 @@ def magenta_config(spec: ModelSpec) -> Any:
     from calmvae import magenta
 
     door = magenta.load()
-    decoder = door.lstm_models.CategoricalLstmDecoder()
-    if spec.decoder == "hierarchical":
-        decoder = door.lstm_models.HierarchicalLstmDecoder(
-            decoder, level_lengths=list(spec.level_lengths or ()), disable_autoregression=True
-        )
-    encoder = door.lstm_models.BidirectionalLstmEncoder()
-    if spec.encoder_lengths:
-        encoder = door.lstm_models.HierarchicalLstmEncoder(
-            door.lstm_models.BidirectionalLstmEncoder, level_lengths=list(spec.encoder_lengths)
-        )
     return door.configs.Config(
-        model=door.MusicVAE(encoder, decoder),
+        model=magenta_model(spec, door.lstm_models.BidirectionalLstmEncoder, door.lstm_models.CategoricalLstmDecoder),
         hparams=door.HParams(**copy.deepcopy(spec.hparams)),
         note_sequence_augmenter=door.data.NoteSequenceAugmenter(transpose_range=(-5, 5)),
         data_converter=door.data.OneHotMelodyConverter(
@@ -293,6 +283,21 @@ def magenta_config(spec: ModelSpec) -> Any:
         train_examples_path=None,
         eval_examples_path=None,
     )
+
+
+def magenta_model(spec: ModelSpec, encoder_class: Any, decoder_class: Any) -> Any:
+    """Magenta's `MusicVAE` of a spec's levels around flat encoders and a flat decoder of the given classes."""
+    from calmvae import magenta
+
+    door = magenta.load()
+    encoder, decoder = encoder_class(), decoder_class()
+    if spec.encoder_lengths:
+        encoder = door.lstm_models.HierarchicalLstmEncoder(encoder_class, level_lengths=list(spec.encoder_lengths))
+    if spec.decoder == "hierarchical":
+        decoder = door.lstm_models.HierarchicalLstmDecoder(
+            decoder, level_lengths=list(spec.level_lengths or ()), disable_autoregression=True
+        )
+    return door.MusicVAE(encoder, decoder)
 
 
 def register() -> None:

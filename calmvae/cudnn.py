@@ -56,15 +56,7 @@ def model(spec: configs.ModelSpec) -> Any:
                 final_sequence_lengths=helper.sequence_length,
             )
 
-    decoder: Any = Decoder()
-    if spec.decoder == "hierarchical":
-        decoder = lstm_models.HierarchicalLstmDecoder(
-            decoder, level_lengths=list(spec.level_lengths or ()), disable_autoregression=True
-        )
-    encoder: Any = Encoder()
-    if spec.encoder_lengths:
-        encoder = lstm_models.HierarchicalLstmEncoder(Encoder, level_lengths=list(spec.encoder_lengths))
-    return door.MusicVAE(encoder, decoder)
+    return configs.magenta_model(spec, Encoder, Decoder)
 
 
 def _lstm(tf: Any, scope: str, inputs: Any, units: int, c: Any = None, h: Any = None) -> tuple[Any, Any, Any]:

@@ -36,7 +36,7 @@ class WindowSet:
 
     Attributes:
       tokens: uint8 `[windows, steps]`, all different.
-      origins: uint16 `[windows]`, each one's place in `collections`; of repeated windows the first one's.
+      origins: int32 `[windows]`, each one's place in `collections`; of repeated windows the first one's.
       collections: name to the number of pieces from there, and of windows left out, by reason (silent, repeated,
         dense, busy, held-out).
     """
@@ -64,6 +64,13 @@ class WindowSet:
             for (name, counts), n in zip(self.collections.items(), lost, strict=True)
         }
         return WindowSet(self.tokens[wanted], self.origins[wanted], collections)
+
+    def drawn(self, most: int, seed: int | list[int]) -> WindowSet:
+        """At most so many windows (0: all), drawn by the seed, in their order."""
+        if not most or len(self.tokens) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self.tokens))[:most])
+        return WindowSet(self.tokens[rows], self.origins[rows], self.collections)
 
     def narrowed(self, max_onsets: int, calm: bool) -> WindowSet:
         """Leaves out windows of more onsets (0: none) and, if asked to, those that are not calm."""
@@ -144,8 +151,9 @@ def load_windows(
 def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:
     from calmvae import corpus, scores
 
-    found, origins = [np.zeros((0, steps), np.uint8)], [np.zeros(0, np.uint16)]
+    found, origins = [np.zeros((0, steps), np.uint8)], [np.zeros(0, np.int32)]
     collections: dict[str, Counter[str]] = {}
+    places: dict[str, int] = {}
     pieces = 0
     for sequence in corpus.read_records(files):
         try:
@@ -155,7 +163,7 @@ def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable
         counts = collections.setdefault(sequence.collection_name, Counter())
         counts.update(pieces=1, silent=silent)
         found.append(windows)
-        origins.append(np.full(len(windows), list(collections).index(sequence.collection_name), np.uint16))
+        origins.append(np.full(len(windows), places.setdefault(sequence.collection_name, len(places)), np.int32))
         pieces += 1
         if progress:
             progress(pieces)

@@ -72,8 +72,7 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console
                 )
 
         weights = top.train(small.engine, own, batches, wanted.steps, wanted.seed, wanted.threads, report)
-        picked = np.random.default_rng(0).permutation(len(eval_set.tokens))[:_EVAL_WINDOWS]
-        metrics = evaluation.evaluate(runtime.Engine(spec, weights), eval_set.tokens[np.sort(picked)])
+        metrics = evaluation.evaluate(runtime.Engine(spec, weights), eval_set.drawn(_EVAL_WINDOWS, 0).tokens)
         folder.path(models.WEIGHTS_FILE)
         meta: dict[str, Any] = {"grown_from": small.describe(), "metrics": dataclasses.asdict(metrics)}
         models.save_model(made, spec, weights, meta)

@@ -64,18 +64,12 @@ class Network:
             [functools.partial(d.backward, g, 1 / n) for d, g in zip(self.decoders, gradients, strict=True)]
         )
         dz = np.concatenate([d.dz for d in self.decoders])
-        free = self.spec.hparams["free_bits"] * np.log(2)
-        kl = posterior.kl()
-        d_top = posterior.backward(dz, np.where(kl > free, beta / n, 0).astype(np.float32), gradient)
+        d_top, losses = posterior.backward(dz, self.spec.hparams["free_bits"], beta, gradient)
         self.encoder.backward(self.weights, d_top, gradients)
         for other in self.others:
             for name in other.keys() - _POSTERIOR:
                 gradient[name] += other[name]
-        return {
-            "losses/r_loss": np.concatenate([d.r_loss for d in self.decoders]),
-            "losses/kl_loss": np.maximum(kl - free, 0),
-            "losses/kl_bits": kl / np.log(2),
-        }
+        return {"losses/r_loss": np.concatenate([d.r_loss for d in self.decoders]), **losses}
 
 
 class Posterior:
@@ -92,8 +86,16 @@ class Posterior:
         """KL divergence of each window's posterior from the standard normal, in nats, `[n]`."""
         return 0.5 * (self.sigma**2 + self.mu**2 - 1 - 2 * np.log(self.sigma)).sum(axis=1)
 
-    def backward(self, dz: np.ndarray, dkl: np.ndarray, gradient: Arrays) -> np.ndarray:
-        """From the gradients of z `[n, z_size]` and of the divergence `[n]` to that of the encoder's output."""
+    def backward(
+        self, dz: np.ndarray, free_bits: float, beta: float, gradient: Arrays
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """From the gradient of z `[n, z_size]`, and the divergence priced with beta, to that of the encoder's output.
+
+        Returns:
+          it, and "losses/kl_loss" (above the free bits, in nats) and "losses/kl_bits", `[n]` each.
+        """
+        kl, free = self.kl(), free_bits * np.log(2)
+        dkl = np.where(kl > free, beta / len(dz), 0).astype(np.float32)
         d_mu = dz + dkl[:, None] * self.mu
         d_sigma = dz * self.noise + dkl[:, None] * (self.sigma - 1 / self.sigma)
         # The derivative of softplus is the sigmoid: 1 - exp(-softplus).
@@ -103,4 +105,4 @@ class Posterior:
             np.matmul(self.top.T, d, out=gradient[f"encoder/{name}/kernel"])
             np.sum(d, axis=0, out=gradient[f"encoder/{name}/bias"])
             d_top += d @ self.weights[f"encoder/{name}/kernel"].T
-        return d_top
+        return d_top, {"losses/kl_loss": np.maximum(kl - free, 0), "losses/kl_bits": kl / np.log(2)}

@@ -101,50 +101,42 @@ class Engine:
         return found[0], found[1], found[2]
 
     def _embed(self, tokens: np.ndarray) -> np.ndarray:
-        rows: np.ndarray | None = tokens
-        top = np.zeros((0, 0), np.float32)
+        given, depth = tokens, 2 * self.spec.hparams["enc_rnn_size"][-1]
         for scope, length in self.spec.encoder_levels():
             # Segments become rows of their own, and their embeddings the steps of the level above.
-            if rows is not None:
-                top = self._run_level(scope, rows.reshape(-1, length), None)
-            else:
-                top = self._run_level(scope, None, top.reshape(-1, length, top.shape[1]))
-            rows = None
-        return top
+            segments = given.reshape(-1, length, *given.shape[2:])
+            given = self._run_level(scope, segments).reshape(len(tokens), -1, depth)
+        return given[:, 0]
 
     def _posterior(self, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mu = top @ self.weights["encoder/mu/kernel"] + self.weights["encoder/mu/bias"]
         raw = top @ self.weights["encoder/sigma/kernel"] + self.weights["encoder/sigma/bias"]
         return mu, np.logaddexp(raw, np.float32(0))
 
-    def _run_level(self, scope: str, tokens: np.ndarray | None, inputs: np.ndarray | None) -> np.ndarray:
-        """Tokens `[n, steps]`, or inputs `[n, steps, depth]`, through bidirectional layers to `[n, 2 * units]`."""
+    def _run_level(self, scope: str, given: np.ndarray) -> np.ndarray:
+        """Tokens `[n, steps]`, or embeddings `[n, steps, depth]`, through bidirectional layers to `[n, 2 * units]`."""
         lasts: list[np.ndarray] = []
         for layer in range(len(self.spec.hparams["enc_rnn_size"])):
             sequences, lasts = [], []
             for direction in ("fw", "bw"):
                 cell = f"{scope}/cell_{layer}/bidirectional_rnn/{direction}/multi_rnn_cell/cell_0/lstm_cell"
-                outputs, last = self._run_encoder(cell, tokens, inputs, reverse=direction == "bw")
+                outputs, last = self._run_encoder(cell, given, reverse=direction == "bw")
                 sequences.append(outputs)
                 lasts.append(last)
-            inputs = np.concatenate(sequences, axis=2)
+            given = np.concatenate(sequences, axis=2)
         return np.concatenate(lasts, axis=1)
 
-    def _run_encoder(
-        self, scope: str, tokens: np.ndarray | None, inputs: np.ndarray | None, reverse: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _run_encoder(self, scope: str, given: np.ndarray, reverse: bool) -> tuple[np.ndarray, np.ndarray]:
         kernel, bias = self.weights[f"{scope}/kernel"], self.weights[f"{scope}/bias"]
         units = len(bias) // 4
-        # The first layer's one-hot product is a look-up of rows.
         own, recurrent = kernel[:-units], kernel[-units:]
-        given = tokens if inputs is None else inputs
-        assert given is not None
         n, steps = given.shape[:2]
         c = np.zeros((n, units), np.float32)
         h = np.zeros((n, units), np.float32)
         outputs = np.empty((n, steps, units), np.float32)
         for t in range(steps)[::-1] if reverse else range(steps):
-            x = own[given[:, t]] if inputs is None else given[:, t] @ own
+            # The one-hot product of tokens is a look-up of rows.
+            x = own[given[:, t]] if given.ndim == 2 else given[:, t] @ own
             c, h = lstm.step(x + h @ recurrent + bias, c)
             outputs[:, t] = h
         return outputs, h

@@ -98,6 +98,7 @@ SOURCES = {
         ),
     )
 }
+_PARTS = ", ".join(f"music21:{s.name}" for s in SOURCES.values() if s.bundled)
 OWN = Source(
     name="own",
     title="A folder of music",
@@ -120,8 +121,7 @@ def resolve(given: str) -> tuple[Source, Path]:
         return _bundled(part)
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        parts = ", ".join(f"music21:{s.name}" for s in SOURCES.values() if s.bundled)
-        raise InputError(f"{given} is no folder; give folders of music, or one of {parts}.")
+        raise InputError(f"{given} is no folder; give folders of music, or one of {_PARTS}.")
     for source in SOURCES.values():
         if source.marks and (folder / source.marks).is_dir() and next(folder.glob(source.glob), None):
             return source, folder
@@ -131,8 +131,7 @@ def resolve(given: str) -> tuple[Source, Path]:
 def _bundled(part: str) -> tuple[Source, Path]:
     source = SOURCES.get(part)
     if source is None or not source.bundled:
-        parts = ", ".join(f"music21:{s.name}" for s in SOURCES.values() if s.bundled)
-        raise OptionError(f"music21:{part} is not a part of music21's corpus that calmvae reads; choose {parts}.")
+        raise OptionError(f"music21:{part} is not a part of music21's corpus that calmvae reads; choose {_PARTS}.")
     spec = importlib.util.find_spec("music21")
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(f"music21:{part} needs music21's corpus; run `pip install music21`.")

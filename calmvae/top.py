@@ -80,14 +80,9 @@ class _Top:
         np.matmul(out.T, d_said, out=gradient[f"{_SAYS}/kernel"])
         np.sum(d_said, axis=0, out=gradient[f"{_SAYS}/bias"])
         dz = self.conductor.backward(d_said @ weights[f"{_SAYS}/kernel"].T, gradient)
-        kl, free = posterior.kl(), self.spec.hparams["free_bits"] * np.log(2)
-        d_top = posterior.backward(dz, np.where(kl > free, beta / n, 0).astype(np.float32), gradient)
+        d_top, losses = posterior.backward(dz, self.spec.hparams["free_bits"], beta, gradient)
         self.level.backward(weights, d_top, [gradient], bottom=False)
-        return {
-            "losses/r_loss": 0.5 * (wrong * weighted).sum(axis=(0, 2)),
-            "losses/kl_loss": np.maximum(kl - free, 0),
-            "losses/kl_bits": kl / np.log(2),
-        }
+        return {"losses/r_loss": 0.5 * (wrong * weighted).sum(axis=(0, 2)), **losses}
 
 
 def train(

@@ -225,8 +225,7 @@ class _Trainer:
     ) -> None:
         self.spec, self.folder, self.options, self.report, self.say = spec, folder, options, report, say
         self.train_tokens = train_set.tokens
-        picked = np.random.default_rng(0).permutation(len(eval_set.tokens))[:_EVAL_WINDOWS]
-        self.eval_tokens = eval_set.tokens[np.sort(picked)]
+        self.eval_tokens = eval_set.drawn(_EVAL_WINDOWS, 0).tokens
         self.pieces = train_set.pieces
         self.sources: list[dict[str, Any]] = []
         self.engine = _engine(spec, options, say)
