@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import configs, graph, models, runtime
+from calmvae import checkpoints, configs, graph, runtime
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 1e-4
@@ -68,11 +68,11 @@ def exchange(name: str, python: Path, folder: Path, steps: int) -> dict[str, flo
     theirs = folder / "theirs.ckpt"
     spec_and_tokens = ("--spec", "spec.json", "--tokens", "tokens.npy")
     stock(python, folder, "train", *spec_and_tokens, "--steps", steps, "--out", theirs, "--seed", 0)
-    prefix = models.find_checkpoint(theirs) or models.latest_checkpoint(folder)
+    prefix = checkpoints.find(theirs) or checkpoints.latest(folder)
     found = {}
     for label, checkpoint, held in (
         ("calmvae to stock", ours, weights),
-        ("stock to calmvae", prefix, models.read_checkpoint(str(prefix))),
+        ("stock to calmvae", prefix, checkpoints.read(str(prefix))),
     ):
         stock(python, folder, "encode", *spec_and_tokens, "--checkpoint", checkpoint, "--out", "out.npz")
         with np.load(folder / "out.npz") as out:

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import checkpoint_exchange, pairs, small_model
-from calmvae import configs, models, runtime
+from calmvae import checkpoints, configs, folders, models, runtime
 
 BATCHES = (32, 64, 128, 256, 512)
 TEMPERATURES = (0.5, 0.0)
@@ -41,7 +41,7 @@ def random_weights(spec: configs.ModelSpec, seed: int = 0) -> dict[str, np.ndarr
 
 def weights_of(name: str) -> tuple[configs.ModelSpec, dict[str, np.ndarray]]:
     """The embedded model's weights where there is one, otherwise random ones."""
-    if name in models.embedded_models():
+    if name in folders.embedded():
         model = models.load_model(name)
         return model.spec, model.engine.weights
     spec = configs.get_spec(name)
@@ -51,8 +51,8 @@ def weights_of(name: str) -> tuple[configs.ModelSpec, dict[str, np.ndarray]]:
 def write_model(folder: Path, name: str, samples: int) -> configs.ModelSpec:
     """All that the decoders read: a model folder, a checkpoint with stock's spec, latent vectors."""
     spec, weights = weights_of(name)
-    models.save_model(folder, spec, weights, {})
-    models.save_checkpoint(folder / "model.ckpt", spec, weights)
+    folders.write(folder, spec, weights, {})
+    checkpoints.write_weights(folder / "model.ckpt", spec, weights)
     (folder / "spec.json").write_text(json.dumps(checkpoint_exchange.worker_spec(spec)))
     np.save(folder / "z.npy", np.random.default_rng(0).standard_normal((samples, spec.z_size)).astype(np.float32))
     return spec

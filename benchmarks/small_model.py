@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import checkpoint_exchange, pairs
-from calmvae import configs, models
+from calmvae import configs, folders
 
 NAME = "cat-mel_2bar_small"
 STEPS, BATCH = 20, 64
@@ -26,14 +26,14 @@ def make(stock: Path, folder: Path = pairs.ROOT / ".stock" / "small_model") -> t
       folder: where to keep them.
     """
     prefix, model = folder / "model.ckpt", folder / "calmvae"
-    if not (model / models.SPEC_FILE).exists():
+    if not (model / folders.SPEC_FILE).exists():
         spec = spec_of_batch(BATCH)
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / "tokens.npy", tokens(spec.steps))
         (folder / "spec.json").write_text(json.dumps(checkpoint_exchange.worker_spec(spec)))
         arguments = ("--spec", "spec.json", "--tokens", "tokens.npy", "--steps", STEPS, "--out", prefix, "--seed", 0)
         checkpoint_exchange.stock(stock, folder, "train", *arguments)
-        models.save_model(model, spec, models.read_checkpoint(str(prefix)), {})
+        folders.write(model, spec, checkpoints.read(str(prefix)), {})
     return prefix, model
 
 

@@ -15,6 +15,7 @@ except ImportError:
     from click.exceptions import ClickException, UsageError  # type: ignore[no-redef]
 
 import calmvae
+from calmvae import cli_models
 from calmvae.console import Console
 from calmvae.errors import CalmvaeError
 
@@ -29,6 +30,7 @@ app = typer.Typer(
 
 corpus_app = typer.Typer(help="Training corpora from public collections.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(cli_models.app, name="models")
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
@@ -248,7 +250,10 @@ def corpus_build(
 def train(
     data: Annotated[list[Path], typer.Argument(help="A folder of `calmvae convert`, a .tfrecord, or music files.")],
     out: Out = Path("out/run"),
-    config: Annotated[str, typer.Option(help="Config to train, see `calmvae configs`.")] = "calm-mel_2bar",
+    config: Annotated[
+        str | None,
+        typer.Option(help="Config to train, see `calmvae configs`; default that of --from, or calm-mel_2bar."),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="An hparam, such as free_bits=48; may be repeated."),
@@ -357,22 +362,6 @@ def evaluate(
         copying=copying,
     )
     assess.evaluate(model, config, wanted, Console(quiet, as_json), out)
-
-
-@app.command()
-def export(
-    model: Annotated[str, typer.Argument(help="Run folder, model folder or checkpoint.")],
-    out: Out = Path("out/model"),
-    config: Config = None,
-    form: Annotated[str, typer.Option("--format", help="calmvae (safetensors) or magenta (TensorFlow).")] = "calmvae",
-    half: Annotated[bool, typer.Option("--half", help="Store float16, half the size.")] = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """A model without its training: to share, or to open in stock Magenta."""
-    from calmvae import commands
-
-    commands.export(model, out, config, form, half, Console(quiet, as_json))
 
 
 @app.command()

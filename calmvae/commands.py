@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from calmvae import compose, configs, midi, models, other_configs, outputs, render
+from calmvae import catalog, compose, configs, folders, midi, models, opening, other_configs, outputs, render
 from calmvae.console import Console
 from calmvae.errors import InputError, ModelError, OptionError
 
@@ -65,13 +65,14 @@ def sample(
 ) -> None:
     """Writes sample-NN.mid/.wav/.png; of melody configs 16 bars by default, of others their window."""
     options = {"temperature": making.temperature, "seed": making.seed, **style}
-    if making.config and other_configs.is_other(making.config):
-        other = other_configs.load_model(making.config, making.model)
+    opened = opening.open_model(making.model, making.config)
+    if opened.spec is None:
+        other = other_configs.of_opened(opened)
         describe, generate = other.describe, functools.partial(other.sample, bars=bars, chords=chords, **options)
     elif chords is not None:
         raise OptionError("--chords goes with a config that plays over chords, such as cat-mel_2bar_med_chords.")
     else:
-        model, bars = making.load(), 16 if bars is None else bars
+        model, bars = models.of_opened(opened, making.engine, making.seed), 16 if bars is None else bars
         describe, generate = model.describe, functools.partial(compose.sample, model, bars=bars, **options)
     arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, **style}
     with outputs.OutputFolder(out, "sample", arguments) as folder:
@@ -158,11 +159,14 @@ def _convert(
         )
 
 
-def train(data: list[Path], out: Path, config: str, settings: list[str], options: Any, console: Console) -> None:
+def train(data: list[Path], out: Path, config: str | None, settings: list[str], options: Any, console: Console) -> None:
     """Fills a run folder."""
     from calmvae import training
 
-    spec = configs.get_spec(config)
+    if config or not options.init:
+        spec = configs.get_spec(config or configs.DEFAULT_CONFIG)
+    else:
+        spec = models.spec_to_train(options.init)
     if options.init:
         spec = models.with_shapes_of(options.init, spec)
     spec = configs.with_hparams(spec, settings)
@@ -215,30 +219,6 @@ def _converted_before(folder: Path, data: list[Path]) -> bool:
         return False
 
 
-def export(model: str, out: Path, config: str | None, form: str, half: bool, console: Console) -> None:
-    """Writes a model folder, or a TensorFlow checkpoint under Magenta's names."""
-    if form not in ("calmvae", "magenta"):
-        raise OptionError(f"--format is '{form}'; choose calmvae or magenta.")
-    if form == "magenta" and half:
-        raise OptionError("--half goes with --format calmvae; Magenta's checkpoints are float32.")
-    opened = models.load_model(model, config)
-    weights = opened.engine.weights
-    with outputs.OutputFolder(out, "export", {"model": model, "format": form, "half": half}) as folder:
-        if form == "calmvae":
-            meta = {k: v for k, v in opened.meta.items() if k not in ("parameters", "dtype", "sha256")}
-            made = folder.path(models.SPEC_FILE).parent
-            folder.path(models.WEIGHTS_FILE)
-            models.save_model(made, opened.spec, weights, meta, half)
-        else:
-            prefix = folder.path("checkpoint").parent / "model.ckpt"
-            models.save_checkpoint(prefix, opened.spec, weights, int(opened.meta.get("step", 0)))
-            for file in sorted(prefix.parent.glob("model.ckpt.*")):
-                folder.path(file.name)
-            outputs.write_json(folder.path("spec.json"), opened.spec.to_json())
-        folder.record["model"] = opened.describe()
-    console.result(folder.record, f"{out}: {', '.join(folder.record['outputs'])}")
-
-
 def list_configs(with_magenta: bool, console: Console) -> None:
     """Names, window, size and purpose of the configs."""
     import numpy as np
@@ -253,26 +233,19 @@ def list_configs(with_magenta: bool, console: Console) -> None:
         f"{name:<20} {row['bars']:>3} bars  {row['decoder']:<12} {row['parameters'] / 1e6:6.1f} M parameters"
         for name, row in rows.items()
     ]
-    if with_magenta:
-        from calmvae import magenta
-
-        for name, config in magenta.load().configs.CONFIG_MAP.items():
-            try:
-                spec = configs.spec_of_magenta(name, config)
-                rows[name] = {"bars": spec.bars, "decoder": spec.decoder}
-                lines.append(f"{name:<45} {spec.bars:>3} bars  {spec.decoder}")
-            except OptionError:
-                bars = other_configs.window_bars(config)
-                rows[name] = {"bars": bars, "decoder": None}
-                lines.append(f"{name:<45} {bars:>3} bars  sampled by Magenta (calmvae sample --config)")
+    for name in catalog.names()[len(rows) :] if with_magenta else ():
+        melodies, bars = catalog.spec(name), catalog.bars(name)
+        decoder = melodies.decoder if melodies else None
+        rows[name] = {"bars": bars, "decoder": decoder}
+        lines.append(f"{name:<45} {bars:>3} bars  {decoder or 'sampled by Magenta (calmvae sample)'}")
     console.result(rows, *lines)
 
 
 def demo(out: Path, seed: int, console: Console) -> None:
     """Interpolates two embedded pieces."""
-    folder = models.package_folder("resources") / "pieces"
+    folder = folders.of_package("resources") / "pieces"
     a, b = (folder / name for name in DEMO_PIECES)
-    if not models.embedded_models():
+    if not folders.embedded():
         raise ModelError("no embedded model is installed; install calmvae from a whole checkout.")
     console.say(f"calmvae interpolate {a.name} {b.name} --track-a melody --track-b melody -o {out}")
     making = Making(models.DEFAULT_MODEL, None, 0.0, seed)

@@ -26,6 +26,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
+from collections.abc import Iterable
 from typing import Any
 
 from calmvae.errors import OptionError
@@ -209,28 +210,49 @@ DEFAULT_CONFIG = "calm-mel_2bar"
 
 
 def get_spec(name: str) -> ModelSpec:
-    """The spec of a calm-* config, or of a melody config of Magenta's (which imports TensorFlow).
+    """The spec of a calm-* config, or of a melody config of Magenta's.
 
     Raises:
       OptionError: no such config, or not one of one-hot melodies without controls.
     """
-    if name in CALM_SPECS:
-        return CALM_SPECS[name]
-    # A slip in one of our own names needs no TensorFlow to be told.
-    if name.startswith("calm"):
-        raise _unknown(name, list(CALM_SPECS))
-    from calmvae import magenta
+    from calmvae import catalog
 
-    configs = magenta.load().configs.CONFIG_MAP
-    if name not in configs:
-        raise _unknown(name, [*CALM_SPECS, *configs])
-    return spec_of_magenta(name, configs[name])
+    if known(name) not in catalog.names():
+        from calmvae import magenta
+
+        return spec_of_magenta(name, magenta.load().configs.CONFIG_MAP[name])
+    spec = catalog.spec(name)
+    if spec is None:
+        raise _not_melodies(name)
+    return spec
 
 
-def _unknown(name: str, known: list[str]) -> OptionError:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(known)}."
-    return OptionError(f"unknown config '{name}'; {hint}")
+def known(name: str) -> str:
+    """The name of a config, calmvae's, Magenta's or one that was added to Magenta's CONFIG_MAP.
+
+    Raises:
+      OptionError: there is none of that name.
+    """
+    from calmvae import catalog, magenta
+
+    names = catalog.names()
+    if name in names or (magenta.is_loaded() and name in magenta.load().configs.CONFIG_MAP):
+        return name
+    close = closest(name, names)
+    hint = f"did you mean {close}?" if close else f"choose one of {', '.join(names)}."
+    raise OptionError(f"unknown config '{name}'; {hint}")
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """The one of some names that another was probably meant to be."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1)), None)
+
+
+def _not_melodies(name: str) -> OptionError:
+    return OptionError(
+        f"config '{name}' is not a melody model; `calmvae sample --model CHECKPOINT` samples it, the other commands "
+        f"need a melody config such as {DEFAULT_CONFIG}."
+    )
 
 
 def spec_of_magenta(name: str, config: Any) -> ModelSpec:
@@ -259,10 +281,7 @@ def spec_of_magenta(name: str, config: Any) -> ModelSpec:
         and config.hparams.z_size > 0
     )
     if not fits:
-        raise OptionError(
-            f"config '{name}' is not a melody model; `calmvae sample --config {name} "
-            f"--model CHECKPOINT` samples it, the other commands need a melody config such as {DEFAULT_CONFIG}."
-        )
+        raise _not_melodies(name)
     hparams = {**copy.deepcopy(DEFAULT_HPARAMS), **config.hparams.values()}
     bars = int(hparams["max_seq_len"]) // STEPS_PER_BAR
     return ModelSpec(name, bars, "hierarchical" if levels else "categorical", levels, hparams, encoder_lengths)
@@ -322,8 +341,8 @@ def with_hparams(spec: ModelSpec, settings: list[str] | dict[str, Any]) -> Model
     hparams = copy.deepcopy(spec.hparams)
     for name, value in pairs:
         if name not in hparams:
-            close = difflib.get_close_matches(name, hparams, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(sorted(hparams))}."
+            close = closest(name, hparams)
+            hint = f"did you mean {close}?" if close else f"choose one of {', '.join(sorted(hparams))}."
             raise OptionError(f"unknown hparam '{name}'; {hint}")
         if name == "max_seq_len":
             raise OptionError("max_seq_len follows from the config's bars; choose another config instead.")

@@ -39,24 +39,36 @@ class Console:
             self.say(sentence)
 
     @contextlib.contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[int, int], None]]:
-        """A progress bar on a terminal, a line every ten seconds elsewhere; call it with (done, total)."""
+    def progress(self, what: str, size: bool = False) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar on a terminal, a line every ten seconds elsewhere; call it with (done, total).
+
+        With `size`, what is counted are bytes; a total of 0 is one that is not known.
+        """
         if self.quiet:
             yield lambda done, total: None
         elif sys.stderr.isatty():
             from rich.console import Console as Terminal
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
-            columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            count = DownloadColumn() if size else MofNCompleteColumn()
+            columns = (TextColumn(what), BarColumn(), count, TimeRemainingColumn())
             with Progress(*columns, console=Terminal(stderr=True), transient=True) as bar:
                 task = bar.add_task(what, total=None)
-                yield lambda done, total: bar.update(task, completed=done, total=total)
+                yield lambda done, total: bar.update(task, completed=done, total=total or None)
         else:
             last = [time.monotonic()]
 
             def line(done: int, total: int) -> None:
                 if time.monotonic() - last[0] > 10:
                     last[0] = time.monotonic()
-                    print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
+                    shown = [f"{n / 1e6:.1f} MB" if size else str(n) for n in (done, total) if n or not size]
+                    print(f"{what}: {' of '.join(shown)}", file=sys.stderr, flush=True)
 
             yield line

@@ -6,7 +6,7 @@ import platform
 import sys
 from importlib import metadata
 
-from calmvae import magenta, models, render
+from calmvae import folders, magenta, render
 from calmvae.console import Console
 from calmvae.errors import CalmvaeError
 
@@ -30,7 +30,7 @@ def run(console: Console) -> int:
         version = _version(name)
         checks.append((name, bool(version), version or f"missing, needed for {part}; {_MEND}"))
     checks.append(_soundfont())
-    found = models.embedded_models()
+    found = folders.embedded()
     checks.append(("embedded models", bool(found), ", ".join(found) or "none; install from a whole checkout"))
     if not light:
         checks.append(_magenta())

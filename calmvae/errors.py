@@ -35,5 +35,9 @@ class DataError(CalmvaeError):
     """A data set cannot be trained on or evaluated with."""
 
 
+class FetchError(CalmvaeError):
+    """A file could not be fetched, or is not what was published."""
+
+
 class MissingDependencyError(CalmvaeError):
     """A package needed for this command is not installed or does not import."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import configs, datasets, evaluation, examples, growth, models, outputs, runtime, top
+from calmvae import configs, datasets, evaluation, examples, folders, growth, models, outputs, runtime, top
 from calmvae.console import Console
 from calmvae.errors import ModelError
 
@@ -58,7 +58,7 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console
     decay = {"decay_rate": _LAST_RATE ** (1 / max(wanted.steps, 1))}
     own = configs.with_hparams(configs.with_hparams(spec, _HPARAMS | decay), list(wanted.settings))
     with outputs.OutputFolder(out, "grow", {"model": model, "data": data, "config": config, **vars(wanted)}) as folder:
-        made = folder.path(models.SPEC_FILE).parent
+        made = folder.path(folders.SPEC_FILE).parent
         train_set, eval_set = datasets.load(data, spec, wanted.melody, wanted.max_onsets, False, None, console.remark)
         batches = _batches(small.engine, train_set.tokens, own.hparams["batch_size"], wanted, console)
         began = time.monotonic()
@@ -73,9 +73,9 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console
 
         weights = top.train(small.engine, own, batches, wanted.steps, wanted.seed, wanted.threads, report)
         metrics = evaluation.evaluate(runtime.Engine(spec, weights), eval_set.drawn(_EVAL_WINDOWS, 0).tokens)
-        folder.path(models.WEIGHTS_FILE)
+        folder.path(folders.WEIGHTS_FILE)
         meta: dict[str, Any] = {"grown_from": small.describe(), "metrics": dataclasses.asdict(metrics)}
-        models.save_model(made, spec, weights, meta)
+        folders.write(made, spec, weights, meta)
         folder.record |= {"model": small.describe(), "metrics": dataclasses.asdict(metrics)}
     console.result(
         folder.record,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import kernels, models, parallel, runtime
+from calmvae import checkpoints, kernels, parallel, runtime
 from calmvae.configs import ModelSpec
 from calmvae.decoder import Batch
 from calmvae.network import Network
@@ -139,11 +139,11 @@ class Learner:
             variables |= {f"{name}/{slot}": values for name, values in arrays.items()}
         variables |= {"beta1_power": self._powers[0], "beta2_power": self._powers[1]}
         variables["global_step"] = np.int64(self.step)
-        return models.write_checkpoint(f"{prefix}-{self.step}", variables, keep=_KEPT_CHECKPOINTS)
+        return checkpoints.write(f"{prefix}-{self.step}", variables, keep=_KEPT_CHECKPOINTS)
 
     def restore(self, checkpoint: str) -> None:
         """Takes weights, optimiser and step from a checkpoint of `save`, or of Magenta's training."""
-        variables = models.read_checkpoint(checkpoint, slots=True)
+        variables = checkpoints.read(checkpoint, slots=True)
         runtime.check_weights(self.spec, variables)
         for name, values in self._weights.items():
             values[:] = variables[name]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import compose, configs, magenta, models, runtime
+from calmvae import checkpoints, compose, configs, magenta, runtime
 from calmvae.phrases import DEPTH
 
 _BATCH = 16
@@ -37,7 +37,7 @@ class MagentaEngine(runtime.Engine):
     def __init__(self, spec: configs.ModelSpec, weights: Mapping[str, np.ndarray], seed: int = 0) -> None:
         super().__init__(spec, weights)
         with tempfile.TemporaryDirectory() as folder, seeded_decoding(seed):
-            prefix = models.save_checkpoint(Path(folder) / "model.ckpt", spec, self.weights)
+            prefix = checkpoints.write_weights(Path(folder) / "model.ckpt", spec, self.weights)
             self._model = magenta.load().TrainedModel(
                 configs.magenta_config(spec), batch_size=_BATCH, checkpoint_dir_or_path=prefix
             )

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import compose, configs, magenta, magenta_engine, models, outputs, runtime, scores
+from calmvae import catalog, compose, configs, magenta, magenta_engine, opening, runtime, scores
 from calmvae.compose import DEFAULT_PROGRAM, DEFAULT_QPM, DEFAULT_VELOCITY, Made
-from calmvae.errors import ModelError, OptionError
+from calmvae.errors import OptionError
 from calmvae.midi import Piece
 from calmvae.phrases import STEPS_PER_BAR
 from calmvae.render import Section
@@ -28,13 +28,7 @@ _BATCH = 8
 
 def is_other(name: str) -> bool:
     """True for a config of Magenta's that is not one of melodies with a flat encoder (False for an unknown one)."""
-    if name.startswith("calm"):
-        return False
-    try:
-        configs.get_spec(name)
-    except OptionError:
-        return name in magenta.load().configs.CONFIG_MAP
-    return False
+    return name in catalog.names() and catalog.spec(name) is None
 
 
 def window_bars(config: Any) -> int:
@@ -45,27 +39,30 @@ def window_bars(config: Any) -> int:
 
 
 def load_model(config_name: str, checkpoint: str | Path, hparams: dict[str, Any] | None = None) -> OtherModel:
-    """Opens a TensorFlow checkpoint (a prefix, or a folder's newest) with any config of Magenta's CONFIG_MAP.
+    """Opens anything that `opening.open_model` opens with any config of Magenta's CONFIG_MAP.
 
-    `hparams` are those in which the checkpoint differs from the config.
+    `hparams` are those in which the checkpoint differs from the config, where its variables do not tell them.
 
     Raises:
       OptionError: no such config or hparam.
-      ModelError: no checkpoint, or a damaged one.
+      ModelError: no model, or a damaged one.
     """
-    prefix = models.find_checkpoint(checkpoint)
-    if prefix is None:
-        raise ModelError(
-            f"no TensorFlow checkpoint at {checkpoint}, which config {config_name} is sampled from; "
-            "give its prefix or folder (unpack a .tar first)."
-        )
+    if hparams is None:
+        return of_opened(opening.open_model(checkpoint, config_name))
+    # Whether they fit shows when Magenta builds the model.
+    opened = opening.open_model(checkpoint, strict=False)
+    return of_opened(dataclasses.replace(opened, config=configs.known(config_name), hparams={}), hparams)
+
+
+def of_opened(opened: opening.Opened, hparams: dict[str, Any] | None = None) -> OtherModel:
+    """The model of what was opened; see `load_model`."""
     door = magenta.load()
-    config = door.configs.CONFIG_MAP.get(config_name) or configs.magenta_config(configs.get_spec(config_name))
-    values, changes = config.hparams.values(), hparams or {}
+    config = door.configs.CONFIG_MAP.get(opened.config) or configs.magenta_config(configs.get_spec(opened.config))
+    values, changes = config.hparams.values(), opened.hparams | (hparams or {})
     for name in changes.keys() - values.keys():
         raise OptionError(f"unknown hparam '{name}'; choose one of {', '.join(sorted(values))}.")
     config = config._replace(hparams=door.HParams(**values | changes | {"batch_size": _BATCH}))
-    return OtherModel(config_name, config, Path(prefix), models.read_checkpoint(prefix))
+    return OtherModel(opened.config, config, opened.place, dict(opened.weights), opened.sha256)
 
 
 def sample(
@@ -78,17 +75,17 @@ def sample(
 
 @dataclasses.dataclass
 class OtherModel:
-    """A checkpoint of one of Magenta's configs, as `load_model` opens it: name and Config, prefix, variables."""
+    """A checkpoint of one of Magenta's configs, as `load_model` opens it: name and Config, place, variables."""
 
     name: str
     config: Any
     source: Path
     weights: dict[str, np.ndarray]
+    sha256: str = ""
 
     def describe(self) -> dict[str, Any]:
         """What a run.json says of the model."""
-        data = Path(f"{self.source}.data-00000-of-00001")
-        sha256 = outputs.sha256(data) if data.exists() else ""
+        sha256 = self.sha256 or opening.sha256_of(self.source)
         return {"config": self.name, "source": str(self.source), "sha256": sha256}
 
     def sample(

@@ -291,8 +291,10 @@ def check_weights(spec: ModelSpec, weights: Mapping[str, np.ndarray]) -> None:
     check_shapes(spec.name, weight_shapes(spec), weights)
 
 
-def check_shapes(config_name: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, np.ndarray]) -> None:
-    """`check_weights` for a config of which only the shapes are known."""
+def check_shapes(
+    config_name: str, shapes: Mapping[str, tuple[int, ...]], weights: Mapping[str, np.ndarray], place: str = ""
+) -> None:
+    """`check_weights` for a config of which only the shapes are known, and weights from some place."""
     wrong = [
         f"{name} is {'missing' if name not in weights else 'x'.join(map(str, weights[name].shape))}"
         f" ({'x'.join(map(str, shape))} expected)"
@@ -301,6 +303,6 @@ def check_shapes(config_name: str, shapes: Mapping[str, tuple[int, ...]], weight
     ]
     if wrong:
         raise ModelError(
-            f"the weights do not fit config {config_name}: {'; '.join(wrong[:3])}"
+            f"the weights {f'of {place} ' if place else ''}do not fit config {config_name}: {'; '.join(wrong[:3])}"
             f"{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}; name the config it was trained with."
         )

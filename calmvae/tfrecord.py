@@ -10,10 +10,13 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from calmvae.errors import DataError
 
 _MASK = 0xA282EAD8
+# The library takes bytes only, which are copied from a mapped file piece by piece.
+_CHUNK = 1 << 24
 
 
 def write(path: str | Path, records: Iterable[bytes]) -> None:
@@ -25,7 +28,7 @@ def write(path: str | Path, records: Iterable[bytes]) -> None:
     with open(path, "wb") as file:
         for record in records:
             length = struct.pack("<Q", len(record))
-            file.write(length + _checksum(length) + record + _checksum(record))
+            file.write(length + checksum(length) + record + checksum(record))
 
 
 def read(path: str | Path) -> Iterator[bytes]:
@@ -37,21 +40,24 @@ def read(path: str | Path) -> Iterator[bytes]:
     try:
         with open(path, "rb") as file:
             while head := file.read(12):
-                if len(head) < 12 or _checksum(head[:8]) != head[8:]:
+                if len(head) < 12 or checksum(head[:8]) != head[8:]:
                     raise DataError(f"{path} is not a readable TFRecord (it is damaged at byte {file.tell()}).")
                 (size,) = struct.unpack("<Q", head[:8])
                 # Not beyond the file's end, whatever a forged length says.
                 size = min(size, os.fstat(file.fileno()).st_size)
-                record, checksum = file.read(size), file.read(4)
-                if len(checksum) < 4 or _checksum(record) != checksum:
+                record, tail = file.read(size), file.read(4)
+                if len(tail) < 4 or checksum(record) != tail:
                     raise DataError(f"{path} is not a readable TFRecord (it is damaged or cut at byte {file.tell()}).")
                 yield record
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}); check its name and permissions.") from error
 
 
-def _checksum(data: bytes) -> bytes:
+def checksum(data: Any) -> bytes:
+    """The masked CRC-32C of some bytes (or an array of them), as it is written behind them."""
     import google_crc32c
 
-    crc = google_crc32c.value(data)
+    crc = 0
+    for at in range(0, len(data), _CHUNK):
+        crc = google_crc32c.extend(crc, bytes(data[at : at + _CHUNK]))
     return struct.pack("<L", ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF)

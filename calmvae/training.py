@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import configs, datasets, evaluation, examples, magenta, models, outputs, runtime
+from calmvae import checkpoints, configs, datasets, evaluation, examples, folders, magenta, models, outputs, runtime
 from calmvae.errors import DataError, OptionError, OutputError
 
 ENGINES = {
@@ -135,14 +135,11 @@ def _start(spec: configs.ModelSpec, options: Options, say: Callable[[str], None]
     """The weights to start from: those of a model of the same shape, or of one whose windows ours are made of."""
     from calmvae import growth, learner
 
-    weights, place = models.read_weights(str(options.init))
-    if models.find_model_folder(str(options.init)):
-        source = models.read_spec(place)[0]
-        if growth.can_grow(source, spec):
-            say(f"{options.init} gives the levels up to its {source.bars} bars; those above start from nothing.")
-            return growth.grown(
-                source, weights, spec, learner.initial_weights(runtime.weight_shapes(spec), options.seed)
-            )
+    opened = models.to_start_from(str(options.init), spec.name)
+    weights, source = dict(opened.weights), opened.spec
+    if source and growth.can_grow(source, spec):
+        say(f"{options.init} gives the levels up to its {source.bars} bars; those above start from nothing.")
+        return growth.grown(source, weights, spec, learner.initial_weights(runtime.weight_shapes(spec), options.seed))
     runtime.check_weights(spec, weights)
     return weights
 
@@ -231,7 +228,7 @@ class _Trainer:
         self.engine = _engine(spec, options, say)
         self.interrupted = False
         self.best, self.since_best = self._history()
-        checkpoint = models.latest_checkpoint(folder / "train")
+        checkpoint = checkpoints.latest(folder / "train")
         if checkpoint:
             self.engine.restore(checkpoint)
             say(f"Going on from step {self.engine.global_step()} ({checkpoint}).")
@@ -269,7 +266,7 @@ class _Trainer:
             scalars = self.engine.train(next(batches))
             self.step += 1
             if not math.isfinite(scalars["loss"]):
-                last = models.latest_checkpoint(self.folder / "train") or "none yet"
+                last = checkpoints.latest(self.folder / "train") or "none yet"
                 self._finish("not a number", time.monotonic() - began)
                 raise DataError(
                     f"the loss is {scalars['loss']} at step {self.step}; the last good checkpoint is {last}; "
@@ -321,7 +318,7 @@ class _Trainer:
             self.best, self.since_best = line, 0
             meta = {"step": self.step, "metrics": dataclasses.asdict(metrics), "pieces": self.pieces}
             meta |= {"data": self.sources} if self.sources else {}
-            models.save_model(self.folder / "model", self.spec, weights, meta)
+            folders.write(self.folder / "model", self.spec, weights, meta)
         else:
             self.since_best += 1
         return metrics, better
@@ -346,7 +343,7 @@ class _Trainer:
             lines = [json.loads(line) for line in text.splitlines()]
         except (OSError, ValueError):
             return {}, 0
-        if not lines or not (self.folder / "model" / models.SPEC_FILE).exists():
+        if not lines or not (self.folder / "model" / folders.SPEC_FILE).exists():
             return {}, 0
         best = max(range(len(lines)), key=lambda i: lines[i]["accuracy"])
         return lines[best], len(lines) - 1 - best

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import configs, models, runtime
+from calmvae import configs, folders, runtime
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECES = sorted((ROOT / "resources" / "pieces").glob("*.mid"))
@@ -43,7 +43,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 2-bar model folder with random weights."""
     folder = tmp_path_factory.mktemp("tiny")
     spec = tiny_spec()
-    models.save_model(folder, spec, random_weights(spec), {})
+    folders.write(folder, spec, random_weights(spec), {})
     return folder
 
 
@@ -52,5 +52,5 @@ def tiny_model_16bar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 16-bar hierarchical model folder with random weights."""
     folder = tmp_path_factory.mktemp("tiny16")
     spec = tiny_spec("calm-mel_16bar")
-    models.save_model(folder, spec, random_weights(spec), {})
+    folders.write(folder, spec, random_weights(spec), {})
     return folder

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from calmvae import midi, models
+from calmvae import checkpoints, midi, models
 from tests.conftest import PIECES, ROOT, run_calmvae
 
 COMMANDS = [
@@ -20,7 +20,7 @@ COMMANDS = [
     "convert",
     "train",
     "evaluate",
-    "export",
+    "models",
     "configs",
     "doctor",
     "demo",
@@ -71,11 +71,11 @@ def test_every_command_has_help(command):
         (["train", "nowhere"], "nowhere does not exist"),
         (["convert", "nowhere"], "nowhere does not exist"),
         (["convert", "tests"], "no music file in tests"),
-        (["export", "nothing"], "no model 'nothing'"),
+        (["models", "export", "nothing"], "no model 'nothing'"),
     ],
 )
 def test_mistakes_are_one_sentence(arguments, sentence, tmp_path):
-    out = ["-o", tmp_path / "out"] if arguments[0] in ("interpolate", "sample", "train", "convert", "export") else []
+    out = ["-o", tmp_path / "out"] if arguments[0] in ("interpolate", "sample", "train", "convert") else []
     code, stderr, heavy = run_and_list_modules(*arguments, *out)
     assert code == 2 and not heavy
     assert stderr.startswith("calmvae: ") and sentence in stderr
@@ -146,12 +146,11 @@ def test_evaluate_compares_samples_and_draws_a_page(tiny_model, tmp_path):
 
 
 def test_export_and_open_again(tiny_model, tmp_path):
-    assert run_calmvae("export", tiny_model, "-o", tmp_path / "half", "--half").returncode == 0
+    assert run_calmvae("models", "export", tiny_model, "-o", tmp_path / "half", "--half").returncode == 0
     assert models.load_model(tmp_path / "half").meta["dtype"] == "float16"
-    done = run_calmvae("export", tiny_model, "-o", tmp_path / "tf", "--format", "magenta")
+    done = run_calmvae("models", "export", tiny_model, "-o", tmp_path / "tf", "--format", "magenta")
     assert done.returncode == 0, done.stderr
-    checkpoint = models.find_checkpoint(tmp_path / "tf")
-    weights = models.read_checkpoint(checkpoint)
+    weights = checkpoints.find(tmp_path / "tf").read()
     opened = models.load_model(tiny_model).engine.weights
     assert all((weights[name] == opened[name]).all() for name in opened)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import configs, corpus, growth, learner, midi, models, runtime, top, training
+from calmvae import configs, corpus, folders, growth, learner, midi, models, runtime, top, training
 from calmvae.errors import ModelError
 from tests import builders
 from tests.conftest import random_weights, run_calmvae, tiny_spec
@@ -46,7 +46,7 @@ def test_the_grown_model_reads_and_writes_two_bars_as_the_small_one():
 
 
 def test_training_starts_from_a_smaller_model(tmp_path):
-    models.save_model(tmp_path / "small", SMALL, random_weights(SMALL), {})
+    folders.write(tmp_path / "small", SMALL, random_weights(SMALL), {})
     said = []
     found = training._start(LARGE, training.Options(init=str(tmp_path / "small")), said.append)
     assert "gives the levels up to its 2 bars" in said[0]
@@ -57,7 +57,7 @@ def test_training_starts_from_a_smaller_model(tmp_path):
 
 
 def save(folder, spec):
-    models.save_model(folder, spec, random_weights(spec), {})
+    folders.write(folder, spec, random_weights(spec), {})
     return folder
 
 
@@ -127,7 +127,7 @@ def test_command(tmp_path):
         piece = builders.piece(builders.scale(70, 1.0, pitches=pitches), name=str(seed))
         midi.write_midi(piece, tmp_path / "music" / f"{seed}.mid")
     corpus.convert([tmp_path / "music"], tmp_path / "data", steps=32, workers=1)
-    models.save_model(tmp_path / "small", SMALL, random_weights(SMALL), {})
+    folders.write(tmp_path / "small", SMALL, random_weights(SMALL), {})
     done = run_calmvae(
         "grow", tmp_path / "small", tmp_path / "data", "-o", tmp_path / "grown", "--steps", "3", "--set", "batch_size=8"
     )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from calmvae import configs, graph, learner, models, runtime
+from calmvae import checkpoints, configs, graph, learner, runtime
 from tests.test_network import random_tokens, random_weights, small_spec
 
 
@@ -129,7 +129,7 @@ def test_same_seed_same_bytes_and_other_seed_others():
 def test_only_the_newest_checkpoints_stay(tmp_path):
     spec = small_spec("cat-mel_2bar_small")
     engine = learner.Learner(spec, 0, 1)
-    models.write_checkpoint(tmp_path / "other-1", {"x": np.zeros(2)})
+    checkpoints.write(tmp_path / "other-1", {"x": np.zeros(2)})
     for tokens in batches(spec, 5):
         engine.train(tokens)
         engine.save(str(tmp_path / "model.ckpt"))
@@ -137,7 +137,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
     assert sorted(p.name for p in tmp_path.glob("*.index")) == [
         "model.ckpt-3.index", "model.ckpt-4.index", "model.ckpt-5.index", "other-1.index",
     ]  # fmt: skip
-    assert models.latest_checkpoint(tmp_path).endswith("model.ckpt-5")
+    assert checkpoints.latest(tmp_path).endswith("model.ckpt-5")
     import tensorflow as tf
 
     assert tf.train.latest_checkpoint(str(tmp_path)).endswith("model.ckpt-5")

@@ -164,11 +164,11 @@ def test_options_that_do_not_fit_are_one_sentence(draw, name, options, sentence)
 
 def test_checkpoints_that_do_not_fit(checkpoint, tmp_path):
     drums, size = checkpoint(DRUMS), hparams_of(DRUMS)
-    with pytest.raises(ModelError, match=r"do not fit config cat-drums_2bar_small: decoder.*expected\).*and \d+ more"):
-        other_configs.sample(DRUMS, drums)
+    with pytest.raises(ModelError, match=r"do not fit config flat-trio_16bar, .*: decoder.*expected\).*and \d+ more"):
+        other_configs.sample(TRIO, drums, hparams=None)
     with pytest.raises(ModelError, match=r"decoder/nade/\S* is missing"):
         other_configs.sample("nade-drums_2bar_full", drums, hparams=hparams_of("nade"))
-    with pytest.raises(ModelError, match=r"no TensorFlow checkpoint at .*nowhere"):
+    with pytest.raises(ModelError, match=r"no model '.*nowhere'"):
         other_configs.sample(DRUMS, tmp_path / "nowhere")
     with pytest.raises(OptionError, match="unknown hparam 'z_sise'"):
         other_configs.sample(DRUMS, drums, hparams={"z_sise": 8})
@@ -180,6 +180,13 @@ def test_checkpoints_that_do_not_fit(checkpoint, tmp_path):
         other_configs.sample(DRUMS, tmp_path / "cut", hparams=size)
 
 
+def test_sizes_are_told_by_the_variables(checkpoint):
+    """A model trained with other hparams than its config's needs none of them said."""
+    told = other_configs.load_model(DRUMS, checkpoint(DRUMS))
+    said = other_configs.load_model(DRUMS, checkpoint(DRUMS), hparams_of(DRUMS))
+    assert told.config.hparams.values() == said.config.hparams.values()
+
+
 def test_routes():
     from calmvae import magenta
 
@@ -187,7 +194,7 @@ def test_routes():
     assert {DRUMS, TRIO, CHORDS, BAND, GROOVE, HITS} <= others
     melodies = ("cat-mel_2bar_small", "hierdec-mel_16bar", "hier-mel_16bar", "calm-mel_2bar", "nothing")
     assert not any(map(other_configs.is_other, melodies))
-    with pytest.raises(OptionError, match=f"calmvae sample --config {DRUMS} --model CHECKPOINT"):
+    with pytest.raises(OptionError, match=f"'{DRUMS}' is not a melody model; `calmvae sample"):
         configs.get_spec(DRUMS)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import configs, magenta_engine, models, phrases, runtime
+from calmvae import checkpoints, configs, folders, magenta_engine, models, phrases, runtime
 from calmvae.errors import ModelError, OptionError
 from tests.conftest import random_weights, tiny_spec
 
@@ -58,14 +58,14 @@ def test_magenta_engine_draws_from_the_same_distribution_and_repeats_itself():
 
 
 def test_engine_option(tmp_path):
-    models.save_model(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
+    folders.write(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
     assert isinstance(models.load_model(tmp_path, engine="magenta").engine, magenta_engine.MagentaEngine)
     with pytest.raises(OptionError, match="unknown engine 'torch'; choose one of numpy, magenta"):
         models.load_model(tmp_path, engine="torch")
 
 
 def test_weights_are_mapped_not_read(tmp_path):
-    models.save_model(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
+    folders.write(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
     engine = models.load_model(tmp_path).engine
     assert all(isinstance(w.base if w.base is not None else w, np.memmap) for w in engine.weights.values())
     with pytest.raises(ValueError, match="read-only"):
@@ -74,8 +74,8 @@ def test_weights_are_mapped_not_read(tmp_path):
 
 @pytest.mark.parametrize("damage", ["short", "header", "dtype", "offsets", "empty"])
 def test_damaged_weights_are_one_sentence(tmp_path, damage):
-    models.save_model(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
-    file = tmp_path / models.WEIGHTS_FILE
+    folders.write(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
+    file = tmp_path / folders.WEIGHTS_FILE
     data = file.read_bytes()
     changed = {
         "short": data[:-10],
@@ -93,8 +93,7 @@ def test_damaged_weights_are_one_sentence(tmp_path, damage):
 @pytest.mark.parametrize("spec", SPECS[:2], ids=lambda s: s.name)
 def test_checkpoint_round_trip(spec, tmp_path):
     weights = random_weights(spec)
-    read = models.read_checkpoint(models.save_checkpoint(tmp_path / "model.ckpt", spec, weights, step=7))
-    assert read.pop("global_step") == 7
+    read = checkpoints.read(checkpoints.write_weights(tmp_path / "model.ckpt", spec, weights, step=7))
     assert read.keys() == weights.keys()
     assert all(np.array_equal(read[n], weights[n]) for n in weights)
 
@@ -165,7 +164,7 @@ def test_weights_that_do_not_fit_are_named():
 
 def test_half_precision_model_is_widened(tmp_path):
     spec, weights = SPECS[0], random_weights(SPECS[0])
-    models.save_model(tmp_path, spec, weights, {"step": 3}, half=True)
+    folders.write(tmp_path, spec, weights, {"step": 3}, half=True)
     opened = models.load_model(tmp_path)
     assert opened.meta["step"] == 3 and opened.spec == spec
     for name, array in opened.engine.weights.items():

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from calmvae import configs, corpus, midi, models, runtime, training
+from calmvae import checkpoints, configs, corpus, folders, midi, models, runtime, training
 from calmvae.errors import DataError, InputError, ModelError, OptionError, OutputError
 from calmvae.midi import Note, Piece
 from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
@@ -57,7 +57,7 @@ def test_run_folder_tells_its_story(data, tmp_path):
     assert list((run / "events").glob("events.*"))
     assert (run / "samples" / "step-00000006.mid").stat().st_size and (run / "samples" / "step-00000006.png").exists()
     assert models.load_model(run).spec == tiny_spec()
-    saved = models.read_checkpoint(models.latest_checkpoint(run / "train"))
+    saved = checkpoints.read(checkpoints.latest(run / "train"), slots=True)
     assert set(runtime.weight_shapes(tiny_spec())) <= set(saved) and saved["global_step"] == 6
 
 
@@ -73,7 +73,7 @@ def test_resumed_training_is_the_unbroken_one(data, tmp_path, engine):
         weights = random_weights(spec)
         weights["encoder/sigma/bias"] = np.full(spec.z_size, -30, np.float32)
         weights["encoder/sigma/kernel"] *= 0
-        models.save_model(tmp_path / "start", spec, weights, {})
+        folders.write(tmp_path / "start", spec, weights, {})
         start = str(tmp_path / "start")
     unbroken = losses(tmp_path / "a", spec, data, init=start, engine=engine)
     losses(tmp_path / "b", spec, data, init=start, steps=3, engine=engine)
@@ -103,7 +103,7 @@ def test_it_learns(data, tmp_path):
 def test_fine_tuning_starts_from_the_weights(data, tmp_path):
     spec = tiny_spec()
     weights = random_weights(spec)
-    checkpoint = models.save_checkpoint(tmp_path / "start" / "model.ckpt", spec, weights, step=500)
+    checkpoint = checkpoints.write_weights(tmp_path / "start" / "model.ckpt", spec, weights, step=500)
     slow = configs.with_hparams(spec, {"learning_rate": 1e-7, "min_learning_rate": 1e-8})
     result = training.train(slow, data, tmp_path / "run", options(init=checkpoint))
     assert result.step == 6
@@ -116,7 +116,7 @@ def test_fine_tuning_starts_from_the_weights(data, tmp_path):
 
 def test_sizes_come_from_the_model_to_fine_tune(tmp_path):
     spec = tiny_spec()
-    models.save_model(tmp_path, spec, random_weights(spec), {})
+    folders.write(tmp_path, spec, random_weights(spec), {})
     default = configs.get_spec("calm-mel_2bar")
     assert runtime.weight_shapes(models.with_shapes_of(tmp_path, default)) == runtime.weight_shapes(spec)
     assert models.with_shapes_of(tmp_path, configs.get_spec("calm-mel_16bar")) == configs.get_spec("calm-mel_16bar")
@@ -149,7 +149,7 @@ def test_one_short_piece_trains(tmp_path):
     corpus.convert([tmp_path / "only.mid"], tmp_path / "data", steps=32, workers=1)
     said = []
     training.train(tiny_spec(), tmp_path / "data", tmp_path / "run", options(), say=said.append)
-    assert models.latest_checkpoint(tmp_path / "run" / "train")
+    assert checkpoints.latest(tmp_path / "run" / "train")
     assert any("No held-out pieces" in sentence for sentence in said)
 
 
@@ -199,19 +199,19 @@ def test_killed_training_goes_on(data, tmp_path):
     command = [sys.executable, "-c", "from calmvae.cli import main; main()", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for(lambda: models.latest_checkpoint(run / "train"), process)
+    wait_for(lambda: checkpoints.latest(run / "train"), process)
     process.kill()
     process.wait()
-    reached = int(models.latest_checkpoint(run / "train").rpartition("-")[2])
+    reached = int(checkpoints.latest(run / "train").rpartition("-")[2])
     again = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    wait_for(lambda: int(models.latest_checkpoint(run / "train").rpartition("-")[2]) > reached, again)
+    wait_for(lambda: int(checkpoints.latest(run / "train").rpartition("-")[2]) > reached, again)
     again.send_signal(signal.SIGINT)
     _, said = again.communicate(timeout=120)
     assert again.returncode == 130, said
     assert f"Going on from step {reached}" in said and "Traceback" not in said
     record = json.loads((run / "run.json").read_text())
     assert record["sessions"][-1]["ended"] == "interrupted"
-    assert record["step"] == int(models.latest_checkpoint(run / "train").rpartition("-")[2])
+    assert record["step"] == int(checkpoints.latest(run / "train").rpartition("-")[2])
 
 
 def wait_for(condition, process, seconds=300):
