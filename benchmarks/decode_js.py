@@ -3,11 +3,11 @@
     npm ci --prefix benchmarks/decode_js --ignore-scripts
     .venv/bin/python -m benchmarks.decode_js [--pairs 5] [--model cat-mel_2bar_small ...]
 
-Exports the weights to magenta-js's form of a checkpoint, checks that argmax gives the same tokens on both sides, then
-times 64 and 512 vectors. In Node magenta-js runs on tfjs's backend in plain JavaScript (`--backend cpu`); the default
-here is the WebAssembly one of the same release, several times as fast and all that argmax needs. tfjs-node downloads
-its native library at install time from a place that not every machine can reach, and stays out. So does the 16-bar
-model: magenta-js has no hierarchical decoder beside a flat encoder.
+Exports the weights as `calmvae.magenta_js` does, checks that argmax gives the same tokens on both sides, then times 64
+and 512 vectors. In Node magenta-js runs on tfjs's backend in plain JavaScript (`--backend cpu`); the default here is
+the WebAssembly one of the same release, several times as fast and all that argmax needs. tfjs-node downloads its native
+library at install time from a place that not every machine can reach, and stays out. A model that magenta-js by itself
+does not run, such as calm-mel_16bar, runs there with the `levels.js` that its export brings along.
 """
 
 from __future__ import annotations
@@ -17,39 +17,14 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import decode, pairs, small_model
-from calmvae import configs, models
-from calmvae.phrases import MAX_PITCH, MIN_PITCH
+from calmvae import magenta_js, models
 
 HERE = pairs.HERE / "decode_js"
-SHARD_BYTES = 4 << 20
-
-
-def export(folder: Path, spec: configs.ModelSpec, weights: Mapping[str, np.ndarray]) -> None:
-    """Writes a checkpoint as magenta-js fetches it: config.json, weights_manifest.json and float32 shards of 4 MiB.
-
-    Args:
-      folder: where to; made if need be.
-      spec: of a model without hierarchy and with one encoder layer, as magenta-js takes them.
-      weights: under Magenta's variable names, which are magenta-js's too.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    converter = {"minPitch": MIN_PITCH, "maxPitch": MAX_PITCH, "numSteps": spec.steps}
-    config = {"type": "MusicVAE", "dataConverter": {"type": "MelodyConverter", "args": converter}}
-    (folder / "config.json").write_text(json.dumps(config))
-    names = sorted(weights)
-    data = b"".join(np.ascontiguousarray(weights[name], "<f4").tobytes() for name in names)
-    shards = [data[i : i + SHARD_BYTES] for i in range(0, len(data), SHARD_BYTES)]
-    paths = [f"weights-{k + 1:02d}-of-{len(shards):02d}.bin" for k in range(len(shards))]
-    for path, shard in zip(paths, shards, strict=True):
-        (folder / path).write_bytes(shard)
-    entries = [{"name": name, "shape": list(weights[name].shape), "dtype": "float32"} for name in names]
-    (folder / "weights_manifest.json").write_text(json.dumps([{"paths": paths, "weights": entries}]))
 
 
 def node() -> str:
@@ -66,7 +41,7 @@ def measure(name: str, counts: list[int], backend: str, n: int) -> tuple[list[pa
     """Pairs for both numbers of vectors, and what the peer says of itself."""
     with tempfile.TemporaryDirectory() as folder:
         spec = decode.write_model(Path(folder), name, max(counts))
-        export(Path(folder), spec, models.load_model(folder).engine.weights)
+        magenta_js.export(Path(folder), spec, models.load_model(folder).engine.weights)
         (Path(folder) / "z.bin").write_bytes(np.load(Path(folder) / "z.npy").astype("<f4").tobytes())
         ours, _ = decode.decoders(Path(folder), None, peers=False)
         peer = decode.Decoder("magenta-js", [node(), str(HERE / "decode.js"), folder, backend], ours=False)

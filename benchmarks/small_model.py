@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import checkpoint_exchange, pairs
-from calmvae import configs, folders
+from calmvae import checkpoints, configs, folders
 
 NAME = "cat-mel_2bar_small"
 STEPS, BATCH = 20, 64

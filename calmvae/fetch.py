@@ -204,11 +204,11 @@ class _Job:
         return (self.notes.get("modified") or "") if etag.startswith("W/") else etag
 
     def _load(self) -> None:
-        """Takes up what an earlier run left, where the server or a hash can tell whether it is of the same file."""
+        """Takes up what an earlier run left."""
         with contextlib.suppress(OSError, ValueError, TypeError):
             self.have = self.part.stat().st_size
             self.notes = dict.fromkeys(_NOTES) | json.loads(self.notes_file.read_bytes())
-        usable = self.notes.get("address") == self.address and (self._validator or self.sha256)
+        usable = self.notes.get("address") == self.address
         if not usable or self.notes["total"] not in (None, self._expected) or self.have > (self._expected or _MOST):
             self._drop()
 
@@ -239,6 +239,8 @@ class _Job:
 
     def _attempt(self) -> None:
         headers = {"Accept-Encoding": "identity", "User-Agent": f"calmvae/{__version__}"}
+        if not (self._validator or self.sha256):
+            self._drop()  # nothing would tell whether the rest is of the same file
         if self.have:
             headers |= {"Range": f"bytes={self.have}-"} | ({"If-Range": v} if (v := self._validator) else {})
         with self._ask(headers) as response:

@@ -185,7 +185,7 @@ def import_model(source: str, name: str | None, config: str | None, console: Con
     about = described(opening.open_model(name))
     console.result(
         about,
-        f"{name}: {opened.config} (told by {opened.told_by}), {opened.parameters() / 1e6:.1f} M parameters, in {folder}.",
+        f"{name}: {opened.config} (told by {opened.told_by}), {about['parameters'] / 1e6:.1f} M parameters, {folder}.",
         f"Try it: calmvae sample --model {name}",
     )
 
@@ -226,8 +226,8 @@ def export(model: str, out: Path, config: str | None, form: Form, console: Conso
             folder.record["magenta_js"] = written
             if written["adapter"]:
                 remarks.append(
-                    "magenta-js has no such levels; load the folder with the levels.js that lies in it, which its first "
-                    "lines explain."
+                    "magenta-js has no such levels; load the folder with the levels.js that lies in it, whose first "
+                    "lines say how."
                 )
         folder.record |= {"model": opened.describe(), "remarks": remarks}
     for remark in remarks:

@@ -1,4 +1,4 @@
-// Runs a MusicVAE of any levels and layers in magenta-js, which by itself runs but two structures.
+// Runs a calmvae MusicVAE of any levels and layers in magenta-js, which by itself runs but two structures.
 //
 //     <script src="levels.js"></script>                         // a browser, after magenta-js and tfjs
 //     const model = await calmvae.load(mm, tf, 'https://…/folder');
@@ -133,10 +133,12 @@
           state = this.step(level, isCore ? tf.concat([previous, embedding], 1) : nothing, state);
           const top = state[state.length - 1];
           if (isCore) {
-            parts.push((previous = this.choose(top, temperature)));
+            previous = this.choose(top, temperature);
+            parts.push(previous);
           } else {
-            parts.push(this.segment(index + 1, top, previous, temperature));
-            previous = this.lastOf(parts[i]);
+            const part = this.segment(index + 1, top, previous, temperature);
+            previous = tf.squeeze(tf.slice(part, [0, part.shape[1] - 1, 0], [-1, 1, -1]), [1]);
+            parts.push(part);
           }
         }
         return isCore ? tf.stack(parts, 1) : tf.concat(parts, 1);
@@ -151,14 +153,12 @@
     }
 
     step(level, input, state) {
-      return this.tf.tidy(() => {
-        const found = [];
-        level.cells.forEach((cell, i) => {
-          const x = i ? found[2 * i - 1] : input;
-          found.push(...this.tf.basicLSTMCell(1, cell.kernel, cell.bias, x, state[2 * i], state[2 * i + 1]));
-        });
-        return found;
+      const found = [];
+      level.cells.forEach((cell, i) => {
+        const x = i ? found[2 * i - 1] : input;
+        found.push(...this.tf.basicLSTMCell(1, cell.kernel, cell.bias, x, state[2 * i], state[2 * i + 1]));
       });
+      return found;
     }
 
     choose(h, temperature) {
@@ -166,18 +166,13 @@
       return tf.tidy(() => {
         let logits = tf.add(tf.matMul(h, this.projection.kernel), this.projection.bias);
         if (temperature) {
-          // The largest of logits with Gumbel noise is a draw from them. Of tf.multinomial, the cpu backend's gives every
-          // row the same number, and wasm has none.
+          // The largest of logits with Gumbel noise is a draw from them. tf.multinomial draws with one number for all
+          // rows on the cpu backend, and wasm has none.
           const uniform = tf.randomUniform(logits.shape, 1e-7, 1 - 1e-7);
           logits = tf.sub(tf.div(logits, temperature), tf.log(tf.neg(tf.log(uniform))));
         }
         return tf.cast(tf.oneHot(tf.argMax(logits, 1), this.outputDims), 'float32');
       });
-    }
-
-    lastOf(part) {
-      const [n, steps, depth] = part.shape;
-      return this.tf.reshape(this.tf.slice(part, [0, steps - 1, 0], [n, 1, depth]), [n, depth]);
     }
   }
 

@@ -164,7 +164,7 @@ def _remove(folder: Path) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How a file of a kept model stands: "ok", "changed", "missing" or "new", its SHA-256, and what that is known by."""
+    """How a file of a model stands: "ok", "changed", "missing" or "new", its SHA-256, and what that is known by."""
 
     name: str
     file: str
@@ -196,7 +196,8 @@ def verify(name: str) -> list[Verdict]:
 
 def verify_folder(name: str, folder: Path) -> Verdict:
     """Compares the weights of a model folder with what its model.json says."""
-    return _verdict(name, folder, folders.WEIGHTS_FILE, folders.read_record(folder).get("sha256", ""), folders.SPEC_FILE)
+    wanted = folders.read_record(folder).get("sha256", "")
+    return _verdict(name, folder, folders.WEIGHTS_FILE, wanted, folders.SPEC_FILE)
 
 
 def _verdict(name: str, folder: Path, file: str, wanted: str, known: str) -> Verdict:

@@ -38,7 +38,7 @@ function strangeTf() {
 
 function sequenceOf(notes, steps) {
   return {
-    notes: notes.map(([pitch, quantizedStartStep, quantizedEndStep]) => ({pitch, quantizedStartStep, quantizedEndStep})),
+    notes: notes.map(([pitch, start, end]) => ({pitch, quantizedStartStep: start, quantizedEndStep: end})),
     quantizationInfo: {stepsPerQuarter: 4},
     totalQuantizedSteps: steps,
   };

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import http.server
+import io
 import itertools
 import json
 import random
@@ -158,7 +159,7 @@ def fails(site, target, match, left=(), **options):
         get(site, target, **options)
     sentence = str(caught.value)
     assert sentence.endswith(".") and str(target) in sentence
-    assert not re.search(r"\n|object at|Pool|Error|Errno|\(\)|None|Traceback", sentence)
+    assert not re.search(r"\n|object at|Pool|[a-z]Error|Errno|\(\)|None|Traceback", sentence)
     assert sorted(p.name for p in target.parent.glob("*")) == sorted(left)
     return sentence
 
@@ -302,9 +303,505 @@ def test_only_what_can_be_told_apart_is_continued(site, target):
         (nothing, False, [None, None], None),
     ]:
         site.plans, site.asked = [stop | plan, plan], []
-        with contextlib.suppress(FetchError):
-            get(site, target, known, patience=fetch.Patience(attempts=1, pause=0))
         assert get(site, target, known).sha256 == sha(BODY)
         assert_fetched(target)
         assert site.ranges == ranges and site.asked[1][1].get("If-Range") == validator
         target.unlink()
+
+
+@pytest.mark.parametrize(
+    ("left", "asked"),
+    [({"total": len(BODY)}, [1000]), ({"address": "http://other/"}, [None]), ({"total": 900}, [None]),
+     ({"etag": '"0"'}, [1000]), ("{", [None]), ("[]", [None]), ("null", [None]), (None, [None])],
+)  # fmt: skip
+def test_what_an_earlier_run_left(site, target, left, asked):
+    target.parent.mkdir()
+    (target.parent / PARTS[0]).write_bytes(BODY[:1000] if isinstance(left, dict) and "total" in left else b"0" * 1000)
+    if left is not None:
+        notes = {"address": site.address, "etag": site.etag, "modified": None, "hashes": None, "total": None}
+        text = json.dumps(notes | left) if isinstance(left, dict) else left
+        (target.parent / PARTS[1]).write_text(text, encoding="utf-8")
+    get(site, target, False)
+    assert_fetched(target)
+    assert site.ranges == asked
+
+
+def test_a_part_that_was_whole_needs_no_network(site, target):
+    target.parent.mkdir()
+    said = {"etag": site.etag, "modified": None, "hashes": None, "total": len(BODY)}
+    for body in (BODY, OTHER):
+        (target.parent / PARTS[0]).write_bytes(body)
+        (target.parent / PARTS[1]).write_text(json.dumps({"address": site.address} | said), encoding="utf-8")
+        get(site, target)
+        assert_fetched(target)
+        assert site.ranges == ([] if body is BODY else [None])
+        target.unlink()
+
+
+def test_a_damaged_file(site, target):
+    flip, stop = {"flip": 7}, {"flip": 7, "stop": 100_000, "how": "close"}
+    site.plans = [flip]
+    fails(site, target, f"is not the published file .its SHA-256 is [0-9a-f]{{64}} and not {sha(BODY)}.; fetch it")
+    assert site.ranges == [None]
+    # Put together from pieces, it is tried once more, and no more than that.
+    site.plans, site.asked = [stop, flip, flip], []
+    fails(site, target, "is not the published file")
+    assert site.ranges == [None, 100_000, None]
+    site.plans, site.asked, said = [stop], [], []
+    get(site, target, say=said.append)
+    assert_fetched(target)
+    assert site.ranges == [None, 100_000, None] and "fetched in pieces, is damaged" in said[-1]
+    target.unlink()
+    site.plans, site.asked = [stop, {}, stop, {}], []
+    fails(site, target, "is not the published file")
+    assert site.ranges == [None, 100_000, None, 100_000]
+
+
+def test_googles_checksums(site, target):
+    crc32c = base64.b64encode(struct.pack(">L", google_crc32c.value(BODY))).decode()
+    md5 = base64.b64encode(hashlib.md5(BODY).digest()).decode()
+    zero = base64.b64encode(bytes(16)).decode()
+    for value in (f"crc32c={crc32c},md5={md5}", f"md5={md5}", f"crc32c={crc32c}, sha3={zero}", f"md5={md5} , crc32c={crc32c}"):
+        site.always = {"headers": {"x-goog-hash": value}}
+        site.plans = [site.always | {"stop": 100_000, "how": "close"}]
+        assert get(site, target, False).checked == "server"
+        assert_fetched(target)
+        target.unlink()
+        assert get(site, target).checked == "sha256"
+        target.unlink()
+    for value in (f"crc32c={crc32c},md5={zero}", "crc32c=AAAAAA==", f"crc32c={md5}", f"md5={crc32c}"):
+        site.always, site.asked = {"headers": {"x-goog-hash": value}}, []
+        fails(site, target, r"is not the published file .its (md5|crc32c) is \S+ and not \S+.; fetch", known=False)
+        assert site.ranges == [None]
+        # A SHA-256 that is known counts for more; what the storage unpacks has the packed file's checksums.
+        assert get(site, target).checked == "sha256"
+        target.unlink()
+        site.always["headers"]["x-goog-stored-content-encoding"] = "gzip"
+        assert get(site, target, False).checked == ""
+        target.unlink()
+    site.always = {"headers": {"x-goog-hash": "nonsense, md5"}}
+    assert get(site, target, False).checked == ""
+
+
+def test_googles_checksums_of_a_killed_process_are_kept(site, target):
+    site.always = {"headers": {"x-goog-hash": "crc32c=AAAAAA=="}}
+    with pytest.raises(KeyboardInterrupt):
+        get(site, target, False, progress=interrupt(len(BODY)))
+    fails(site, target, "is not the published file .its crc32c", known=False)
+
+
+def interrupt(after):
+    def progress(done, _):
+        if done >= after:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interrupted_fetch_goes_on(site, target):
+    with pytest.raises(KeyboardInterrupt):
+        get(site, target, progress=interrupt(100_000))
+    assert sorted(p.name for p in target.parent.iterdir()) == list(PARTS)
+    get(site, target)
+    assert_fetched(target)
+    assert site.ranges[1] >= 100_000
+
+
+def test_redirects(site, target):
+    other = Site()
+    try:
+        site.plans = [{"status": code, "headers": {"Location": f"/b/{code}?x=1"}} for code in (301, 302, 303, 307)]
+        site.plans.append({"status": 308, "headers": {"Location": other.address}})
+        other.plans = [{"stop": 100_000, "how": "close"}]
+        site.plans += site.plans
+        get(site, target)
+        assert_fetched(target)
+        assert [path for path, _ in site.asked][:3] == ["/a/file.tar", "/b/301?x=1", "/b/302?x=1"]
+        assert other.ranges == [None, 100_000] and len(site.asked) == 10
+    finally:
+        other.close()
+
+
+@pytest.mark.parametrize(
+    ("location", "reason"),
+    [("/a/file.tar", "it is redirected more than 10 times"), ("file:///etc/passwd", "only http and https addresses"),
+     ("ftp://127.0.0.1/file", "only http and https addresses"), ("http://[1/x", "cannot reach")],
+)  # fmt: skip
+def test_redirects_that_are_not_followed(site, target, location, reason):
+    site.always = {"status": 302, "headers": {"Location": location}}
+    fails(site, target, reason)
+    assert len(site.asked) == (11 if location == "/a/file.tar" else 1)
+
+
+def test_what_is_refused():
+    assert fetch.refused("", "http://a/b") == fetch.refused("http://a/b", "HTTPS://c/d") == ""
+    assert fetch.refused("https://a/b", "https://c/d") == fetch.refused("http://a/b", "http://c/d") == ""
+    assert fetch.refused("https://a/b", "http://c/d") == "it is redirected to c without encryption"
+    for address in ("", "a/b", "c:\\b", "file:///a", "https:///a", "https://[a/"):
+        assert fetch.refused("", address) == "only http and https addresses are fetched"
+
+
+@pytest.mark.parametrize("address", ["", "file.tar", "file:///etc/passwd", "http://", "https://a b/", "http://127.0.0.1:x/"])
+def test_what_is_no_address(target, address):
+    with pytest.raises(FetchError, match=r"cannot (fetch|reach) .*; fetch it by other means and put it at ") as caught:
+        fetch.fetch(fetch.Remote(address), target, patience=LIMP)
+    assert str(target) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """How long it would have waited, with the patience a user has."""
+    found = []
+    monkeypatch.setattr(fetch.time, "sleep", found.append)
+    return found
+
+
+PATIENT = fetch.Patience(stall=5.0)
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_a_busy_server_is_asked_again(site, target, pauses, status):
+    site.plans = [{"status": status}] * 7
+    get(site, target, patience=PATIENT)
+    assert_fetched(target)
+    longest = (2, 4, 8, 16, 30, 30, 30)
+    assert all(most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=True))
+    target.unlink()
+    site.plans = [{"status": status}] * 8
+    fails(site, target, f"cannot fetch .*the server says {status}[^;]*; fetch it", patience=PATIENT)
+    assert not site.plans
+
+
+@pytest.mark.parametrize(
+    ("after", "least", "most"),
+    [("7", 7, 7), ("100000", 30, 30), ("soon", 1, 2), ("-5", 1, 2), ("Tue, 02 Jan 2024 03:04:05 GMT", 1, 2),
+     ("in 20 s", 17, 21)],
+)  # fmt: skip
+def test_retry_after(site, target, pauses, after, least, most):
+    if after == "in 20 s":
+        after = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 20))
+    site.plans = [{"status": 503, "headers": {"Retry-After": after}}]
+    get(site, target, patience=PATIENT)
+    assert least <= pauses[0] <= most and len(pauses) == 1
+
+
+@pytest.mark.parametrize("status", [204, 206, 304, 400, 401, 403, 404, 410, 416])
+def test_other_answers_end_it_at_once(site, target, status):
+    site.always = {"status": status}
+    fails(site, target, rf"cannot fetch {site.address} \(the server says {status} [A-Z][A-Za-z ]+\); fetch it by other")
+    assert len(site.asked) == 1
+
+
+def test_more_than_was_published_is_refused(site, target):
+    size, stop = len(BODY) - 1, {"stop": 100_000, "how": "close", "chunked": True}
+    fails(site, target, f"is not the published file .it has {len(BODY)} bytes and not {size}", size=size)
+    site.plans = [{"chunked": True}]
+    fails(site, target, f"is not the published file .it goes on after {size} bytes", size=size)
+    site.plans = [stop, {"chunked": True, "headers": {"Content-Range": f"bytes 100000-{size}/*"}}]
+    fails(site, target, f"is not the published file .it goes on after {size} bytes", size=size)
+    # Less is, too.
+    fails(site, target, f"is not the published file .it has {len(BODY)} bytes and not {size + 2}", size=size + 2)
+    assert len(site.asked) == 5
+
+
+def test_a_file_without_end_is_refused(site, target, monkeypatch):
+    site.plans = [{"endless": True, "chunked": True}] * 2
+    fails(site, target, f"it goes on after {len(BODY)} bytes", size=len(BODY))
+    monkeypatch.setattr(fetch, "_MOST", 3_000_000)
+    fails(site, target, "it goes on after 3000000 bytes")
+
+
+def test_no_length_at_all(site, target):
+    site.plans = [{"bare": True}]
+    assert get(site, target).size == len(BODY)
+    target.unlink()
+    site.plans = [{"bare": True, "stop": 100_000, "how": "close"}]
+    get(site, target, size=len(BODY))
+    assert_fetched(target)
+    target.unlink()
+    site.plans = [{"bare": True, "stop": 100_000, "how": "close"}]
+    fails(site, target, "is not the published file")
+
+
+def test_a_packed_answer(site, target):
+    site.always = {"headers": {"Content-Encoding": "gzip"}}
+    fails(site, target, "the server sends it packed with gzip")
+    target = target.with_name("file.tgz")
+    fetch.fetch(fetch.Remote(site.address[:-3] + "tgz", sha(BODY)), target, patience=LIMP)
+    assert_fetched(target)  # as it was sent
+
+
+def test_nobody_listens(target, pauses):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}/file.tar"
+        with pytest.raises(FetchError) as caught:
+            fetch.fetch(fetch.Remote(address), target)
+    assert str(caught.value) == (
+        f"cannot reach {address} (connection refused); fetch it by other means and put it at {target}."
+    )
+    assert len(pauses) == 2 and sum(pauses) <= 6
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(socket.gaierror(-2, "Name or service not known"), "no network, or no such host"),
+     (OSError(errno.ENETUNREACH, "Network is unreachable"), "Network is unreachable"),
+     (TimeoutError("timed out"), "nothing came in time")],
+)  # fmt: skip
+def test_no_network(target, monkeypatch, error, words):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(FetchError) as caught:
+        fetch.fetch(fetch.Remote("https://example.org/x"), target, patience=LIMP)
+    assert str(caught.value) == (
+        f"cannot reach https://example.org/x ({words}); fetch it by other means and put it at {target}."
+    )
+
+
+def test_the_reason_is_of_this_address_and_not_of_one_before(target):
+    remote = fetch.Remote("http://127.0.0.1:1/x")
+    with pytest.raises(FetchError, match="connection refused"):  # noqa: PT012
+        try:
+            raise FetchError("a first address") from TimeoutError("timed out")
+        except FetchError:
+            fetch.fetch(remote, target, patience=fetch.Patience(pause=0))
+
+
+def test_what_is_not_http(target):
+    for answer, words in ((b"SSH-2.0-x\r\n\r\n", "the answer is not HTTP"), (b"", "the connection was cut")):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+
+            def speak(server=server, answer=answer):
+                for _ in range(3):
+                    with server.accept()[0] as one:
+                        one.recv(9999)
+                        one.sendall(answer)
+
+            thread = threading.Thread(target=speak)
+            thread.start()
+            address = f"http://127.0.0.1:{server.getsockname()[1]}/x"
+            with pytest.raises(FetchError) as caught:
+                fetch.fetch(fetch.Remote(address), target, patience=LIMP)
+            thread.join()
+        assert f"cannot reach {address} ({words}); fetch it" in str(caught.value)
+
+
+def test_a_password_is_sent_and_not_shown(site, target):
+    address = site.address.replace("//", "//me:se@cret@")
+    site.plans = [{"stop": 100_000, "how": "close"}, {"status": 404}]
+    with pytest.raises(FetchError, match="the server says 404") as caught:
+        fetch.fetch(fetch.Remote(address), target, patience=LIMP)
+    assert site.address in str(caught.value)
+    assert "cret" not in str(caught.value) + (target.parent / PARTS[1]).read_text()
+    assert site.asked[1][1]["Authorization"] == "Basic " + base64.b64encode(b"me:se@cret").decode()
+
+
+def test_the_proxy_of_the_environment(site, target, monkeypatch):
+    monkeypatch.setenv("http_proxy", site.address.removesuffix("/a/file.tar"))
+    site.plans = [{"stop": 100_000, "how": "close"}]
+    fetch.fetch(fetch.Remote("http://files.invalid/x.tar", sha(BODY)), target, patience=LIMP)
+    assert_fetched(target)
+    assert [path for path, _ in site.asked] == ["http://files.invalid/x.tar"] * 2
+    target.unlink()
+    monkeypatch.setenv("https_proxy", site.address.removesuffix("/a/file.tar"))
+    with pytest.raises(FetchError, match=r"cannot reach https://files.invalid/x \(proxy: Tunnel .* 501 .*\); fetch it"):
+        fetch.fetch(fetch.Remote("https://files.invalid/x"), target, patience=LIMP)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    with pytest.raises(FetchError, match=r"cannot reach https://files.invalid/x \(proxy: connection refused\); fetch"):
+        fetch.fetch(fetch.Remote("https://files.invalid/x"), target, patience=LIMP)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    get(site, target)
+    assert_fetched(target)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
+def test_certificates(site, target, tmp_path, monkeypatch):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost"
+    names = ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *names], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    plain, site.address = site.address, site.address.replace("http:", "https:")
+    site.socket = context.wrap_socket(site.socket, server_side=True)
+    fails(site, target, rf"cannot reach {site.address} \(its certificate is not trusted; REQUESTS_CA_BUNDLE")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    site.plans = [{"stop": 100_000, "how": "close"}]
+    get(site, target)
+    assert_fetched(target)
+    target.unlink()
+    site.plans, site.asked = [{"status": 302, "headers": {"Location": plain}}], []
+    fails(site, target, r"it is redirected to 127.0.0.1 without encryption")
+    assert len(site.asked) == 1
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "none"))
+    fails(site, target, "cannot reach .*none")
+
+
+def test_a_full_disk(site, target, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, len(BODY) - 1))
+        fails(site, target, "needs 0.3 MB more and its disk has 0.3 MB free; make room")
+        patch.setattr(fetch.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, len(BODY)))
+        site.plans = [{"stop": 100_000, "how": "close"}]
+        get(site, target)
+        assert_fetched(target)
+        target.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "open", FullDisk, raising=False)
+        fails(site, target, r"cannot write .* \(No space left on device\); make room", left=PARTS)
+    get(site, target)
+    assert_fetched(target)
+
+
+class FullDisk(io.FileIO):
+    """A file that takes 50 000 bytes."""
+
+    def write(self, data):
+        if self.tell() + len(data) > 50_000:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+def test_where_nothing_can_be_written(site, target, monkeypatch):
+    target.parent.write_bytes(b"a file in the place of the folder")
+    fails(site, target, "cannot write .*; make room, or choose another folder")
+    target.parent.unlink()
+    (target / "folder").mkdir(parents=True)
+    fails(site, target, r"cannot write .* \(Is a directory\)", left=["file.tar"])
+    shutil.rmtree(target.parent)
+
+    def read_only(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "_lock", read_only)
+        fails(site, target, r"cannot write .* \(Read-only file system\)")
+        target.write_bytes(BODY)
+        assert get(site, target).size == len(BODY)  # needs no writing
+    assert not site.asked
+
+
+PROCESS = """
+import os, signal, sys
+from calmvae import fetch
+
+address, target, sha256 = sys.argv[1:4]
+
+def get():
+    print(fetch.fetch(fetch.Remote(address, sha256 or None), target, say=print).sha256, flush=True)
+"""
+
+
+def process(code, *arguments):
+    command = [sys.executable, "-c", PROCESS + code, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("known", ["", sha(BODY)])
+def test_several_processes_at_once(site, target, known):
+    site.always = {"pace": 0.05}
+    processes = [process("get()", site.address, target, known) for _ in range(3)]
+    printed = [one.communicate(timeout=60)[0] for one in processes]
+    assert [lines.splitlines()[-1] for lines in printed] == [sha(BODY)] * 3
+    assert_fetched(target)
+    assert site.ranges == [None]
+    waiting = f"Another process is fetching {target}; waiting for it.\n"
+    assert sorted(lines.removesuffix(sha(BODY) + "\n") for lines in printed) == ["", waiting, waiting]
+
+
+def test_a_lock_that_was_removed_is_no_lock(tmp_path):
+    # One has the lock; another has opened the file, the first removes it, a third makes it anew.
+    path = tmp_path / "lock"
+    first = fetch._lock(path)
+    assert first and not fetch._lock(path)
+    path.unlink()
+    third = fetch._lock(path)
+    assert third
+    first.close()
+    assert not fetch._lock(path)
+    third.close()
+    with fetch._locked(path, lambda: None):
+        assert path.exists() and not fetch._lock(path)
+    assert not path.exists()
+
+
+KILLED = """
+import random, time
+chance = random.Random(50)
+for _ in range(50):
+    child = os.fork()
+    if not child:
+        get()
+        os._exit(0)
+    time.sleep(chance.uniform(0, 0.2))
+    os.kill(child, signal.SIGKILL)
+    print(os.WTERMSIG(os.waitpid(child, 0)[1]), flush=True)
+input()
+get()
+"""
+
+
+def test_killed_fifty_times_in_a_row(site, target):
+    site.body, site.always = random.Random(3).randbytes(4_000_000), {"pace": 0.02}
+    one = process(KILLED, site.address, target, sha(site.body))
+    signals = [one.stdout.readline() for _ in range(50)]
+    assert signals == [f"{signal.SIGKILL:d}\n"] * 50  # none had ended by itself
+    site.always = {}
+    printed, _ = one.communicate("\n", timeout=60)
+    assert printed.splitlines()[-1] == sha(site.body)
+    assert_fetched(target, site.body)
+    begun = [start for start in site.ranges if start is not None]
+    assert len(begun) > 30 and begun == sorted(begun) and len(set(begun)) > 20 and begun[-1] > 1_000_000
+    assert site.ranges.count(None) < 5
+    assert site.sent < 1.3 * len(site.body)
+
+
+KILLED_AT_EACH_LINE = """
+def count(frame, event, _):
+    global lines
+    if frame.f_code.co_filename != fetch.__file__:
+        return None
+    lines += event == "line"
+    if lines == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return count
+
+last, status = 0, 1
+while status:
+    input()
+    last += 1
+    child = os.fork()
+    if not child:
+        lines = 0
+        sys.settrace(count)
+        fetch.fetch(fetch.Remote(address), target)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    print(status, flush=True)
+"""
+
+
+def test_killed_at_each_line(site, target):
+    '''While the file has changed on the server, and nothing but its ETag tells.'''
+    old, site.body, site.etag = OTHER[:20_000], BODY[:40_000], '"2"'
+    one = process(KILLED_AT_EACH_LINE, site.address, target, "")
+    target.parent.mkdir()
+    notes = {"address": site.address, "etag": '"1"', "modified": None, "hashes": None, "total": len(old)}
+    status, kills = "9", 0
+    while status == "9":
+        for path in target.parent.iterdir():
+            path.unlink()
+        (target.parent / PARTS[0]).write_bytes(old[:-1])
+        (target.parent / PARTS[1]).write_text(json.dumps(notes), encoding="utf-8")
+        one.stdin.write("\n")
+        one.stdin.flush()
+        status, kills = one.stdout.readline().strip(), kills + 1
+        get(site, target, False)
+        assert target.read_bytes() == site.body
+        assert {p.name for p in target.parent.iterdir()} <= {target.name, "file.tar.lock"}
+    assert status == "0" and kills > 100
+    one.communicate(timeout=20)

@@ -261,7 +261,7 @@ def facts_with(spec: configs.ModelSpec, **args: Any) -> magenta_js.Facts:
         ({"minPitch": None}, "pitches None to 108"),
         ({"numSteps": 30}, "have 30 steps; whole bars of 16"),
         ({"numSteps": None}, "have None steps"),
-        ({"numSteps": 16 * 10**9}, "up to 4096 steps"),
+        ({"numSteps": 16 * 10**9}, "up to 4096: fetch"),
         ({"numSegments": 5}, r"levels \[5, 6\] do not make up its 32 steps"),
         ({"numSegments": "8"}, "do not make up its 32 steps"),
         ({"numSegments": -8}, "do not make up its 32 steps"),

@@ -1,6 +1,6 @@
 // magenta-js in Node: decodes as asked on stdin, a JSON object a line, in the manner of `stock_worker.py decode`.
 //
-//     node decode.js FOLDER cpu|wasm    FOLDER: config.json, weights_manifest.json, weights.bin, z.bin (float32 [n, z])
+//     node decode.js FOLDER cpu|wasm    FOLDER: what calmvae.magenta_js exports, z.bin (float32 [n, z])
 //
 // magenta-js fetches its checkpoints, so the folder is served on a port of this machine's own.
 const fs = require('fs');
@@ -23,8 +23,7 @@ async function main(folder, backend) {
     fs.createReadStream(file).on('error', () => response.writeHead(404).end()).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const model = new MusicVAE(`http://127.0.0.1:${server.address().port}`);
-  await model.initialize();
+  const model = await open(folder, `http://127.0.0.1:${server.address().port}`);
   server.close();
   const bytes = fs.readFileSync(path.join(folder, 'z.bin'));
   const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
@@ -43,6 +42,16 @@ async function main(folder, backend) {
     tf.dispose([z, decoded, labels]);
     say(question.tokens ? {seconds, tokens} : {seconds});
   }
+}
+
+async function open(folder, url) {
+  const adapter = path.resolve(folder, 'levels.js');
+  if (fs.existsSync(adapter)) {
+    return require(adapter).load(MusicVAE, tf, url);
+  }
+  const model = new MusicVAE(url);
+  await model.initialize();
+  return model;
 }
 
 function performance() {
