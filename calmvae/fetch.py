@@ -125,6 +125,13 @@ class _Broken(Exception):
     wait = 0.0  # seconds that the server asked for
 
 
+class _Session(requests.Session):
+    """Leaves redirects alone; what comes with one would be read to its end, which it may not have."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
 @dataclasses.dataclass
 class _Job:
     """One call of `fetch`. Its methods raise FetchError, OSError from the disk and _Broken from the network."""
@@ -145,7 +152,7 @@ class _Job:
         self.sha256 = (self.remote.sha256 or "").lower()
         self.part, self.notes_file = self.beside(".part"), self.beside(".part.json")
         self.notes: dict[str, Any] = {}  # what the server said of the file in the part
-        self.session = requests.Session()
+        self.session = _Session()
 
     def beside(self, ending: str) -> Path:
         return self.target.with_name(self.target.name + ending)
@@ -252,16 +259,16 @@ class _Job:
     def _ask(self, headers: dict[str, str]) -> requests.Response:
         """The answer at the end of all redirects."""
         address, before = self.remote.address, ""
-        options: dict[str, Any] = {"timeout": (self.patience.connect, self.patience.stall), "allow_redirects": False}
+        timeout = (self.patience.connect, self.patience.stall)
         for _ in range(_REDIRECTS + 1):
             if refusal := refused(before, address):
                 raise self._failure(f"cannot fetch {self.address} ({refusal})")
             try:
-                response = self.session.get(address, headers=headers, stream=True, **options)
-                location = self.session.get_redirect_target(response)
-                if location is None:
+                response = self.session.get(address, headers=headers, stream=True, timeout=timeout)
+                if not response.is_redirect:
                     return response
                 response.close()
+                location = response.headers["Location"].encode("latin-1").decode()
                 before, address = address, urljoin(address, location)
             except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
                 raise self._fault(error) from error
