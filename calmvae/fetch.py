@@ -323,8 +323,7 @@ class _Job:
         self.in_one = whole
         self._check(headers.get("Content-Encoding", "identity"))
         if whole:
-            # In this order: a kill between the two leaves an empty part, of which no notes can be wrong.
-            self.part.write_bytes(b"")
+            # No byte of another file is left by now, whenever this process may be killed.
             self.notes_file.write_text(json.dumps(self.notes), encoding="utf-8")
 
     def _check(self, packed: str) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from calmvae import catalog, checkpoints, configs, folders, magenta_js, outputs, registry, runtime, shelf
 from calmvae.errors import ModelError
+from calmvae.phrases import STEPS_PER_BAR
 
 
 @dataclasses.dataclass
@@ -120,6 +121,12 @@ def _of_magenta_js(folder: Path, told: str | None, by: str, strict: bool) -> Ope
     spec = magenta_js.spec_of(weights, facts)
     opened = Opened(folder, "magenta-js checkpoint", weights, "", "config.json", spec)
     if spec is None:
+        steps = facts.args.get("numSteps")
+        if not told and not any(catalog.bars(name) * STEPS_PER_BAR == steps for name in catalog.alike(opened.shapes())):
+            raise ModelError(
+                f"{folder} holds a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long, which "
+                "is no config of Magenta's: it plays in magenta-js, calmvae cannot sample it."
+            )
         return _identified(opened, str(folder), told, by, strict)
     runtime.check_weights(spec, weights)
     names = catalog.matching(runtime.weight_shapes(spec))

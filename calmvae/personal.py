@@ -38,9 +38,11 @@ BETA = 0.3
 STEPS = 1500
 _BATCH = 128
 _LEARNING_RATE, _DECAYS, _EPSILON = 1e-3, (0.9, 0.999), 1e-7
-# Held-out windows are looked at every so many steps, each with so many draws; the fit ends when as many looks in a
-# row have brought nothing.
-_EVERY, _LOOKS, _PATIENCE = 25, 8, 12
+# Adam goes through the weights in blocks that stay in the cache.
+_BLOCK = 1 << 15
+# So many draws of the held-out windows are looked at every so many steps; the fit ends when as many looks in a row
+# have brought nothing.
+_LOOKED, _EVERY, _PATIENCE = 1024, 25, 12
 # The spread is measured on at least so many draws.
 _MEASURED = 4096
 
@@ -133,3 +135,154 @@ def loss(
 def _softplus(raw: np.ndarray) -> np.ndarray:
     # Never 0, of which there is no logarithm.
     return np.logaddexp(raw, np.float32(0)) + np.float32(1e-4)
+
+
+@dataclasses.dataclass
+class Latents:
+    """Posteriors of windows: `mu` and `sigma`, float32 `[n, x_size]` each."""
+
+    mu: np.ndarray
+    sigma: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Latents:
+        """Some of them, by bool or number."""
+        return Latents(self.mu[rows], self.sigma[rows])
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """`n` latents, every posterior about as often: `[n, x_size]`, and noise for the small VAE `[n, Z_SIZE]`."""
+        rows = rng.permutation(np.resize(np.arange(len(self.mu)), n)) if n > len(self.mu) else rng.choice(len(self.mu), n, replace=False)
+        noise = rng.standard_normal((n, self.mu.shape[1] + Z_SIZE), np.float32)
+        return self.mu[rows] + self.sigma[rows] * noise[:, Z_SIZE:], noise[:, :Z_SIZE]
+
+
+@dataclasses.dataclass
+class Fitted:
+    """How a fit went.
+
+    Attributes:
+      steps: after which the weights were kept.
+      before, after: loss of the held-out windows (of all, where none are held out) with fresh weights and with these.
+      nats: mean KL of the small posteriors from N(0, I) on the same windows.
+    """
+
+    steps: int
+    before: float
+    after: float
+    nats: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Prior:
+    """Where in a model's latent space somebody's music lies.
+
+    Attributes:
+      weights: the decoder of the small VAE.
+      center: `[Z_SIZE]`, and `root` `[Z_SIZE, Z_SIZE]`, of which the square is the covariance: the Gaussian that z is
+        drawn from.
+      spread: `[x_size]`, standard deviation of what the decoder leaves unexplained.
+      record: what personal.json says.
+    """
+
+    weights: Weights
+    center: np.ndarray
+    root: np.ndarray
+    spread: np.ndarray
+    record: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Standard normal numbers that a latent is made of."""
+        return Z_SIZE + len(self.spread)
+
+    def latents(self, points: np.ndarray) -> np.ndarray:
+        """Points of a standard normal space `[n, size]` to latents of the model, float32 `[n, x_size]`."""
+        points = np.asarray(points, np.float32)
+        z = self.center + points[:, :Z_SIZE] @ self.root.T
+        return forward(self.weights, "decoder", z)[-1] + self.spread * points[:, Z_SIZE:]
+
+    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """`n` latents, float32 `[n, x_size]`."""
+        return self.latents(rng.standard_normal((n, self.size)))
+
+
+def fit(
+    latents: Latents,
+    train: np.ndarray,
+    held_out: np.ndarray,
+    seed: int = 0,
+    steps: int = STEPS,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Prior, Fitted]:
+    """Fits a prior.
+
+    Args:
+      latents: of all windows.
+      train, held_out: bool `[n]`; those that the weights are fitted to, and those that tell when to stop. Without
+        held-out ones all steps are taken.
+      seed: of every draw.
+      steps: at most.
+      progress: called with the step and the most steps.
+    """
+    with parallel.one_blas_thread():
+        learner = _Learner(latents.mu.shape[1], np.random.default_rng([seed, 0]))
+        looked = latents.take(held_out if held_out.any() else train).draw(np.random.default_rng([seed, 1]), _LOOKED)
+        best, rest = learner.look(looked, 0), _PATIENCE
+        before, kept = best.after, learner.flat.copy()
+        for step in range(1, steps + 1):
+            learner.step(*latents.take(train).draw(learner.rng, _BATCH))
+            if progress:
+                progress(step, steps)
+            if step % _EVERY and step < steps:
+                continue
+            seen = learner.look(looked, step)
+            rest -= 1
+            if seen.after < best.after or not held_out.any():
+                best, rest, kept = seen, _PATIENCE, learner.flat.copy()
+            if not rest:
+                break
+        learner.flat[...] = kept
+        prior = _with_spread(learner.weights, latents, np.random.default_rng([seed, 2]))
+    return prior, dataclasses.replace(best, before=before)
+
+
+class _Learner:
+    """The small VAE with Adam (Kingma and Ba 2015)."""
+
+    def __init__(self, x_size: int, rng: np.random.Generator) -> None:
+        self.rng, self.count = rng, 0
+        self.flat = initial(x_size, rng)
+        self.weights = views(self.flat, x_size)
+        self._slope = np.zeros_like(self.flat)
+        self._gradient = views(self._slope, x_size)
+        self._mean, self._square = np.zeros_like(self.flat), np.zeros_like(self.flat)
+
+    def step(self, x: np.ndarray, noise: np.ndarray) -> None:
+        loss(self.weights, x, noise, gradient=self._gradient)
+        self.count += 1
+        first, second = _DECAYS
+        rate = _LEARNING_RATE * math.sqrt(1 - second**self.count) / (1 - first**self.count)
+        for start in range(0, len(self.flat), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            slope, mean, square = self._slope[block], self._mean[block], self._square[block]
+            mean += (1 - first) * (slope - mean)
+            square += (1 - second) * (slope * slope - square)
+            self.flat[block] -= rate * mean / (np.sqrt(square) + _EPSILON)
+
+    def look(self, looked: tuple[np.ndarray, np.ndarray], step: int) -> Fitted:
+        half_square, nats = loss(self.weights, *looked)
+        total = half_square + BETA * nats
+        return Fitted(step, total, total, nats)
+
+
+def _with_spread(weights: Weights, latents: Latents, rng: np.random.Generator) -> Prior:
+    """The prior of fitted weights: what z to draw, and what noise to add, from the small posteriors of all windows."""
+    x, noise = latents.draw(rng, max(_MEASURED, len(latents.mu)))
+    mean, raw = np.split(forward(weights, "encoder", x)[-1], 2, axis=1)
+    z = mean + _softplus(raw) * noise
+    center = z.mean(axis=0)
+    # In double precision, and never quite flat, for the root of a covariance.
+    apart = (z - center).astype(np.float64)
+    root = np.linalg.cholesky(apart.T @ apart / len(z) + 1e-9 * np.eye(Z_SIZE)).astype(np.float32)
+    spread = np.sqrt(np.square(x - forward(weights, "decoder", z)[-1]).mean(axis=0))
+    decoder = {name: array for name, array in weights.items() if name.startswith("decoder")}
+    return Prior(decoder, center, root, spread)
