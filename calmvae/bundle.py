@@ -80,7 +80,10 @@ class Bundle:
             raise Unreadable(f"{name} is cut off")
         if tfrecord.checksum(raw) != struct.pack("<L", entry.checksum):
             raise Unreadable(f"the bytes of {name} do not fit their checksum")
-        return raw.view(kind).reshape(entry.shape) if raw.size else np.zeros(entry.shape, kind)
+        try:
+            return raw.view(kind).reshape(entry.shape) if raw.size else np.zeros(entry.shape, kind)
+        except ValueError as error:
+            raise Unreadable(f"{name} has the shape {entry.shape}") from error
 
 
 def _entry(value: bytes) -> Entry:

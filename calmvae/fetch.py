@@ -19,24 +19,18 @@ import re
 import shutil
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
-from calmvae import __version__
+from calmvae import __version__, locks
 from calmvae.errors import FetchError
 from calmvae.outputs import sha256
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 _PIECE = 1 << 14
 _REDIRECTS = 10
@@ -112,7 +106,7 @@ def fetch(
         if found := job.there():
             return found
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(job.beside(".lock"), lambda: job.say(f"Another process is fetching {target}; waiting for it.")):
+        with locks.held(job.beside(".lock"), lambda: job.say(f"Another process is fetching {target}; waiting for it.")):
             return job.there() or job.run()
     except OSError as error:
         reason = error.strerror or error
@@ -400,39 +394,3 @@ def _google_hashes(path: Path) -> dict[str, str]:
             for one in sums.values():
                 one.update(piece)
     return {name: base64.b64encode(one.digest()).decode() for name, one in sums.items()}
-
-
-@contextlib.contextmanager
-def _locked(path: Path, wait: Callable[[], None]) -> Iterator[None]:
-    """Holds a lock file, and removes it in the end."""
-    waited = False
-    while not (file := _lock(path)):
-        if not waited:
-            wait()
-        waited = True
-        time.sleep(0.1)
-    try:
-        yield
-    finally:
-        if sys.platform == "win32":  # which removes no open file
-            file.close()
-        with contextlib.suppress(OSError):
-            path.unlink()
-        file.close()
-
-
-def _lock(path: Path) -> BinaryIO | None:
-    """The file, locked; None while another process has it."""
-    file = open(path, "ab")  # noqa: SIM115
-    try:
-        if sys.platform == "win32":
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Who had it before may have removed it since it was opened.
-        if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-            return file
-    except (BlockingIOError, PermissionError, FileNotFoundError):
-        pass
-    file.close()
-    return None
