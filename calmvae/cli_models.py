@@ -15,10 +15,32 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
 Name = Annotated[str, typer.Argument(help="An embedded model, one of `calmvae models list`, or a path.")]
 Config = Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def personalize(
+    paths: Annotated[list[Path], typer.Argument(help="Your music: files and folders.")],
+    model: Annotated[str, typer.Option("--model", help="The model to make it for.")] = "calm-mel_2bar",
+    config: Config = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder; default beside the model.")] = None,
+    melody: Melody = "skyline",
+    steps: Annotated[int, typer.Option(min=1, help="Steps of the fit, at most.")] = 1500,
+    most: Annotated[int, typer.Option("--windows", min=1, help="At most so many windows.")] = 2048,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """A prior of your own, in seconds: samples near your music (calmvae sample --prior personal)."""
+    from calmvae import models
+    from calmvae import personalize as fitting
+
+    console = Console(quiet, as_json)
+    options = {"melody": melody, "seed": seed, "steps": steps, "most": most}
+    fitting.personalize(paths, models.load_model(model, config), out, console, **options)
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import evaluation, latent, midi, models, phrases, render, runtime
+from calmvae import evaluation, latent, midi, models, personal, phrases, render, runtime
 from calmvae.errors import OptionError
 from calmvae.midi import Note, Piece
 from calmvae.phrases import STEPS_PER_BAR, STEPS_PER_QUARTER, Melody
@@ -162,6 +162,7 @@ def sample(
     qpm: float = DEFAULT_QPM,
     velocity: int = DEFAULT_VELOCITY,
     program: int = DEFAULT_PROGRAM,
+    prior: personal.Prior | None = None,
 ) -> list[Made]:
     """Fresh pieces from the prior.
 
@@ -175,31 +176,31 @@ def sample(
       temperature: 0 decodes the likeliest notes, 1 as the model believes.
       seed: of latents and draws.
       qpm, velocity, program: how to play them.
+      prior: a personal one of this model; default the standard normal one.
 
     Raises:
-      OptionError, ModelError: an option or the model is not usable.
+      OptionError, ModelError: an option, the model or the prior is not usable.
     """
     model = _model(model)
     check_sampling(n, temperature, qpm, velocity, program)
-    count = _check_bars(bars, model) // model.spec.bars
-    every = max(1, _SECTION_BARS // model.spec.bars)
+    size, place = (prior.check(model).size, prior.latents) if prior else (model.spec.z_size, np.asarray)
+    count, every = _check_bars(bars, model) // model.spec.bars, max(1, _SECTION_BARS // model.spec.bars)
     made: list[Made] = []
     while len(made) < n:
         group = range(len(made), len(made) + _GROUP)
-        paths = [latent.walk(np.random.default_rng([seed, k]), count, every, model.spec.z_size) for k in group]
+        paths = [place(latent.walk(np.random.default_rng([seed, k]), count, every, size)) for k in group]
         tokens = model.engine.decode(np.concatenate(paths), temperature, [hash_seed(seed, k) for k in group])
         for k, windows in list(zip(group, np.split(tokens, _GROUP), strict=True))[: n - len(made)]:
-            voice = _Voice("melody", program, velocity)
-            segment = _Segment(windows, np.zeros(count, bool), qpm, [voice], f"sample {k + 1}")
-            piece, sections = _arrange([segment], f"{model.spec.name} sample {k + 1}, seed {seed}")
-            made.append(sampled(piece, sections, k))
+            voices = [_Voice("melody", program, velocity)]
+            segment = _Segment(windows, np.zeros(count, bool), qpm, voices, f"sample {k + 1}")
+            made.append(sampled(*_arrange([segment], f"{model.spec.name} sample {k + 1}, seed {seed}"), k, prior))
     return made
 
 
-def sampled(piece: Piece, sections: list[Section], k: int) -> Made:
+def sampled(piece: Piece, sections: list[Section], k: int, prior: personal.Prior | None = None) -> Made:
     """The k-th sample with what there is to say of it."""
-    notes = len(piece.notes)
-    return Made(piece, sections, {"notes": notes}, [] if notes else [f"Sample {k + 1} is silent; try another seed."])
+    info = {"notes": len(piece.notes), "prior": prior.describe() if prior else "standard"}
+    return Made(piece, sections, info, [] if piece.notes else [f"Sample {k + 1} is silent; try another seed."])
 
 
 def reconstruct(
