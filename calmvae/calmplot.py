@@ -1,0 +1,67 @@
+"""Pictures of calmness: the curve over a piece, and what each feature adds to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from calmvae.calmness import Score, words
+from calmvae.render import FAINT, INK, MUTED, TRACK_COLORS
+
+_CALM, _OTHER = TRACK_COLORS[0], TRACK_COLORS[1]
+
+
+def write_score(path: str | Path, title: str, score: Score, curve: list[tuple[float, float]]) -> Path:
+    """Writes a PNG.
+
+    Args:
+      path: where to.
+      title: the piece's name.
+      score: of the whole piece.
+      curve: seconds and calmness of stretches.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    page = Figure(figsize=(11.7, 4.6), dpi=110, facecolor="white")
+    canvas = FigureCanvasAgg(page)
+    ratios = {"width_ratios": [1.25, 1], "left": 0.055, "right": 0.975, "top": 0.78, "bottom": 0.12, "wspace": 0.42}
+    over_time, parts = page.subplots(1, 2, gridspec_kw=ratios)
+    page.text(0.055, 0.9, title, fontsize=15, color=INK, weight="bold")
+    page.text(0.975, 0.9, f"calmness {score.calmness:.0f}", fontsize=15, color=_CALM, weight="bold", ha="right")
+    _curve(over_time, curve)
+    _parts(parts, score)
+    canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
+    return Path(path)
+
+
+def _curve(plot: Any, curve: list[tuple[float, float]]) -> None:
+    times, values = [at for at, _ in curve], [value for _, value in curve]
+    plot.axhline(50, color=FAINT, lw=1)
+    if len(curve) > 1:
+        plot.fill_between(times, values, 50, color=_CALM, alpha=0.15, lw=0)
+    plot.plot(times, values, color=_CALM, lw=1.8, marker="o" if len(curve) == 1 else None)
+    plot.set_ylim(0, 100)
+    plot.set_xlim(0, max([*times, 1.0]) + (times[0] if times else 0))
+    plot.xaxis.set_major_formatter(lambda seconds, _: f"{int(seconds) // 60}:{int(seconds) % 60:02d}")
+    _dress(plot, "Calmness over the piece", "min:s, stretches of 20 s")
+
+
+def _parts(plot: Any, score: Score) -> None:
+    names = sorted(score.points, key=lambda name: -abs(score.points[name]))
+    values = [score.points[name] for name in names]
+    plot.barh(range(len(names)), values, color=[_CALM if value >= 0 else _OTHER for value in values], height=0.72)
+    plot.axvline(0, color=MUTED, lw=0.8)
+    plot.set_yticks(range(len(names)), [words(name, score.values[name]) for name in names])
+    plot.invert_yaxis()
+    reach = max(5.0, *(abs(value) for value in values)) * 1.1
+    plot.set_xlim(-reach, reach)
+    _dress(plot, "What makes it so", "points added to 50")
+
+
+def _dress(plot: Any, title: str, below: str) -> None:
+    plot.set_title(title, fontsize=10, color=INK, loc="left")
+    plot.set_title(below, fontsize=8.5, color=MUTED, loc="right")
+    plot.tick_params(labelsize=8, colors=MUTED)
+    plot.spines[["top", "right"]].set_visible(False)
+    plot.spines[["left", "bottom"]].set_color(FAINT)
