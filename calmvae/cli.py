@@ -15,7 +15,7 @@ except ImportError:
     from click.exceptions import ClickException, UsageError  # type: ignore[no-redef]
 
 import calmvae
-from calmvae import cli_models
+from calmvae import cli_calm, cli_models
 from calmvae.console import Console
 from calmvae.errors import CalmvaeError
 
@@ -31,6 +31,8 @@ app = typer.Typer(
 corpus_app = typer.Typer(help="Training corpora from public collections.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(cli_models.app, name="models")
+app.command()(cli_models.personalize)
+app.command()(cli_calm.score)
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
@@ -117,8 +119,8 @@ def interpolate(
     start_a: Annotated[int | None, typer.Option(min=1, help="First bar to take of A.")] = None,
     start_b: Annotated[int | None, typer.Option(min=1, help="First bar to take of B.")] = None,
     endpoints: Annotated[
-        str, typer.Option(help="original: A and B themselves; decoded: what the model hears.")
-    ] = "original",
+        str | None, typer.Option(help="original (for melodies the default): A and B; decoded: what the model hears.")
+    ] = None,
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
     engine: Engine = "numpy",
@@ -162,6 +164,9 @@ def sample(
         str | None,
         typer.Option(help='For a config that plays over chords, such as "C G Am F".'),
     ] = None,
+    prior: Annotated[
+        str, typer.Option(help="standard; personal: of `calmvae personalize`; or the folder of one.")
+    ] = "standard",
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
     engine: Engine = "numpy",
@@ -173,7 +178,7 @@ def sample(
 
     making = commands.Making(model, config, temperature, seed, not no_picture, not no_sound, engine)
     style = {"qpm": qpm, "velocity": velocity, "program": program}
-    commands.sample(n, out, making, Console(quiet, as_json), bars=bars, chords=chords, **style)
+    commands.sample(n, out, making, Console(quiet, as_json), bars=bars, chords=chords, prior=prior, **style)
 
 
 @app.command()

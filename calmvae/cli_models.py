@@ -38,9 +38,8 @@ def personalize(
     from calmvae import models
     from calmvae import personalize as fitting
 
-    console = Console(quiet, as_json)
-    options = {"melody": melody, "seed": seed, "steps": steps, "most": most}
-    fitting.personalize(paths, models.load_model(model, config), out, console, **options)
+    opened, console = models.load_model(model, config), Console(quiet, as_json)
+    fitting.personalize(paths, opened, out, console, melody=melody, seed=seed, steps=steps, most=most)
 
 
 @app.command("list")

@@ -11,6 +11,7 @@ from typing import Any
 from calmvae import catalog, compose, configs, folders, midi, models, opening, other_configs, outputs, render
 from calmvae.console import Console
 from calmvae.errors import InputError, ModelError, OptionError
+from calmvae.phrases import STEPS_PER_BAR
 
 DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 
@@ -35,11 +36,21 @@ class Making:
 def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes joined.mid/.wav/.png and steps/NN.mid."""
     first, second = midi.read_piece(a), midi.read_piece(b)
-    model = making.load()
+    opened = opening.open_model(making.model, making.config)
+    model: Any
+    if opened.spec is None:
+        from calmvae import other_interpolation
+
+        model = other_configs.of_opened(opened)
+        make = functools.partial(other_interpolation.interpolate, a, b, model)
+    else:
+        model = models.of_opened(opened, making.engine, making.seed)
+        options["endpoints"] = options.get("endpoints") or "original"
+        make = functools.partial(compose.interpolate, first, second, model)
     arguments = {"a": a, "b": b, **dataclasses.asdict(making), **options}
     with outputs.OutputFolder(out, "interpolate", arguments) as folder:
         folder.add_inputs([a, b])
-        made = compose.interpolate(first, second, model, temperature=making.temperature, seed=making.seed, **options)
+        made = make(temperature=making.temperature, seed=making.seed, **options)
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
         _write(folder, "joined", made, making)
         for k, part in enumerate(made.parts, 1):
@@ -50,7 +61,8 @@ def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, *
         console.remark(f"The model gives back {accuracy:.0%} of {name}.")
     length = _length(made.piece)
     console.result(
-        folder.record, f"{out}: {len(made.parts)} steps of {made.info['bars_per_step']} bars in one piece of {length}."
+        folder.record,
+        f"{out}: {len(made.parts)} steps of {_count(made.info['bars_per_step'], 'bar')} in one piece of {length}.",
     )
 
 
@@ -61,20 +73,24 @@ def sample(
     console: Console,
     bars: int | None = None,
     chords: str | None = None,
+    prior: str = "standard",
     **style: Any,
 ) -> None:
     """Writes sample-NN.mid/.wav/.png; of melody configs 16 bars by default, of others their window."""
     options = {"temperature": making.temperature, "seed": making.seed, **style}
     opened = opening.open_model(making.model, making.config)
     if opened.spec is None:
+        if prior != "standard":
+            raise OptionError(f"--prior is '{prior}', which only melody models have; {opened.config} is none.")
         other = other_configs.of_opened(opened)
         describe, generate = other.describe, functools.partial(other.sample, bars=bars, chords=chords, **options)
     elif chords is not None:
         raise OptionError("--chords goes with a config that plays over chords, such as cat-mel_2bar_med_chords.")
     else:
         model, bars = models.of_opened(opened, making.engine, making.seed), 16 if bars is None else bars
+        options["prior"] = _prior(prior, model)
         describe, generate = model.describe, functools.partial(compose.sample, model, bars=bars, **options)
-    arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, **style}
+    arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, "prior": prior, **style}
     with outputs.OutputFolder(out, "sample", arguments) as folder:
         made = generate(n=n)
         with console.progress("samples") as progress:
@@ -90,6 +106,17 @@ def sample(
         folder.record,
         f"{out}: {_count(n, 'sample')} of {_count(bars, 'bar')}, {_length(made[0].piece)} each.",
     )
+
+
+def _prior(name: str, model: models.Model) -> Any:
+    """The prior to draw from; None for the standard one."""
+    if name == "standard":
+        return None
+    from calmvae import personal
+
+    if name != "personal" and not Path(name).is_dir():
+        raise OptionError(f"--prior is '{name}'; choose standard, personal, or the folder of a personal one.")
+    return personal.load_prior(model, None if name == "personal" else Path(name))
 
 
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
@@ -111,7 +138,11 @@ def convert(
     paths: list[Path], out: Path, config: str, eval_share: float, seed: int, workers: int | None, console: Console
 ) -> None:
     """Writes train-*.tfrecord, eval-*.tfrecord and manifest.jsonl."""
-    summary = _convert(paths, out, configs.get_spec(config), eval_share, seed, workers, console)
+    summary = _convert(paths, out, configs.known(config), eval_share, seed, workers, console)
+    if other_configs.is_other(config):
+        from calmvae import other_training
+
+        other_training.say_converted(out, config, console.remark)
     skipped = sum(summary.skipped.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items())
     more = summary.entries - summary.files
@@ -145,7 +176,7 @@ def build_corpus(given: list[str], out: Path, console: Console, **options: Any) 
 def _convert(
     paths: list[Path],
     out: Path,
-    spec: configs.ModelSpec,
+    config: str,
     eval_share: float,
     seed: int,
     workers: int | None,
@@ -153,56 +184,66 @@ def _convert(
 ) -> Any:
     from calmvae import corpus
 
+    split: dict[str, Any] = {"eval_share": eval_share, "seed": seed}
+    if other_configs.is_other(config):
+        split |= {"steps": catalog.bars(config) * STEPS_PER_BAR, "config": config}
+    else:
+        split["steps"] = configs.get_spec(config).steps
     with console.progress("converting") as progress:
-        return corpus.convert(
-            paths, out, steps=spec.steps, eval_share=eval_share, seed=seed, workers=workers, progress=progress
-        )
+        return corpus.convert(paths, out, **split, workers=workers, progress=progress)
 
 
 def train(data: list[Path], out: Path, config: str | None, settings: list[str], options: Any, console: Console) -> None:
     """Fills a run folder."""
-    from calmvae import training
+    from calmvae import other_training, training
 
-    if config or not options.init:
-        spec = configs.get_spec(config or configs.DEFAULT_CONFIG)
+    other = other_training.to_train(config, options)
+    if other:
+        name, start = other
+        go, score = functools.partial(other_training.train, name, settings=settings, start=start), "loss"
     else:
-        spec = models.spec_to_train(options.init)
-    if options.init:
-        spec = models.with_shapes_of(options.init, spec)
-    spec = configs.with_hparams(spec, settings)
-    source = _data(data, out.with_name(f"{out.name}-data"), spec, options.seed, console)
+        spec = _spec_to_train(config, settings, options.init)
+        name, score = spec.name, "accuracy"
+        go = functools.partial(training.train, spec)
+    source = _data(data, out.with_name(f"{out.name}-data"), name, options.seed, console)
 
     def report(progress: training.Progress) -> None:
         bits = progress.scalars.get("losses/kl_bits", 0.0)
         line = f"step {progress.step}  loss {progress.scalars['loss']:.2f}  KL {bits:.1f} bits"
         line += f"  {progress.examples_per_second:.0f} examples/s"
         if progress.metrics:
-            line += f"  held-out accuracy {progress.metrics.accuracy:.3f}, onsets {progress.metrics.onset_accuracy:.3f}"
+            line += f"  {progress.metrics.words()}"
             line += " (best)" if progress.best else ""
         console.remark(line)
 
-    result = training.train(spec, source, out, options, report, console.remark)
-    accuracy = result.best.get("accuracy", 0.0)
+    result = go(data=source, run=out, options=options, report=report, say=console.remark)
+    best = result.best
     console.result(
         {"run": str(out), **dataclasses.asdict(result)},
-        f"{out}: {result.reason} at step {result.step}; best held-out accuracy {accuracy:.3f} at step "
-        f"{result.best.get('step', 0)}. Try it: calmvae sample --model {out}",
+        f"{out}: {result.reason} at step {result.step}; best held-out {score} {best.get(score, 0.0):.3f} at step "
+        f"{best.get('step', 0)}. Try it: calmvae sample --model {out}",
     )
     if result.reason == "interrupted":
         raise SystemExit(130)
 
 
-def _data(data: list[Path], folder: Path, spec: configs.ModelSpec, seed: int, console: Console) -> Path:
+def _spec_to_train(config: str | None, settings: list[str], init: str | None) -> configs.ModelSpec:
+    """The config of melodies that was asked for, or that of the model to start from, with its sizes."""
+    spec = models.spec_to_train(init) if init and not config else configs.get_spec(config or configs.DEFAULT_CONFIG)
+    return configs.with_hparams(models.with_shapes_of(init, spec) if init else spec, settings)
+
+
+def _data(data: list[Path], folder: Path, config: str, seed: int, console: Console) -> Path:
     """One converted folder or TFRecord as it is; music files and folders of them are converted first."""
     if is_data_set(data):
         return data[0]
     if len(data) == 1 and not data[0].exists():
         raise InputError(f"{data[0]} does not exist; give a converted folder, a .tfrecord or music files.")
-    if _converted_before(folder, data):
+    if _converted_before(folder, data, config if other_configs.is_other(config) else None):
         console.remark(f"Using {folder}, converted before; delete it to convert afresh.")
         return folder
     console.remark(f"Converting {', '.join(map(str, data))} to {folder}.")
-    _convert(data, folder, spec, 0.1, seed, None, console)
+    _convert(data, folder, config, 0.1, seed, None, console)
     return folder
 
 
@@ -211,10 +252,11 @@ def is_data_set(data: list[Path]) -> bool:
     return len(data) == 1 and (data[0].suffix == ".tfrecord" or any(data[0].glob("*.tfrecord")))
 
 
-def _converted_before(folder: Path, data: list[Path]) -> bool:
+def _converted_before(folder: Path, data: list[Path], config: str | None) -> bool:
     try:
         record = json.loads((folder / outputs.RUN_FILE).read_text(encoding="utf-8"))
-        return bool(record["arguments"]["paths"] == [str(path) for path in data] and "outputs" in record)
+        given = record["arguments"]["paths"], record["arguments"].get("config")
+        return bool(given == ([str(path) for path in data], config) and "outputs" in record)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -237,7 +279,7 @@ def list_configs(with_magenta: bool, console: Console) -> None:
         melodies, bars = catalog.spec(name), catalog.bars(name)
         decoder = melodies.decoder if melodies else None
         rows[name] = {"bars": bars, "decoder": decoder}
-        lines.append(f"{name:<45} {bars:>3} bars  {decoder or 'sampled by Magenta (calmvae sample)'}")
+        lines.append(f"{name:<45} {bars:>3} bars  {decoder or 'through Magenta and TensorFlow'}")
     console.result(rows, *lines)
 
 

@@ -250,8 +250,8 @@ def closest(name: str, names: Iterable[str]) -> str | None:
 
 def _not_melodies(name: str) -> OptionError:
     return OptionError(
-        f"config '{name}' is not a melody model; `calmvae sample --model CHECKPOINT` samples it, the other commands "
-        f"need a melody config such as {DEFAULT_CONFIG}."
+        f"config '{name}' is not a melody model; `calmvae sample`, `interpolate` and `train` take it, what was "
+        f"asked for needs a melody config such as {DEFAULT_CONFIG}."
     )
 
 

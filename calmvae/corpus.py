@@ -88,6 +88,7 @@ def convert(
     seed: int = 0,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    config: str | None = None,
 ) -> Summary:
     """Converts music files to `train-*.tfrecord`, `eval-*.tfrecord`, `manifest.jsonl` and `run.json` in a folder.
 
@@ -99,6 +100,7 @@ def convert(
       seed: of the split.
       workers: processes, default one a core.
       progress: called with the number of files done and of all.
+      config: the name of a config that is not of melodies, see `entries.convert_files`.
 
     Raises:
       InputError, OutputError: nothing to read, or nowhere to write.
@@ -109,8 +111,11 @@ def convert(
     files, others = find_files(paths)
     check_options(eval_share, steps)
     arguments = {"steps": steps, "eval_share": eval_share, "seed": seed, "paths": [str(p) for p in paths]}
+    if config:
+        arguments["config"] = config
+    split: Any = {"eval_share": eval_share, "seed": seed}
     with outputs.OutputFolder(out, "convert", arguments) as folder:
-        summary = fill(folder, files, steps=steps, eval_share=eval_share, seed=seed, workers=workers, progress=progress)
+        summary = fill(folder, files, steps=steps, **split, workers=workers, progress=progress, config=config)
         folder.record["summary"] = dataclasses.asdict(summary) | {"other_files": others}
     return dataclasses.replace(summary, other_files=others)
 
@@ -131,13 +136,14 @@ def fill(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     origins: Mapping[str, tuple[str, str | None]] | None = None,
+    config: str | None = None,
 ) -> Summary:
     """Writes the records, the manifest and nothing else into an output folder.
 
     Args:
       folder: open for writing.
       files: music files.
-      steps, eval_share, seed, workers, progress: see `convert`.
+      steps, eval_share, seed, workers, progress, config: see `convert`.
       origins: each file's collection, and its tune's name if that is known. With it the split is by tune family.
 
     Raises:
@@ -146,16 +152,16 @@ def fill(
     folder.protect(files)
     partial = folder.folder / ".partial"
     collections = {file: name for file, (name, _) in origins.items()} if origins is not None else None
-    work = functools.partial(entries.convert_files, steps=steps, collections=collections)
+    work = functools.partial(entries.convert_files, steps=steps, collections=collections, config=config)
     # 3: by what the pieces' content is told, which the entries depend on as they do on the steps.
-    key = (3, steps, sorted(collections.items()) if collections else None)
+    key = (3, steps, sorted(collections.items()) if collections else None, *([config] if config else []))
     found = list(chunks.run(files, work, key, partial, entries.died, workers, progress))
     records = [record for record, _ in found]
     _mark_duplicates(records)
     kept = [i for i, record in enumerate(records) if record["status"] == "kept"]
     if not kept:
         chunks.clear(partial)
-        raise DataError(_why_nothing(records))
+        raise DataError(_why_nothing(records, f"a window for {config}" if config else "pitched notes"))
     if origins is not None:
         _join_families([records[i] for i in kept], origins)
     _split([records[i] for i in kept], eval_share, seed)
@@ -263,8 +269,10 @@ def _write_shards(folder: outputs.OutputFolder, part: str, entries: list[chunks.
             raise OutputError(f"cannot write to {folder.folder} ({reason}); choose another folder with -o.") from error
 
 
-def _why_nothing(records: list[dict[str, Any]]) -> str:
-    counts = Counter(r["reason"] for r in records)
-    reasons = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in counts.most_common())
+def _why_nothing(records: list[dict[str, Any]], wanted: str) -> str:
+    # Of configs that are not of melodies, what a window lacks is a matter of the piece.
+    whys = {"no-windows": lambda record: record["detail"]}
+    counts = Counter((r["reason"], whys.get(r["reason"], lambda r: REASONS[r["reason"]])(r)) for r in records)
+    reasons = ", ".join(f"{n} {reason} ({why})" for (reason, why), n in counts.most_common())
     example = f" For one: {records[0]['detail']}" if len(records) == 1 else ""
-    return f"none of {len(records)} files can be used: {reasons}; give files with pitched notes.{example}"
+    return f"none of {len(records)} files can be used: {reasons}; give files with {wanted}.{example}"

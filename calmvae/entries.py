@@ -27,7 +27,7 @@ _GROUP_BYTES = 1 << 20
 
 
 def convert_files(
-    files: list[str], steps: int, collections: Mapping[str, str] | None = None
+    files: list[str], steps: int, collections: Mapping[str, str] | None = None, config: str | None = None
 ) -> list[tuple[dict[str, Any], bytes]]:
     """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process.
 
@@ -45,11 +45,29 @@ def convert_files(
         for draft in drafts:
             if collections is not None:
                 draft.collection = draft.record["collection"] = collections[draft.record["file"]]
-            _examine(draft, steps)
+            _examine(draft, steps, of_melodies=config is None)
         kept = [draft for draft in drafts if draft.record["status"] == "kept"]
-        written = iter(scores.serialize([(draft.source, *draft.names()) for draft in kept]))
-        found += [(draft.record, next(written) if draft.record["status"] == "kept" else b"") for draft in drafts]
+        written = scores.serialize([(draft.source, *draft.names()) for draft in kept])
+        if config:
+            written = [_count(draft.record, data, config) for draft, data in zip(kept, written, strict=True)]
+        stored = {id(draft): data for draft, data in zip(kept, written, strict=True)}
+        found += [(draft.record, stored.get(id(draft), b"")) for draft in drafts]
     return found
+
+
+def _count(record: dict[str, Any], data: bytes, config: str) -> bytes:
+    """Notes a piece's windows for a config that is not of melodies; one that has none is skipped, its bytes too."""
+    from calmvae import other_examples
+
+    record["windows"], why = other_examples.count(config, data)
+    if not why:
+        return data
+    skipped = _skipped(record["file"], "no-windows", f"a piece {why}")
+    kept = {key: record[key] for key in ("sha256", "collection") if key in record}
+    name = record["name"]
+    record.clear()
+    record |= skipped | kept | {"name": name}
+    return b""
 
 
 def _groups(files: list[str]) -> Iterator[list[str]]:
@@ -124,7 +142,7 @@ def _read_file(file: str, data: bytes | _Draft, found: events.Events | None) -> 
     return [_Draft({"file": file, "name": piece.name, "sha256": digest}, path, piece, how) for piece, how in read]
 
 
-def _examine(draft: _Draft, steps: int) -> None:
+def _examine(draft: _Draft, steps: int, of_melodies: bool = True) -> None:
     """Completes the record of a piece that was read."""
     piece, record = draft.piece, draft.record
     if piece is None:
@@ -133,6 +151,10 @@ def _examine(draft: _Draft, steps: int) -> None:
     if not len(notes):
         detail = " ".join([REASONS["no-notes"], *piece.warnings])
         record |= {"status": "skipped", "reason": "no-notes", "detail": detail}
+        return
+    if not of_melodies:
+        metres = list(dict.fromkeys(f"{n}/{d}" for _, n, d in piece.time_signatures)) or ["4/4"]
+        record |= _kept(draft, piece, len(notes)) | {"metres": metres}
         return
     if notes.is_drum.all():
         record |= {"status": "skipped", "reason": "drums-only", "detail": REASONS["drums-only"]}
@@ -146,22 +168,27 @@ def _examine(draft: _Draft, steps: int) -> None:
     if not len(windows):
         record |= {"status": "skipped", "reason": "no-windows", "detail": REASONS["no-windows"]}
         return
-    record |= {
-        "status": "kept",
-        "split": "",
-        "content": _content(piece),
-        "sources": [record["file"]],
-        "notes": len(notes),
+    record |= _kept(draft, piece, len(notes)) | {
         "bars": melody.bars,
         "metres": melody.report.metres,
-        "qpm": round(piece.mean_qpm(), 2),
-        "tempo_events": len(piece.tempos),
         "windows": len(windows),
         "changes": melody.report.sentences(),
-        "warnings": piece.warnings,
     }
     if draft.collection:
         record["sketch"] = families.sketch(melody.tokens)
+
+
+def _kept(draft: _Draft, piece: Piece, notes: int) -> dict[str, Any]:
+    return {
+        "status": "kept",
+        "split": "",
+        "content": _content(piece),
+        "sources": [draft.record["file"]],
+        "notes": notes,
+        "qpm": round(piece.mean_qpm(), 2),
+        "tempo_events": len(piece.tempos),
+        "warnings": piece.warnings,
+    }
 
 
 def _content(piece: Piece) -> str:

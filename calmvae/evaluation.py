@@ -38,6 +38,10 @@ class Metrics:
     kl_bits: float
     active_units: int
 
+    def words(self) -> str:
+        """The measurements that a line of progress has room for."""
+        return f"held-out accuracy {self.accuracy:.3f}, onsets {self.onset_accuracy:.3f}"
+
 
 @dataclasses.dataclass
 class Reconstruction:
@@ -63,7 +67,7 @@ class Reconstruction:
         """Encodes and decodes windows uint8 `[n, steps]`, n >= 1."""
         mu, sigma = engine.encode(tokens)
         logs, likeliest = engine.log_likelihood(mu, tokens)
-        return cls(tokens, engine.decode(mu), likeliest, logs, mu, _kl_nats(mu, sigma))
+        return cls(tokens, engine.decode(mu), likeliest, logs, mu, kl_nats(mu, sigma))
 
     def metrics(self, rows: np.ndarray | slice = slice(None)) -> Metrics:
         """Of all windows, or of those that `rows` picks."""
@@ -101,7 +105,7 @@ def elbo(engine: Engine, tokens: np.ndarray, seed: int = 0) -> tuple[float, floa
     mu, sigma = engine.encode(tokens)
     z = mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape, np.float32)
     logs, _ = engine.log_likelihood(z, tokens)
-    bound = float(logs.sum(axis=1).mean() - _kl_nats(mu, sigma).mean())
+    bound = float(logs.sum(axis=1).mean() - kl_nats(mu, sigma).mean())
     return bound, -bound / tokens.shape[1] / float(np.log(2))
 
 
@@ -137,6 +141,7 @@ def smoothness(engine: Engine, tokens: np.ndarray, pairs: int, steps: int = 8, s
     return Smoothness(pairs, steps, float(jumps.mean()), float(jumps.max()), float((jumps <= MOST_JUMP).mean()))
 
 
-def _kl_nats(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+def kl_nats(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """KL of each posterior from the prior in nats: `[n, z_size]` to `[n]`."""
     variance = np.maximum(sigma.astype(np.float64) ** 2, 1e-12)
     return 0.5 * (variance + mu.astype(np.float64) ** 2 - 1 - np.log(variance)).sum(axis=1)

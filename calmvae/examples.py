@@ -255,10 +255,23 @@ def batches(
     Raises:
       DataError: there are no windows.
     """
-    n = len(tokens)
-    if not n:
+    if not len(tokens):
         raise DataError("there are no windows to make batches of; give pieces with notes.")
     low, high = _ranges(tokens)
+    for step, (_, rows) in enumerate(drawn_rows(len(tokens), batch_size, seed, start_step), start_step):
+        shift = np.random.default_rng([seed, 1, step]).integers(transpose[0], transpose[1] + 1, batch_size)
+        shift = np.clip(shift, phrases.FIRST_PITCH - low[rows], phrases.DEPTH - 1 - high[rows])
+        batch = tokens[rows]
+        notes = batch >= phrases.FIRST_PITCH
+        yield np.where(notes, batch + shift[:, None], batch).astype(np.uint8)
+
+
+def drawn_rows(n: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Endless batches of n rows, shuffled anew each epoch; a step's depend on the seed and the step alone.
+
+    Yields:
+      the epoch of each row and the rows, int64 `[batch_size]`.
+    """
     step = start_step
     epoch, order = -1, np.zeros(0, np.int64)
     while True:
@@ -270,11 +283,7 @@ def batches(
                 order = np.random.default_rng([seed, epoch]).permutation(n)
             mine = places // n == wanted
             rows[mine] = order[places[mine] % n]
-        shift = np.random.default_rng([seed, 1, step]).integers(transpose[0], transpose[1] + 1, batch_size)
-        shift = np.clip(shift, phrases.FIRST_PITCH - low[rows], phrases.DEPTH - 1 - high[rows])
-        batch = tokens[rows]
-        notes = batch >= phrases.FIRST_PITCH
-        yield np.where(notes, batch + shift[:, None], batch).astype(np.uint8)
+        yield places // n, rows
         step += 1
 
 

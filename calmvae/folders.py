@@ -1,8 +1,8 @@
 """Model folders: `model.json` (config, hparams, metrics, SHA-256 of the weights) and `model.safetensors` (the weights
 under Magenta's variable names).
 
-A run folder of `calmvae train` holds one in `model/`. A folder made by `calmvae models import` of a config that is not
-one of melodies says the config's name in place of a spec.
+A run folder of `calmvae train` holds one in `model/`. A folder of a config that is not one of melodies says the
+config's name in place of a spec.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ def read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
 def not_melodies(place: str, config: str) -> ModelError:
     """What to say where only a melody model will do."""
     return ModelError(
-        f"{place} is of config {config}, which is not one of melodies; `calmvae sample` samples it, the other commands "
-        "need a melody model."
+        f"{place} is of config {config}, which is not one of melodies; `calmvae sample`, `interpolate` and `train` "
+        "take it, what was asked for needs a melody model."
     )
 
 

@@ -81,7 +81,7 @@ def show(name: str, config: str | None, console: Console) -> None:
         lines = [
             f"{name}: {about['form']} at {about['place']}",
             f"config {about['config']} (told by {about['told_by']}), {about['parameters'] / 1e6:.1f} M parameters"
-            + (f", {about['bars']} bars, {about['decoder']}" if about["bars"] else ", sampled by Magenta"),
+            + (f", {about['bars']} bars, {about['decoder']}" if about["bars"] else ", run by Magenta"),
             f"SHA-256 {about['sha256'] or 'of several files, see calmvae models verify'}",
             *(f"{key}: {value}" for key, value in about["sizes"].items()),
         ]

@@ -12,11 +12,12 @@ import importlib
 import importlib.util
 import logging
 import os
+import random
 import sys
 import tempfile
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from calmvae.errors import MissingDependencyError
@@ -100,6 +101,22 @@ def load_note_seq() -> types.ModuleType:
     with _quiet_import("note_seq"), _lazily(_LAZY):
         import note_seq
     return note_seq
+
+
+@contextlib.contextmanager
+def seeded(seed: Sequence[int]) -> Iterator[None]:
+    """Makes what Magenta and Keras draw within depend on the seed: they draw from the generators that all share."""
+    import numpy
+
+    draw = int(numpy.random.SeedSequence(list(seed)).generate_state(1)[0])
+    before = random.getstate(), numpy.random.get_state()  # noqa: NPY002
+    random.seed(draw)
+    numpy.random.seed(draw)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        numpy.random.set_state(before[1])  # noqa: NPY002
 
 
 def _mend_ragged_size(data_hierarchical: Any) -> None:

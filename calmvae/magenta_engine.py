@@ -76,3 +76,21 @@ def seeded_decoding(seed: int) -> Iterator[None]:
         yield
     finally:
         library.dynamic_decode = decode
+
+
+@contextlib.contextmanager
+def seeded_training(seed: int) -> Iterator[None]:
+    """`seeded_decoding`, and the same for the encoders' loops, which draw what they drop."""
+    tf, library = magenta.load().tf, magenta.load().lstm_models.contrib_rnn
+    encode, loops = library.stack_bidirectional_dynamic_rnn, itertools.count()
+
+    def seeded(*args: Any, **options: Any) -> Any:
+        tf.set_random_seed(compose.hash_seed(compose.hash_seed(seed, 1), next(loops)))
+        return encode(*args, **options, parallel_iterations=1)
+
+    library.stack_bidirectional_dynamic_rnn = seeded
+    try:
+        with seeded_decoding(seed):
+            yield
+    finally:
+        library.stack_bidirectional_dynamic_rnn = encode

@@ -57,13 +57,13 @@ def load_model(
       ModelError: nothing of that name, or it is damaged, does not fit its config, or is not of melodies.
       OptionError: no such engine or config.
     """
-    if engine not in ENGINES:
-        raise OptionError(f"unknown engine '{engine}'; choose one of {', '.join(ENGINES)}.")
     return of_opened(opening.open_model(name, config), engine, seed)
 
 
 def of_opened(opened: opening.Opened, engine: str = "numpy", seed: int = 0) -> Model:
     """A model of melodies of what `opening.open_model` opened; see `load_model`."""
+    if engine not in ENGINES:
+        raise OptionError(f"unknown engine '{engine}'; choose one of {', '.join(ENGINES)}.")
     if opened.spec is None:
         raise folders.not_melodies(str(opened.place), opened.config)
     model = Model(opened.spec, runtime.Engine(opened.spec, opened.weights), opened.place, opened.sha256, opened.meta)

@@ -122,10 +122,11 @@ def _of_magenta_js(folder: Path, told: str | None, by: str, strict: bool) -> Ope
     opened = Opened(folder, "magenta-js checkpoint", weights, "", "config.json", spec)
     if spec is None:
         steps = facts.args.get("numSteps")
-        if not told and not any(catalog.bars(name) * STEPS_PER_BAR == steps for name in catalog.alike(opened.shapes())):
+        bars = [catalog.bars(name) for name in catalog.alike(opened.shapes())]
+        if not told and not any(n * STEPS_PER_BAR == steps for n in bars):
             raise ModelError(
-                f"{folder} holds a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long, which "
-                "is no config of Magenta's: it plays in magenta-js, calmvae cannot sample it."
+                f"{folder} holds a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long, which is "
+                "no config of Magenta's: it plays in magenta-js, calmvae cannot sample it."
             )
         return _identified(opened, str(folder), told, by, strict)
     runtime.check_weights(spec, weights)
@@ -135,10 +136,18 @@ def _of_magenta_js(folder: Path, told: str | None, by: str, strict: bool) -> Ope
     opened.spec = dataclasses.replace(spec, name=opened.config)
     if told and told != opened.config:
         wanted = catalog.spec(told)
-        if wanted is None or wanted.shape() != spec.shape():
-            raise ModelError(f"{folder} holds {spec.bars} bars of config {opened.config}, not {told}.")
+        if wanted is None or _kind(wanted) != _kind(spec):
+            raise ModelError(
+                f"{folder} holds melodies of {spec.bars} bars, {spec.decoder}, which are not of config {told}, as {by} "
+                "says; leave --config out."
+            )
         opened.config, opened.spec = told, dataclasses.replace(spec, name=told)
     return opened
+
+
+def _kind(spec: configs.ModelSpec) -> tuple[Any, ...]:
+    """What a spec is, whatever the sizes of its layers."""
+    return spec.bars, spec.decoder, spec.level_lengths, spec.encoder_lengths
 
 
 def _identified(opened: Opened, place: str, told: str | None, by: str, strict: bool) -> Opened:

@@ -1,7 +1,7 @@
 """Sampling the configs that calmvae's own engine does not speak, through Magenta's model on TensorFlow.
 
 Drums, trios, melodies over chords, hierarchical encoders, multi-instrument performances and grooves. Only their
-decoders are built, to sample from the prior; interpolating and training stay with the melody configs.
+decoders are built, to sample from the prior; `other_interpolation` and `other_training` do the rest.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import copy
 import dataclasses
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,12 @@ class OtherModel:
         sha256 = self.sha256 or opening.sha256_of(self.source)
         return {"config": self.name, "source": str(self.source), "sha256": sha256}
 
+    def has_dynamics(self) -> bool:
+        """True where the config says how hard each note is played."""
+        data = magenta.load().data
+        flat = (data.OneHotMelodyConverter, data.DrumsConverter, data.TrioConverter)
+        return not isinstance(self.config.data_converter, flat)
+
     def sample(
         self,
         n: int = 1,
@@ -118,7 +125,7 @@ class OtherModel:
         compose.check_sampling(n, temperature, qpm, velocity, program)
         data, converter = magenta.load().data, self.config.data_converter
         melodic = isinstance(converter, data.OneHotMelodyConverter)
-        dynamic = not isinstance(converter, (data.OneHotMelodyConverter, data.DrumsConverter, data.TrioConverter))
+        dynamic = self.has_dynamics()
         if program != DEFAULT_PROGRAM and not melodic:
             raise OptionError(f"--program is {program}, but {self.name} chooses its own instruments; leave it out.")
         if velocity != DEFAULT_VELOCITY and dynamic:
@@ -129,11 +136,12 @@ class OtherModel:
             raise OptionError(f"--bars is {bars}; {self.name} makes {window * len(given)} here, leave it out.")
         style: dict[str, Any] = ({} if dynamic else {"velocity": velocity}) | ({"program": program} if melodic else {})
         length = window * len(given) * 4 / max(len(symbols or ()), 1)
-        windows = self._decode(given, n, max(temperature, magenta_engine.COLDEST), seed)
+        latents = self.latents(n + -n % _BATCH, seed)
+        windows = [self.sequences(tensors[:n]) for tensors in self.decode(given, latents, temperature, seed)]
         made = []
         for k in range(n):
             parts = [scores.piece_of(sequences[k]) for sequences in windows]
-            piece = _arranged(parts, window, qpm, f"{self.name} sample {k + 1}, seed {seed}")
+            piece = arranged(parts, window, [qpm] * len(parts), f"{self.name} sample {k + 1}, seed {seed}")
             piece.notes = [dataclasses.replace(note, **style) for note in piece.notes]
             labels = enumerate(symbols or [f"sample {k + 1}"])
             made.append(compose.sampled(piece, [Section(i * length, (i + 1) * length, x) for i, x in labels], k))
@@ -171,11 +179,27 @@ class OtherModel:
             raise OptionError(f"--chords names {len(rows)} chords; the {beats} beats of {self.name} take {fits}.")
         return [np.repeat(rows, steps // len(rows), axis=0)]
 
-    def _decode(self, controls: list[np.ndarray | None], n: int, temperature: float, seed: int) -> list[list[Any]]:
-        """NoteSequences, n for each window: as TrainedModel, but seeded, from z of our draw, without the encoder."""
-        tf, config = magenta.load().tf, copy.deepcopy(self.config)
+    def decode(
+        self, controls: Sequence[np.ndarray | None], latents: np.ndarray, temperature: float, seed: int
+    ) -> list[list[np.ndarray]]:
+        """As TrainedModel, but seeded, from given latents and without the encoder.
+
+        Args:
+          controls: what windows are conditioned on, `[max_seq_len, control_depth]` or None.
+          latents: `[n, z_size]`.
+          temperature: 0 decodes the likeliest notes.
+          seed: of the draws.
+
+        Returns:
+          for each of the controls, n windows `[max_seq_len, output_depth]`.
+
+        Raises:
+          ModelError: the weights do not fit.
+        """
+        tf, config, n = magenta.load().tf, copy.deepcopy(self.config), len(latents)
         hparams, model, converter = config.hparams, config.model, config.data_converter
-        latents = [np.random.default_rng([seed, k]).standard_normal(hparams.z_size) for k in range(n + -n % _BATCH)]
+        latents = np.concatenate([latents, np.zeros((-n % _BATCH, hparams.z_size))])
+        temperature = max(temperature, magenta_engine.COLDEST)
         with tf.Graph().as_default(), tf.Session() as session, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.build(hparams, converter.output_depth, is_training=False)
@@ -183,19 +207,52 @@ class OtherModel:
             control = None if controls[0] is None else tf.placeholder(tf.float32, controls[0].shape)
             with magenta_engine.seeded_decoding(seed):
                 decoded, _ = model.sample(_BATCH, hparams.max_seq_len, z, control, temperature=temperature)
-            variables = {v.op.name: v for v in tf.trainable_variables()}
-            runtime.check_shapes(self.name, {n: tuple(v.shape.as_list()) for n, v in variables.items()}, self.weights)
-            values = {v.initializer.inputs[1]: self.weights[name] for name, v in variables.items()}
-            session.run([v.initializer for v in variables.values()], values)
+            self._load(session)
             tensors: list[list[np.ndarray]] = [[] for _ in controls]
             for first in range(0, n, _BATCH):
-                feed = {} if z is None else {z: np.stack(latents[first : first + _BATCH])}
+                feed = {} if z is None else {z: latents[first : first + _BATCH]}
                 for k, window in enumerate(controls):
                     tensors[k] += list(session.run(decoded, feed if control is None else {**feed, control: window}))
+        return [window[:n] for window in tensors]
+
+    def latents(self, n: int, seed: int) -> np.ndarray:
+        """Draws from the prior, `[n, z_size]`; the k-th depends on the seed and k alone."""
+        size = int(self.config.hparams.z_size)
+        return np.stack([np.random.default_rng([seed, k]).standard_normal(size) for k in range(n)])
+
+    def encode(self, batch: Sequence[np.ndarray]) -> np.ndarray:
+        """The means of the posteriors, `[n, z_size]`.
+
+        Args:
+          batch: inputs, outputs and controls `[n, length, depth]`, and lengths, as `other_examples` makes them.
+
+        Raises:
+          ModelError: the weights do not fit.
+        """
+        tf, config = magenta.load().tf, copy.deepcopy(self.config)
+        with tf.Graph().as_default(), tf.Session() as session, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            config.model.build(config.hparams, config.data_converter.output_depth, is_training=False)
+            inputs, _, controls, lengths = (tf.constant(part) for part in batch)
+            mu = config.model.encode(inputs, lengths, controls if config.data_converter.control_depth else None).loc
+            self._load(session)
+            return session.run(mu)
+
+    def _load(self, session: Any) -> None:
+        """Sets the variables of the graph."""
+        tf = magenta.load().tf
+        variables = {v.op.name: v for v in tf.trainable_variables()}
+        runtime.check_shapes(self.name, {n: tuple(v.shape.as_list()) for n, v in variables.items()}, self.weights)
+        values = {v.initializer.inputs[1]: self.weights[name] for name, v in variables.items()}
+        session.run([v.initializer for v in variables.values()], values)
+
+    def sequences(self, windows: Sequence[np.ndarray]) -> list[Any]:
+        """Windows `[length, output_depth]` as NoteSequences of 120 quarters a minute."""
+        converter = copy.deepcopy(self.config.data_converter)
         converter.set_mode("infer")
         # Else it writes chord symbols beside the notes, which fails in a bar without notes.
         converter._chord_encoding = None
-        return [converter.from_tensors(window[:n]) for window in tensors]
+        return converter.from_tensors(windows)
 
 
 def _chord(encoding: Any, symbol: str) -> int:
@@ -206,11 +263,12 @@ def _chord(encoding: Any, symbol: str) -> int:
         raise OptionError(f"--chords: '{symbol}' is not a chord here; write C, F#m, Bbdim, Eaug or N.C.") from None
 
 
-def _arranged(windows: list[Piece], bars: int, qpm: float, name: str) -> Piece:
-    """Windows of so many bars each, one after the other, at a tempo."""
+def arranged(windows: list[Piece], bars: int, qpms: Sequence[float], name: str) -> Piece:
+    """Windows of so many bars each, one after the other, each at its tempo."""
     notes = []
-    for k, window in enumerate(windows):
-        slower, begin = window.tempos[0][1] / qpm, k * bars * 240 / qpm
+    begins = np.cumsum([0.0, *(bars * 240 / qpm for qpm in qpms)]).tolist()
+    for begin, qpm, window in zip(begins, qpms, windows, strict=False):
+        slower = window.tempos[0][1] / qpm
         for note in window.notes:
             # A groove may begin just ahead of the beat.
             start, end = max(note.start * slower, 0.0), note.end * slower
@@ -219,4 +277,5 @@ def _arranged(windows: list[Piece], bars: int, qpm: float, name: str) -> Piece:
         # An instrument may lie on another track in the next window.
         voices = sorted({(note.is_drum, note.program) for note in notes})
         notes = [dataclasses.replace(note, track=voices.index((note.is_drum, note.program))) for note in notes]
-    return Piece(notes, [(0.0, qpm)], [(0.0, 4, 4)], name=name)
+    tempos = [(begins[k], qpm) for k, qpm in enumerate(qpms) if k == 0 or qpm != qpms[k - 1]]
+    return Piece(notes, tempos, [(0.0, 4, 4)], name=name)

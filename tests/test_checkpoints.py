@@ -21,7 +21,8 @@ WEIGHTS = {
     "encoder/mu/bias": np.zeros(8, np.float32),
     "decoder/empty/kernel": np.zeros((0, 5), np.float32),
 }
-SLOTS = {"encoder/mu/kernel/Adam": np.ones((40, 8), np.float32), "beta1_power": np.float32(0.9), "global_step": np.int64(7)}
+SLOTS = {"encoder/mu/kernel/Adam": np.ones((40, 8), np.float32)}
+SLOTS |= {"beta1_power": np.float32(0.9), "global_step": np.int64(7)}
 OTHER_TYPES = {
     str(np.dtype(kind)): np.arange(-3, 9).astype(kind).reshape(3, 4)
     for kind in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "?")
@@ -228,7 +229,8 @@ def sparse(form: str) -> bytes:
         header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
         # One piece of 512 bytes at the start of a file of 20 GB.
         header[386:410] = b"%011o\0%011o\0" % (0, 512)
-        header[483:495] = b"%011o\0" % ((20 << 30) - 1) if (20 << 30) < 8**11 else b"\x80" + (20 << 30).to_bytes(11, "big")
+        # Too large for octal digits.
+        header[483:495] = b"\x80" + (20 << 30).to_bytes(11, "big")
         header[148:156] = b"        "
         header[148:156] = b"%06o\0 " % sum(header)
         return bytes(header) + bytes(512) + bytes(1024)
