@@ -127,9 +127,7 @@ def not_melodies(place: str, config: str) -> ModelError:
 
 
 def _unreadable(folder: Path, error: Exception) -> ModelError:
-    return ModelError(
-        f"{folder / SPEC_FILE} is not a readable model description ({error!r}); export the model again."
-    )
+    return ModelError(f"{folder / SPEC_FILE} is not a readable model description ({error!r}); export the model again.")
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:

@@ -233,4 +233,3 @@ def export(model: str, out: Path, config: str | None, form: Form, console: Conso
     for remark in remarks:
         console.remark(remark)
     console.result(folder.record, f"{out}: {', '.join(folder.record['outputs'])}")
-

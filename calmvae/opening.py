@@ -125,8 +125,8 @@ def _of_magenta_js(folder: Path, told: str | None, by: str, strict: bool) -> Ope
         bars = [catalog.bars(name) for name in catalog.alike(opened.shapes())]
         if not told and not any(n * STEPS_PER_BAR == steps for n in bars):
             raise ModelError(
-                f"{folder} holds a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long, which is "
-                "no config of Magenta's: it plays in magenta-js, calmvae cannot sample it."
+                f"{folder} holds a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long, which "
+                "no config of Magenta's is; it plays in magenta-js, calmvae cannot sample it."
             )
         return _identified(opened, str(folder), told, by, strict)
     runtime.check_weights(spec, weights)

@@ -207,5 +207,3 @@ def _verdict(name: str, folder: Path, file: str, wanted: str, known: str) -> Ver
     found = outputs.sha256(path)
     state = "new" if not wanted else "ok" if found == wanted else "changed"
     return Verdict(name, file, state, found, known if wanted else "nothing")
-
-

@@ -176,7 +176,7 @@ def test_a_whole_file(site, target):
     assert get(site, target, progress=lambda *now: seen.append(now)) == fetch.Fetched(sha(BODY), len(BODY), "sha256")
     assert_fetched(target)
     assert seen == sorted(seen) and seen[-1] == (len(BODY), len(BODY)) and {total for _, total in seen} == {len(BODY)}
-    (path, headers), = site.asked
+    ((path, headers),) = site.asked
     assert path == "/a/file.tar" and headers["Accept-Encoding"] == "identity" and "Range" not in headers
 
 
@@ -461,7 +461,9 @@ def test_what_is_refused():
         assert fetch.refused("", address) == "only http and https addresses are fetched"
 
 
-@pytest.mark.parametrize("address", ["", "file.tar", "file:///etc/passwd", "http://", "https://a b/", "http://127.0.0.1:x/"])
+@pytest.mark.parametrize(
+    "address", ["", "file.tar", "file:///etc/passwd", "http://", "https://a b/", "http://127.0.0.1:x/"]
+)
 def test_what_is_no_address(target, address):
     with pytest.raises(FetchError, match=r"cannot (fetch|reach) .*; fetch it by other means and put it at ") as caught:
         fetch.fetch(fetch.Remote(address), target, patience=LIMP)
