@@ -124,9 +124,9 @@ def _of_magenta_js(folder: Path, told: str | None, by: str, strict: bool) -> Ope
         steps = facts.args.get("numSteps")
         bars = [catalog.bars(name) for name in catalog.alike(opened.shapes())]
         if not told and not any(n * STEPS_PER_BAR == steps for n in bars):
+            what = f"a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long"
             raise ModelError(
-                f"{folder} holds a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long, which "
-                "no config of Magenta's is; it plays in magenta-js, calmvae cannot sample it."
+                f"{folder} holds {what} as no config of Magenta's is; it plays in magenta-js, calmvae cannot sample it."
             )
         return _identified(opened, str(folder), told, by, strict)
     runtime.check_weights(spec, weights)
