@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import checkpoints, configs, graph, runtime
+from calmvae import catalog, checkpoints, configs, graph, runtime
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 1e-4
@@ -53,7 +53,7 @@ def stock(python: Path, folder: Path, *arguments: str | Path | int) -> None:
 def exchange(name: str, python: Path, folder: Path, steps: int) -> dict[str, float]:
     """Largest differences of mu in both directions, and of decoded tokens, for one config."""
     small = {"z_size": 32, "enc_rnn_size": [64], "dec_rnn_size": [96], "batch_size": 8}
-    spec = configs.with_hparams(configs.get_spec(name), small)
+    spec = configs.with_hparams(catalog.get_spec(name), small)
     tokens = tokens_of(HERE.parent / "resources" / "pieces", spec.steps)
     np.save(folder / "tokens.npy", tokens)
     (folder / "spec.json").write_text(json.dumps(worker_spec(spec)))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import checkpoints, compose, configs, magenta, models, other_configs, runtime
+from calmvae import catalog, checkpoints, compose, configs, magenta, models, other_configs, runtime
 from calmvae.errors import CalmvaeError
 from tests.random_checkpoints import hparams_of, save_random
 
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _sample_melody(name: str, prefix: str) -> str:
-    spec = configs.with_hparams(configs.get_spec(name), hparams_of(name))
+    spec = configs.with_hparams(catalog.get_spec(name), hparams_of(name))
     model = models.Model(spec, runtime.Engine(spec, checkpoints.read(prefix)), Path(prefix))
 
     def sample() -> list[compose.Made]:

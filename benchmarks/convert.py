@@ -103,10 +103,12 @@ class Conversion:
 
     def differences(self) -> list[str]:
         """What is not equal, in sentences; the first says what was compared."""
-        from calmvae import corpus
+        from calmvae import corpus, tfrecord
 
-        ours = {(s.collection_name, s.filename): s for s in corpus.read_records(sorted(self.ours.glob("*.tfrecord")))}
-        theirs = {self._key(sequence): sequence for sequence in corpus.read_records([self.theirs])}
+        ours = {
+            (s.collection_name, s.filename): s for s in tfrecord.note_sequences(sorted(self.ours.glob("*.tfrecord")))
+        }
+        theirs = {self._key(sequence): sequence for sequence in tfrecord.note_sequences([self.theirs])}
         both = ours.keys() & theirs.keys()
         unequal = sorted(key for key in both if _plain(ours[key]) != _plain(theirs[key]))
         said = [f"{len(both)} NoteSequences compared in every field but {', '.join(IGNORED)}: {len(unequal)} differ."]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import checkpoint_exchange, pairs, small_model
-from calmvae import checkpoints, configs, folders, models, runtime
+from calmvae import catalog, checkpoints, configs, folders, models, runtime
 
 BATCHES = (32, 64, 128, 256, 512)
 TEMPERATURES = (0.5, 0.0)
@@ -44,7 +44,7 @@ def weights_of(name: str) -> tuple[configs.ModelSpec, dict[str, np.ndarray]]:
     if name in folders.embedded():
         model = models.load_model(name)
         return model.spec, model.engine.weights
-    spec = configs.get_spec(name)
+    spec = catalog.get_spec(name)
     return spec, random_weights(spec)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import checkpoint_exchange, pairs
-from calmvae import checkpoints, configs, folders
+from calmvae import catalog, checkpoints, configs, folders
 
 NAME = "cat-mel_2bar_small"
 STEPS, BATCH = 20, 64
@@ -39,7 +39,7 @@ def make(stock: Path, folder: Path = pairs.ROOT / ".stock" / "small_model") -> t
 
 def spec_of_batch(batch: int) -> configs.ModelSpec:
     """The published config with another batch size."""
-    return configs.with_hparams(configs.get_spec(NAME), {"batch_size": batch})
+    return configs.with_hparams(catalog.get_spec(NAME), {"batch_size": batch})
 
 
 def tokens(steps: int) -> np.ndarray:

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import checkpoint_exchange, pairs, small_model
-from calmvae import configs, runtime
+from calmvae import catalog, configs, runtime
 
 WARM = 5
 CUBE = 2048
@@ -165,7 +165,7 @@ def main() -> Any:
     if options.steps <= WARM:
         sys.exit(f"--steps is {options.steps}; the first {WARM} do not count, so take more.")
     stock = pairs.stock_python(options.stock, compiled=False)
-    spec = configs.with_hparams(configs.get_spec(options.config), {"batch_size": options.batch_size})
+    spec = configs.with_hparams(catalog.get_spec(options.config), {"batch_size": options.batch_size})
     with tempfile.TemporaryDirectory() as folder:
         training = Training(spec, Path(folder), stock)
         if options.curve:

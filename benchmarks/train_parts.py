@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import pairs, small_model
-from calmvae import configs, graph, kernels, learner, lstm, parallel
+from calmvae import catalog, configs, graph, kernels, learner, lstm, parallel
 from calmvae.phrases import DEPTH
 
 Case = tuple[str, Callable[[], object], str, Callable[[], object]]
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="default 64")
     parser.add_argument("--repeats", type=int, default=5, help="of which the shortest counts, default 5")
     options = parser.parse_args()
-    spec = configs.with_hparams(configs.get_spec(options.config), {"batch_size": options.batch_size})
+    spec = configs.with_hparams(catalog.get_spec(options.config), {"batch_size": options.batch_size})
     print(pairs.heading("Parts of a train step", {}))
     print(f"{spec.name}, batch {options.batch_size}\n\n| plain way | ms | way taken | ms |\n|---|---|---|---|")
     with threadpool_limits(1):

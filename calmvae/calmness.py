@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from calmvae import features
-from calmvae.piece import Piece
+from calmvae import features, phrases
+from calmvae.piece import Notes, Piece
 
 # Points that the weighted sum of deviations is worth: so many that most music lies between 20 and 80.
 POINTS = 30.0
 _LIMIT = 3.0
+# How samples are played.
+DEFAULT_QPM, DEFAULT_VELOCITY = 72.0, 60
 # Deviations from the mean that are not worth a word.
 _SLIGHT = 0.3
 
@@ -150,6 +152,17 @@ def score(piece: Piece, begin: float | None = None, end: float | None = None) ->
     """The calmness of a piece, or of what begins between two times in seconds."""
     stretch = features.stretch(piece, begin, end)
     return of_values({name: feature.measure(stretch) for name, feature in FEATURES.items()})
+
+
+def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM, velocity: int = DEFAULT_VELOCITY) -> Score:
+    """The calmness of a window of a melody, uint8 `[steps]`, as a sample is played."""
+    notes = np.array(phrases.token_notes(tokens), np.int64).reshape(-1, 3)
+    seconds = 60 / qpm / phrases.STEPS_PER_QUARTER
+    zeros = np.zeros(len(notes), np.int64)
+    columns = Notes(
+        notes[:, 0], zeros + velocity, notes[:, 1] * seconds, notes[:, 2] * seconds, zeros, zeros.astype(bool), zeros
+    )
+    return score(Piece.of_columns(columns, tempos=[(0.0, qpm)]), 0.0, len(tokens) * seconds)
 
 
 def of_values(values: Mapping[str, float]) -> Score:

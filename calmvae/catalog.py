@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import configs, runtime
+from calmvae.errors import OptionError
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -48,6 +49,38 @@ def spec(name: str) -> configs.ModelSpec | None:
     if entry["spec"] is None:
         return None
     return configs.ModelSpec.from_json({"name": name, "bars": entry["bars"], **entry["spec"]})
+
+
+def get_spec(name: str) -> configs.ModelSpec:
+    """The spec of a calm-* config, or of a melody config of Magenta's.
+
+    Raises:
+      OptionError: no such config, or not one of one-hot melodies without controls.
+    """
+    if known(name) not in names():
+        from calmvae import magenta
+
+        return configs.spec_of_magenta(name, magenta.load().configs.CONFIG_MAP[name])
+    found = spec(name)
+    if found is None:
+        raise configs.not_melodies(name)
+    return found
+
+
+def known(name: str) -> str:
+    """The name of a config, calmvae's, Magenta's or one that was added to Magenta's CONFIG_MAP.
+
+    Raises:
+      OptionError: there is none of that name.
+    """
+    from calmvae import magenta
+
+    everything = names()
+    if name in everything or (magenta.is_loaded() and name in magenta.load().configs.CONFIG_MAP):
+        return name
+    close = configs.closest(name, everything)
+    hint = f"did you mean {close}?" if close else f"choose one of {', '.join(everything)}."
+    raise OptionError(f"unknown config '{name}'; {hint}")
 
 
 @functools.lru_cache(maxsize=64)

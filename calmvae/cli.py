@@ -33,6 +33,7 @@ app.add_typer(corpus_app, name="corpus")
 app.add_typer(cli_models.app, name="models")
 app.command()(cli_models.personalize)
 app.command()(cli_calm.score)
+app.command()(cli_calm.prior)
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
@@ -165,7 +166,7 @@ def sample(
         typer.Option(help='For a config that plays over chords, such as "C G Am F".'),
     ] = None,
     prior: Annotated[
-        str, typer.Option(help="standard; personal: of `calmvae personalize`; or the folder of one.")
+        str, typer.Option(help="standard; calm; personal: of `calmvae personalize`; or the folder of one.")
     ] = "standard",
     no_picture: NoPicture = False,
     no_sound: NoSound = False,

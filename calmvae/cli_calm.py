@@ -27,3 +27,21 @@ def score(
     from calmvae import scoring
 
     scoring.score(paths, out, explain, windows, Console(quiet, as_json))
+
+
+def prior(
+    data: Annotated[Path, typer.Argument(help="A folder of `calmvae convert` or `calmvae corpus build`.")],
+    model: Annotated[str, typer.Option("--model", help="The model in whose latent space.")] = "calm-mel_2bar",
+    config: Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/prior"),
+    calmest: Annotated[float, typer.Option(help="Share of the windows that count as calm.")] = 0.3,
+    most: Annotated[int, typer.Option("--windows", min=1, help="Windows looked at, at most.")] = 60000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Where calm music lies in a model's latent space: samples from there (calmvae sample --prior FOLDER)."""
+    from calmvae import calming, models
+
+    opened = models.load_model(model, config)
+    calming.prior(data, opened, out, calmest, most, seed, Console(quiet, as_json))

@@ -112,11 +112,14 @@ def _prior(name: str, model: models.Model) -> Any:
     """The prior to draw from; None for the standard one."""
     if name == "standard":
         return None
-    from calmvae import personal
+    from calmvae import calming, personal
 
-    if name != "personal" and not Path(name).is_dir():
-        raise OptionError(f"--prior is '{name}'; choose standard, personal, or the folder of a personal one.")
-    return personal.load_prior(model, None if name == "personal" else Path(name))
+    folder = None if name in ("calm", "personal") else Path(name)
+    if folder and not folder.is_dir():
+        raise OptionError(f"--prior is '{name}'; choose standard, calm, personal, or the folder of one.")
+    if name == "calm" or (folder and (folder / calming.PRIOR_FILE).is_file()):
+        return calming.load_prior(model, folder)
+    return personal.load_prior(model, folder)
 
 
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
@@ -138,7 +141,7 @@ def convert(
     paths: list[Path], out: Path, config: str, eval_share: float, seed: int, workers: int | None, console: Console
 ) -> None:
     """Writes train-*.tfrecord, eval-*.tfrecord and manifest.jsonl."""
-    summary = _convert(paths, out, configs.known(config), eval_share, seed, workers, console)
+    summary = _convert(paths, out, catalog.known(config), eval_share, seed, workers, console)
     if other_configs.is_other(config):
         from calmvae import other_training
 
@@ -188,7 +191,7 @@ def _convert(
     if other_configs.is_other(config):
         split |= {"steps": catalog.bars(config) * STEPS_PER_BAR, "config": config}
     else:
-        split["steps"] = configs.get_spec(config).steps
+        split["steps"] = catalog.get_spec(config).steps
     with console.progress("converting") as progress:
         return corpus.convert(paths, out, **split, workers=workers, progress=progress)
 
@@ -229,7 +232,7 @@ def train(data: list[Path], out: Path, config: str | None, settings: list[str], 
 
 def _spec_to_train(config: str | None, settings: list[str], init: str | None) -> configs.ModelSpec:
     """The config of melodies that was asked for, or that of the model to start from, with its sizes."""
-    spec = models.spec_to_train(init) if init and not config else configs.get_spec(config or configs.DEFAULT_CONFIG)
+    spec = models.spec_to_train(init) if init and not config else catalog.get_spec(config or configs.DEFAULT_CONFIG)
     return configs.with_hparams(models.with_shapes_of(init, spec) if init else spec, settings)
 
 

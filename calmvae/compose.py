@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from calmvae import evaluation, latent, midi, models, personal, phrases, render, runtime
+from calmvae.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.errors import OptionError
 from calmvae.midi import Note, Piece
 from calmvae.phrases import STEPS_PER_BAR, STEPS_PER_QUARTER, Melody
 from calmvae.render import Section
 
-DEFAULT_QPM, DEFAULT_VELOCITY, DEFAULT_PROGRAM = 72.0, 60, 0
+DEFAULT_PROGRAM = 0
 # Samples decoded together, always as many: the last bits of a product depend on how many rows it has.
 _GROUP = 8
 _SECTION_BARS = 8
@@ -189,7 +190,7 @@ def sample(
     while len(made) < n:
         group = range(len(made), len(made) + _GROUP)
         paths = [place(latent.walk(np.random.default_rng([seed, k]), count, every, size)) for k in group]
-        tokens = model.engine.decode(np.concatenate(paths), temperature, [hash_seed(seed, k) for k in group])
+        tokens = model.engine.decode(np.concatenate(paths), temperature, [latent.hash_seed(seed, k) for k in group])
         for k, windows in list(zip(group, np.split(tokens, _GROUP), strict=True))[: n - len(made)]:
             voices = [_Voice("melody", program, velocity)]
             segment = _Segment(windows, np.zeros(count, bool), qpm, voices, f"sample {k + 1}")
@@ -238,11 +239,6 @@ def reconstruct(
     }
     sections = [Section(0.0, line.bars * 4.0, line.piece.name, emphasis=True)]
     return Made(made, sections, info, remarks, beside=_on_own_time(line, line.tokens, line.piece.name, "given melody"))
-
-
-def hash_seed(seed: int, k: int) -> int:
-    """A seed for the k-th of several draws."""
-    return int(np.random.SeedSequence([seed, k]).generate_state(1)[0])
 
 
 def _model(model: models.Model | str | Path) -> models.Model:

@@ -209,46 +209,13 @@ CALM_SPECS: dict[str, ModelSpec] = {
 DEFAULT_CONFIG = "calm-mel_2bar"
 
 
-def get_spec(name: str) -> ModelSpec:
-    """The spec of a calm-* config, or of a melody config of Magenta's.
-
-    Raises:
-      OptionError: no such config, or not one of one-hot melodies without controls.
-    """
-    from calmvae import catalog
-
-    if known(name) not in catalog.names():
-        from calmvae import magenta
-
-        return spec_of_magenta(name, magenta.load().configs.CONFIG_MAP[name])
-    spec = catalog.spec(name)
-    if spec is None:
-        raise _not_melodies(name)
-    return spec
-
-
-def known(name: str) -> str:
-    """The name of a config, calmvae's, Magenta's or one that was added to Magenta's CONFIG_MAP.
-
-    Raises:
-      OptionError: there is none of that name.
-    """
-    from calmvae import catalog, magenta
-
-    names = catalog.names()
-    if name in names or (magenta.is_loaded() and name in magenta.load().configs.CONFIG_MAP):
-        return name
-    close = closest(name, names)
-    hint = f"did you mean {close}?" if close else f"choose one of {', '.join(names)}."
-    raise OptionError(f"unknown config '{name}'; {hint}")
-
-
 def closest(name: str, names: Iterable[str]) -> str | None:
     """The one of some names that another was probably meant to be."""
     return next(iter(difflib.get_close_matches(name, list(names), n=1)), None)
 
 
-def _not_melodies(name: str) -> OptionError:
+def not_melodies(name: str) -> OptionError:
+    """What to say where only a melody config will do."""
     return OptionError(
         f"config '{name}' is not a melody model; `calmvae sample`, `interpolate` and `train` take it, what was "
         f"asked for needs a melody config such as {DEFAULT_CONFIG}."
@@ -281,7 +248,7 @@ def spec_of_magenta(name: str, config: Any) -> ModelSpec:
         and config.hparams.z_size > 0
     )
     if not fits:
-        raise _not_melodies(name)
+        raise not_melodies(name)
     hparams = {**copy.deepcopy(DEFAULT_HPARAMS), **config.hparams.values()}
     bars = int(hparams["max_seq_len"]) // STEPS_PER_BAR
     return ModelSpec(name, bars, "hierarchical" if levels else "categorical", levels, hparams, encoder_lengths)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -206,25 +206,6 @@ def read_manifest(folder: str | Path) -> list[dict[str, Any]]:
         raise DataError(f"{folder} holds no {MANIFEST}; make a data set with `calmvae convert`.") from None
     except ValueError as error:
         raise DataError(f"{path} is damaged ({error}); make the data set again with `calmvae convert`.") from None
-
-
-def read_records(paths: Iterable[str | Path]) -> Iterator[Any]:
-    """NoteSequences of TFRecord files.
-
-    Raises:
-      DataError: a file is missing or damaged.
-    """
-    from calmvae import magenta
-
-    note_seq = magenta.load_note_seq()
-    from google.protobuf.message import DecodeError
-
-    for path in paths:
-        for data in tfrecord.read(path):
-            try:
-                yield note_seq.NoteSequence.FromString(data)
-            except DecodeError as error:
-                raise DataError(f"{path} is not a readable TFRecord of NoteSequences ({error}).") from error
 
 
 def _mark_duplicates(records: list[dict[str, Any]]) -> None:

@@ -149,13 +149,13 @@ def load_windows(
 
 
 def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:
-    from calmvae import corpus, scores
+    from calmvae import scores, tfrecord
 
     found, origins = [np.zeros((0, steps), np.uint8)], [np.zeros(0, np.int32)]
     collections: dict[str, Counter[str]] = {}
     places: dict[str, int] = {}
     pieces = 0
-    for sequence in corpus.read_records(files):
+    for sequence in tfrecord.note_sequences(files):
         try:
             windows, silent = piece_windows(scores.piece_of(sequence, sequence.filename), steps, melody)
         except EmptyMusicError:

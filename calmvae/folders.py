@@ -69,13 +69,14 @@ def write_other(
 
 
 def _write(folder: Path, what: dict[str, Any], weights: Mapping[str, Any], meta: dict[str, Any], half: bool) -> None:
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     kind = np.float16 if half else np.float32
     arrays = {name: np.ascontiguousarray(value, dtype=kind) for name, value in weights.items()}
     folder.mkdir(parents=True, exist_ok=True)
     scratch = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
-    save_file(arrays, scratch)
+    # Its own way to write a file would let nobody else read it.
+    scratch.write_bytes(save(arrays))
     os.replace(scratch, folder / WEIGHTS_FILE)
     record = {
         "calmvae": "model",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import configs, datasets, evaluation, examples, folders, growth, models, outputs, runtime, top
+from calmvae import catalog, configs, datasets, evaluation, examples, folders, growth, models, outputs, runtime, top
 from calmvae.console import Console
 from calmvae.errors import ModelError
 
@@ -44,7 +44,7 @@ class Wanted:
 
 def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console: Console) -> None:
     """Writes a model folder."""
-    small, spec = models.load_model(model), configs.get_spec(config)
+    small, spec = models.load_model(model), catalog.get_spec(config)
     sizes = {name: small.spec.hparams[name] for name in ("enc_rnn_size", "dec_rnn_size")}
     spec = configs.with_hparams(spec, sizes)
     if (

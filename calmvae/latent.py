@@ -70,3 +70,8 @@ def walk(rng: np.random.Generator, windows: int, every: int, z_size: int) -> np.
     at = np.arange(windows) / every
     last = len(anchors) - 1
     return np.stack([slerp(anchors[min(int(x), last)], anchors[min(int(x) + 1, last)], x - int(x)) for x in at])
+
+
+def hash_seed(seed: int, k: int) -> int:
+    """A seed for the k-th of several draws."""
+    return int(np.random.SeedSequence([seed, k]).generate_state(1)[0])

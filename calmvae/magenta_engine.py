@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import checkpoints, compose, configs, magenta, runtime
+from calmvae import checkpoints, configs, latent, magenta, runtime
 from calmvae.phrases import DEPTH
 
 _BATCH = 16
@@ -67,7 +67,7 @@ def seeded_decoding(seed: int) -> Iterator[None]:
 
     def seeded(*args: Any, **options: Any) -> Any:
         # Every loop counts its random operations from 0: with one seed, all bars would draw the same.
-        tf.set_random_seed(compose.hash_seed(seed, next(loops)))
+        tf.set_random_seed(latent.hash_seed(seed, next(loops)))
         # A draw waits for nothing, so that steps run side by side would take theirs in any order.
         return decode(*args, **options, parallel_iterations=1)
 
@@ -85,7 +85,7 @@ def seeded_training(seed: int) -> Iterator[None]:
     encode, loops = library.stack_bidirectional_dynamic_rnn, itertools.count()
 
     def seeded(*args: Any, **options: Any) -> Any:
-        tf.set_random_seed(compose.hash_seed(compose.hash_seed(seed, 1), next(loops)))
+        tf.set_random_seed(latent.hash_seed(latent.hash_seed(seed, 1), next(loops)))
         return encode(*args, **options, parallel_iterations=1)
 
     library.stack_bidirectional_dynamic_rnn = seeded

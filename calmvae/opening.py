@@ -68,7 +68,7 @@ def open_model(name: str | Path, config: str | None = None, strict: bool = True)
       OptionError: no such config.
     """
     if config is not None:
-        config = configs.known(config)
+        config = catalog.known(config)
     folder = folders.find(name) or shelf.model_folder(name)
     if folder:
         return _of_folder(folder, config)
@@ -110,7 +110,7 @@ def _of_folder(folder: Path, config: str | None) -> Opened:
         opened.config = opened.spec.name
         runtime.check_weights(opened.spec, weights)
     else:
-        opened.config, opened.hparams = configs.known(record["config"]), record.get("hparams", {})
+        opened.config, opened.hparams = catalog.known(record["config"]), record.get("hparams", {})
     if config and config != opened.config:
         raise ModelError(f"{folder} is of config {opened.config}, not {config}; leave --config out.")
     return opened

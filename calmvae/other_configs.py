@@ -52,13 +52,13 @@ def load_model(config_name: str, checkpoint: str | Path, hparams: dict[str, Any]
         return of_opened(opening.open_model(checkpoint, config_name))
     # Whether they fit shows when Magenta builds the model.
     opened = opening.open_model(checkpoint, strict=False)
-    return of_opened(dataclasses.replace(opened, config=configs.known(config_name), hparams={}), hparams)
+    return of_opened(dataclasses.replace(opened, config=catalog.known(config_name), hparams={}), hparams)
 
 
 def of_opened(opened: opening.Opened, hparams: dict[str, Any] | None = None) -> OtherModel:
     """The model of what was opened; see `load_model`."""
     door = magenta.load()
-    config = door.configs.CONFIG_MAP.get(opened.config) or configs.magenta_config(configs.get_spec(opened.config))
+    config = door.configs.CONFIG_MAP.get(opened.config) or configs.magenta_config(catalog.get_spec(opened.config))
     values, changes = config.hparams.values(), opened.hparams | (hparams or {})
     for name in changes.keys() - values.keys():
         raise OptionError(f"unknown hparam '{name}'; choose one of {', '.join(sorted(values))}.")

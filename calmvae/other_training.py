@@ -14,7 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import configs, corpus, datasets, evaluation, folders, loop, magenta, opening, other_configs
+from calmvae import (
+    catalog,
+    configs,
+    corpus,
+    datasets,
+    evaluation,
+    folders,
+    loop,
+    magenta,
+    opening,
+    other_configs,
+    tfrecord,
+)
 from calmvae.compose import DEFAULT_QPM
 from calmvae.errors import DataError, OptionError
 from calmvae.loop import Options, Progress, Result
@@ -58,7 +70,7 @@ def to_train(config: str | None, options: Options) -> tuple[str, opening.Opened 
       OptionError: no such config, or an option of melodies with one of ours.
       ModelError: no such model, or not of this config.
     """
-    if config is not None and not other_configs.is_other(configs.known(config)):
+    if config is not None and not other_configs.is_other(catalog.known(config)):
         return None
     start = opening.open_model(options.init, config, strict=config is not None) if options.init else None
     name = config or (start.config if start else "")
@@ -148,7 +160,7 @@ def load(data: str | Path, name: str, say: Callable[[str], None]) -> tuple[Examp
     config = magenta.load().configs.CONFIG_MAP[name]
     files = dict(zip(("train", "eval"), datasets.data_files(data), strict=True))
     train_set, eval_set = (
-        Examples.read(Reader(config, mode), corpus.read_records(files[mode])) for mode in ("train", "eval")
+        Examples.read(Reader(config, mode), tfrecord.note_sequences(files[mode])) for mode in ("train", "eval")
     )
     say_converted(Path(data), name, say)
     left_out = train_set.left_out + eval_set.left_out

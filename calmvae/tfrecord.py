@@ -53,6 +53,25 @@ def read(path: str | Path) -> Iterator[bytes]:
         raise DataError(f"{path} cannot be read ({error.strerror}); check its name and permissions.") from error
 
 
+def note_sequences(paths: Iterable[str | Path]) -> Iterator[Any]:
+    """NoteSequences of TFRecord files.
+
+    Raises:
+      DataError: a file is missing or damaged.
+    """
+    from calmvae import magenta
+
+    note_seq = magenta.load_note_seq()
+    from google.protobuf.message import DecodeError
+
+    for path in paths:
+        for data in read(path):
+            try:
+                yield note_seq.NoteSequence.FromString(data)
+            except DecodeError as error:
+                raise DataError(f"{path} is not a readable TFRecord of NoteSequences ({error}).") from error
+
+
 def checksum(data: Any) -> bytes:
     """The masked CRC-32C of some bytes (or an array of them), as it is written behind them."""
     import google_crc32c

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import configs, folders, runtime
+from calmvae import catalog, configs, folders, runtime
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECES = sorted((ROOT / "resources" / "pieces").glob("*.mid"))
@@ -19,7 +19,7 @@ PIECES = sorted((ROOT / "resources" / "pieces").glob("*.mid"))
 def tiny_spec(name: str = "calm-mel_2bar", layers: int = 1) -> configs.ModelSpec:
     """A config of the same structure, small enough to build and run in a moment."""
     sizes = {"enc_rnn_size": [24, 20][:layers], "dec_rnn_size": [28, 22][:layers]}
-    return configs.with_hparams(configs.get_spec(name), sizes | {"z_size": 12, "batch_size": 4})
+    return configs.with_hparams(catalog.get_spec(name), sizes | {"z_size": 12, "batch_size": 4})
 
 
 def random_weights(spec: configs.ModelSpec, seed: int = 0) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import configs, runtime
+from calmvae import catalog, configs, runtime
 from calmvae.errors import OptionError
 
 
@@ -25,17 +25,17 @@ def test_sizes():
 def test_json_round_trip(name):
     import json
 
-    spec = configs.get_spec(name)
+    spec = catalog.get_spec(name)
     assert configs.ModelSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
 def test_settings_are_typed():
     spec = configs.with_hparams(
-        configs.get_spec("calm-mel_2bar"), ["free_bits=12", "enc_rnn_size=[64,32]", "residual_encoder=true"]
+        catalog.get_spec("calm-mel_2bar"), ["free_bits=12", "enc_rnn_size=[64,32]", "residual_encoder=true"]
     )
     assert spec.hparams["free_bits"] == 12.0 and isinstance(spec.hparams["free_bits"], float)
     assert spec.hparams["enc_rnn_size"] == [64, 32] and spec.hparams["residual_encoder"] is True
-    assert configs.get_spec("calm-mel_2bar").hparams["free_bits"] == 48.0
+    assert catalog.get_spec("calm-mel_2bar").hparams["free_bits"] == 48.0
 
 
 @pytest.mark.parametrize(
@@ -56,12 +56,12 @@ def test_settings_are_typed():
 )
 def test_bad_settings_are_one_sentence(setting, sentence):
     with pytest.raises(OptionError, match=sentence):
-        configs.with_hparams(configs.get_spec("calm-mel_2bar"), [setting])
+        configs.with_hparams(catalog.get_spec("calm-mel_2bar"), [setting])
 
 
 def test_unknown_config_suggests():
     with pytest.raises(OptionError, match="did you mean calm-mel_2bar"):
-        configs.get_spec("calm-mel-2bar")
+        catalog.get_spec("calm-mel-2bar")
 
 
 def test_registered_beside_magentas():
@@ -71,6 +71,6 @@ def test_registered_beside_magentas():
     assert len([n for n in known if not n.startswith("calm-")]) == 23
     configs.register()
     assert set(configs.CALM_SPECS) <= set(known)
-    assert configs.spec_of_magenta("calm-mel_16bar", known["calm-mel_16bar"]) == configs.get_spec("calm-mel_16bar")
+    assert configs.spec_of_magenta("calm-mel_16bar", known["calm-mel_16bar"]) == catalog.get_spec("calm-mel_16bar")
     with pytest.raises(OptionError, match="not a melody"):
-        configs.get_spec("cat-drums_2bar_small")
+        catalog.get_spec("cat-drums_2bar_small")

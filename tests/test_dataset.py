@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import configs, corpus, entries, examples, magenta, midi, outputs, phrases, scores
+from calmvae import catalog, configs, corpus, entries, examples, magenta, midi, outputs, phrases, scores, tfrecord
 from calmvae.errors import DataError, InputError
 from tests import builders
 
@@ -72,7 +72,7 @@ def test_the_counts_add_up(made):
     assert sum(r["windows"] for r in kept) == summary.windows
     assert sum(r["notes"] for r in kept) == summary.notes
     for part, count in (("train", 16), ("eval", 6)):
-        assert sum(r["split"] == part for r in kept) == len(list(corpus.read_records(shards(out, part)))) == count
+        assert sum(r["split"] == part for r in kept) == len(list(tfrecord.note_sequences(shards(out, part)))) == count
     assert sorted(p.name for p in out.iterdir()) == [
         "eval-00000-of-00001.tfrecord",
         "manifest.jsonl",
@@ -101,7 +101,7 @@ def test_records_are_what_note_seq_reads(made):
     note_seq = magenta.load_note_seq()
     paths = {r["content"][:16]: r["file"] for r in corpus.read_manifest(made[0]) if r["status"] == "kept"}
     compared = 0
-    for sequence in corpus.read_records(shards(made[0], "train") + shards(made[0], "eval")):
+    for sequence in tfrecord.note_sequences(shards(made[0], "train") + shards(made[0], "eval")):
         path = paths[sequence.id.removeprefix("/id/calmvae/")]
         assert sequence.filename == Path(path).name and sequence.collection_name == Path(path).parent.name
         if path.endswith(".mid"):
@@ -228,7 +228,7 @@ def singable(seed: int) -> list[builders.QuarterNote]:
 
 
 def test_windows_are_magentas(tmp_path):
-    converter = configs.magenta_config(configs.get_spec("calm-mel_2bar")).data_converter
+    converter = configs.magenta_config(catalog.get_spec("calm-mel_2bar")).data_converter
     converter.max_tensors_per_notesequence = None
     compared = 0
     for seed in range(40):

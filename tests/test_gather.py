@@ -121,7 +121,7 @@ def test_every_piece_is_accounted_for(built):
         mine = [record for record in records if record["collection"] == name]
         assert collection["pieces"] == len(mine)
         assert collection["train"] + collection["eval"] + sum(collection["skipped"].values()) == len(mine)
-    names = [s.collection_name for s in corpus.read_records(sorted(out.glob("*.tfrecord")))]
+    names = [s.collection_name for s in tfrecord.note_sequences(sorted(out.glob("*.tfrecord")))]
     assert sorted(names) == sorted(r["collection"] for r in records if r["status"] == "kept")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import configs, corpus, folders, growth, learner, midi, models, runtime, top, training
+from calmvae import catalog, configs, corpus, folders, growth, learner, midi, models, runtime, top, training
 from calmvae.errors import ModelError
 from tests import builders
 from tests.conftest import random_weights, run_calmvae, tiny_spec
@@ -15,7 +15,7 @@ SMALL, LARGE = tiny_spec("calm-mel_2bar"), tiny_spec("calm-mel_16bar")
 
 def test_what_can_grow():
     assert growth.can_grow(SMALL, LARGE) and growth.can_grow(
-        configs.get_spec("calm-mel_2bar"), configs.get_spec("calm-mel_16bar")
+        catalog.get_spec("calm-mel_2bar"), catalog.get_spec("calm-mel_16bar")
     )
     assert not growth.can_grow(LARGE, SMALL) and not growth.can_grow(SMALL, SMALL)
     assert not growth.can_grow(SMALL, tiny_spec("calm-mel_16bar-big"))

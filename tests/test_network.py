@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from calmvae import configs, magenta, network, parallel, runtime
+from calmvae import catalog, configs, magenta, network, parallel, runtime
 from calmvae.decoder import Batch, choose
 from calmvae.phrases import DEPTH
 
@@ -21,7 +21,7 @@ ROWS = 33
 
 def small_spec(name, **changes):
     settings = SMALL[name] | {"batch_size": ROWS, "sampling_schedule": "constant", "sampling_rate": 0.0} | changes
-    spec = configs.with_hparams(configs.get_spec(name), settings)
+    spec = configs.with_hparams(catalog.get_spec(name), settings)
     if spec.bars > 2:
         # A few short segments show as much as many long ones, and Magenta builds them far sooner.
         levels = (2, 4, 4) if len(spec.level_lengths) == 3 else (4, 8)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import commands, compose, configs, models, other_configs, outputs
+from calmvae import catalog, commands, compose, models, other_configs, outputs
 from calmvae.console import Console
 from calmvae.errors import ModelError, OptionError
 from calmvae.midi import Piece
@@ -195,7 +195,7 @@ def test_routes():
     melodies = ("cat-mel_2bar_small", "hierdec-mel_16bar", "hier-mel_16bar", "calm-mel_2bar", "nothing")
     assert not any(map(other_configs.is_other, melodies))
     with pytest.raises(OptionError, match=f"'{DRUMS}' is not a melody model; `calmvae sample"):
-        configs.get_spec(DRUMS)
+        catalog.get_spec(DRUMS)
 
 
 @pytest.mark.usefixtures("shrunk")

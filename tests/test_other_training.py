@@ -288,7 +288,7 @@ def test_music_without_a_window_is_one_sentence(name, parts, bars, metre, why, t
 
 
 def test_a_set_of_other_music_is_one_sentence(data, tmp_path):
-    records = corpus.read_records(sorted(data(DRUMS).glob("*.tfrecord")))
+    records = tfrecord.note_sequences(sorted(data(DRUMS).glob("*.tfrecord")))
     drums = [record.SerializeToString() for record in records if all(note.is_drum for note in record.notes)]
     tfrecord.write(tmp_path / "drums.tfrecord", drums)
     with pytest.raises(DataError, match=f"has no window of {TRIO} .*left out: 2 without melody") as caught:

@@ -367,7 +367,7 @@ def test_samples_are_the_same_every_time_and_not_the_standard_ones(shared):
 def test_standard_samples_are_what_they_were(model, bars):
     count = bars // model.spec.bars
     paths = [latent.walk(np.random.default_rng([3, k]), count, 4, model.spec.z_size) for k in range(8)]
-    seeds = [compose.hash_seed(3, k) for k in range(8)]
+    seeds = [latent.hash_seed(3, k) for k in range(8)]
     tokens = model.engine.decode(np.concatenate(paths), 0.5, seeds).reshape(8, count, -1)
     for one, windows in zip(compose.sample(model, 8, bars=bars, seed=3), tokens, strict=True):
         wanted = [pitch for pitch, _, _ in phrases.token_notes(phrases.join_windows(windows))]
@@ -419,6 +419,6 @@ def test_commands(tmp_path, tiny_model):
     assert (tmp_path / "a" / "sample-01.mid").read_bytes() == (tmp_path / "b" / "sample-01.mid").read_bytes()
     assert run_calmvae(*arguments, "-o", tmp_path / "c").returncode == 0
     assert (tmp_path / "a" / "sample-01.mid").read_bytes() != (tmp_path / "c" / "sample-01.mid").read_bytes()
-    for given, sentence in (("persnal", "choose standard, personal"), (tmp_path / "a", "no personal prior in")):
+    for given, sentence in (("persnal", "choose standard, calm, personal"), (tmp_path / "a", "no personal prior in")):
         refused = run_calmvae(*arguments, "--prior", given, "-o", tmp_path / "d")
         assert refused.returncode == 2 and sentence in refused.stderr and refused.stderr.count("\n") == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import checkpoints, configs, folders, magenta_engine, models, phrases, runtime
+from calmvae import catalog, checkpoints, configs, folders, magenta_engine, models, phrases, runtime
 from calmvae.errors import ModelError, OptionError
 from tests.conftest import random_weights, tiny_spec
 
@@ -25,7 +25,7 @@ MAGENTAS = ["cat-mel_2bar_small", "flat-mel_16bar", "hierdec-mel_16bar", "hier-m
 
 def magentas_spec(name: str) -> configs.ModelSpec:
     small = {"enc_rnn_size": [24], "dec_rnn_size": [28, 22], "z_size": 8}
-    return configs.with_hparams(configs.get_spec(name), small)
+    return configs.with_hparams(catalog.get_spec(name), small)
 
 
 @pytest.mark.parametrize("name", [*(spec.name for spec in SPECS), *MAGENTAS])

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from calmvae import checkpoints, configs, corpus, folders, midi, models, runtime, training
+from calmvae import catalog, checkpoints, configs, corpus, folders, midi, models, runtime, training
 from calmvae.errors import DataError, InputError, ModelError, OptionError, OutputError
 from calmvae.midi import Note, Piece
 from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
@@ -117,9 +117,9 @@ def test_fine_tuning_starts_from_the_weights(data, tmp_path):
 def test_sizes_come_from_the_model_to_fine_tune(tmp_path):
     spec = tiny_spec()
     folders.write(tmp_path, spec, random_weights(spec), {})
-    default = configs.get_spec("calm-mel_2bar")
+    default = catalog.get_spec("calm-mel_2bar")
     assert runtime.weight_shapes(models.with_shapes_of(tmp_path, default)) == runtime.weight_shapes(spec)
-    assert models.with_shapes_of(tmp_path, configs.get_spec("calm-mel_16bar")) == configs.get_spec("calm-mel_16bar")
+    assert models.with_shapes_of(tmp_path, catalog.get_spec("calm-mel_16bar")) == catalog.get_spec("calm-mel_16bar")
 
 
 def test_hierarchical_config_trains(data, tmp_path):

@@ -1,0 +1,92 @@
+"""What `calmvae prior` does: where calm music lies in a model's latent space, by the calmest windows of a data set."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from calmvae import calmness, mixture, models, outputs
+from calmvae.console import Console
+from calmvae.errors import DataError, ModelError, OptionError
+
+PRIOR_FILE = "calm.safetensors"
+# Windows of which the calmness is worked out, a millisecond each.
+MOST = 60000
+_FEWEST = 64
+
+
+def prior(data: Path, model: models.Model, out: Path, calmest: float, most: int, seed: int, console: Console) -> None:
+    """Fits a mixture to the latents of calm windows and writes it.
+
+    Args:
+      data: a folder of `calmvae convert` or `calmvae corpus build`.
+      model: in whose latent space.
+      out: the folder.
+      calmest: share of the windows that count as calm.
+      most: windows looked at, at most.
+      seed: of every draw.
+      console: to speak with.
+
+    Raises:
+      OptionError: `calmest` is no share. DataError: too few windows. OutputError: nowhere to write.
+    """
+    from calmvae import datasets
+
+    if not 0 < calmest <= 1:
+        raise OptionError(f"--calmest is {calmest}; it must be above 0 and at most 1.")
+    began = time.monotonic()
+    train_set, eval_set = datasets.load(data, model.spec, "skyline", 0, False, None, console.remark)
+    if train_set is eval_set:
+        raise DataError(f"{data} holds out no pieces, by which to choose the prior; convert more of them.")
+    arguments = {"data": data, "model": str(model.source), "calmest": calmest, "windows": most, "seed": seed}
+    with outputs.OutputFolder(out, "prior", arguments) as folder:
+        calm, limits = [], []
+        for part, windows in enumerate((train_set, eval_set)):
+            tokens = windows.drawn(most, [seed, part]).tokens
+            scores = of_windows(tokens)
+            limits.append(float(np.quantile(scores, 1 - calmest)))
+            # Held-out windows are calm by the limit of those to fit to.
+            calm.append(tokens[scores >= limits[0]])
+        if len(calm[0]) < _FEWEST or len(calm[1]) < _FEWEST // 4:
+            raise DataError(
+                f"{data} has {len(calm[0])} calm windows and {len(calm[1])} held-out ones; {_FEWEST} and "
+                f"{_FEWEST // 4} are needed: convert more pieces, or count more of them as calm (--calmest)."
+            )
+        latents = [_drawn(model, tokens, [seed, 2, part]) for part, tokens in enumerate(calm)]
+        found = mixture.fit(latents[0], latents[1], seed)
+        found.record |= {"name": "calm", "calmest": calmest, "from_calmness": round(limits[0], 2)}
+        found.record |= {"windows": len(calm[0]), "held_out_windows": len(calm[1]), "config": model.spec.name}
+        mixture.write(found, folder.path(PRIOR_FILE))
+        folder.record |= {"model": model.describe(), "result": found.record}
+    chosen = found.record
+    console.result(
+        folder.record,
+        f"{out / PRIOR_FILE}: {chosen['components']} Gaussians, shrinkage {chosen['shrinkage']}, of {len(calm[0])} "
+        f"windows of calmness {limits[0]:.0f} and more; {time.monotonic() - began:.0f} s.",
+        f"Try it: calmvae sample --model {model.source} --prior {out}",
+    )
+
+
+def of_windows(tokens: np.ndarray) -> np.ndarray:
+    """Calmness of windows uint8 `[n, steps]`, all at one tempo and loudness, `[n]`."""
+    return np.array([calmness.of_tokens(row).calmness for row in tokens])
+
+
+def _drawn(model: models.Model, tokens: np.ndarray, seed: list[int]) -> np.ndarray:
+    """A draw from the posterior of each window: the prior has to be as wide as they are."""
+    mu, sigma = model.engine.encode(tokens)
+    return mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape).astype(np.float32)
+
+
+def load_prior(model: models.Model, where: Path | None = None) -> mixture.Mixture:
+    """The calm prior that lies beside a model, or in a folder.
+
+    Raises:
+      ModelError: there is none, it is damaged, or of another model.
+    """
+    path = (where or model.source) / PRIOR_FILE
+    if not path.is_file():
+        raise ModelError(f"no calm prior at {path}; make one: calmvae prior DATA --model {model.source} -o out/prior")
+    return mixture.read(path).check(model)
