@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import commands, datasets, evaluation, examples, midi, models, outputs, statistics
+from calmvae import calming, commands, datasets, evaluation, examples, midi, models, outputs, statistics
 from calmvae.console import Console
 from calmvae.errors import DataError, OptionError
 
@@ -32,6 +32,8 @@ class Wanted:
       paths: number of interpolations between two windows of which the largest step is measured (0: none).
       seed: of every draw.
       copying: also how near samples come to the windows that were trained on.
+      prior: what samples are drawn from, see `commands.prior_of`.
+      calmest: only so large a share of the windows, those that score the calmest.
     """
 
     data: list[Path]
@@ -44,6 +46,8 @@ class Wanted:
     paths: int = 100
     seed: int = 0
     copying: bool = False
+    prior: str = "standard"
+    calmest: float = 1.0
 
 
 def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, out: Path | None = None) -> None:
@@ -52,6 +56,7 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
         raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
     opened = models.load_model(model, config)
     held_out, train = _windows(wanted, opened.spec.steps)
+    held_out = _calmest(held_out, wanted.calmest)
     if not len(held_out.tokens):
         where = ", ".join(map(str, wanted.data))
         raise DataError(f"no window of {opened.spec.bars} bars with a note in {where}; give more music.")
@@ -68,6 +73,8 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
     record["samples"] = dataclasses.asdict(compared) if compared else None
     listed = values | {f"path_{name}": value for name, value in smooth.items()}
     listed |= _of_comparison(compared) if compared else {}
+    listed |= _calmness(drawn, tokens) if drawn is not None else {}
+    record["calmness"] = {name: value for name, value in listed.items() if name.startswith("calmness")}
     if out is not None and drawn is not None and compared is not None:
         from calmvae import report
 
@@ -81,6 +88,22 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
         shown = ", ".join(f"{said} {metrics[key]:.4g}" for key, said in _SHOWN.items())
         lines.append(f"{name:>28}  {metrics['windows']} windows: {shown}")
     console.result(record, *lines)
+
+
+def _calmest(windows: examples.WindowSet, share: float) -> examples.WindowSet:
+    if not 0 < share <= 1:
+        raise OptionError(f"--calmest is {share}; it must be above 0 and at most 1.")
+    if share == 1 or not len(windows.tokens):
+        return windows
+    scores = calming.of_windows(windows.tokens)
+    return windows.keep(scores >= np.quantile(scores, 1 - share), "not among the calmest")
+
+
+def _calmness(drawn: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
+    """Mean calmness of samples and of as many held-out windows."""
+    few = held_out[np.random.default_rng(0).permutation(len(held_out))[: len(drawn)]]
+    ours, theirs = (float(calming.of_windows(some).mean()) for some in (drawn, few))
+    return {"calmness": ours, "calmness_held_out": theirs}
 
 
 def _parts(windows: examples.WindowSet) -> dict[str, np.ndarray]:
@@ -98,7 +121,8 @@ def _compare_samples(
     """Samples from the prior, and how they compare; None for none."""
     if wanted.samples < 2:
         return None, None
-    z = np.random.default_rng([wanted.seed, 1]).standard_normal((wanted.samples, opened.spec.z_size))
+    rng, prior = np.random.default_rng([wanted.seed, 1]), commands.prior_of(wanted.prior, opened)
+    z = prior.draw(rng, wanted.samples) if prior else rng.standard_normal((wanted.samples, opened.spec.z_size))
     drawn = opened.engine.decode(z, wanted.temperature, wanted.seed)
     try:
         return drawn, statistics.compare(drawn, tokens, train, wanted.seed)

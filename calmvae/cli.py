@@ -45,6 +45,9 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.
 Temperature = Annotated[float, typer.Option("--temperature", help="0: the likeliest notes; 1: as the model believes.")]
 Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
 Calm = Annotated[bool, typer.Option("--calm", help="Only windows of few notes and small steps.")]
+Prior = Annotated[
+    str, typer.Option("--prior", help="standard; calm; personal: of `calmvae personalize`; or the folder of one.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 NoPicture = Annotated[bool, typer.Option("--no-picture", help="Write no .png.")]
@@ -165,9 +168,7 @@ def sample(
         str | None,
         typer.Option(help='For a config that plays over chords, such as "C G Am F".'),
     ] = None,
-    prior: Annotated[
-        str, typer.Option(help="standard; calm; personal: of `calmvae personalize`; or the folder of one.")
-    ] = "standard",
+    prior: Prior = "standard",
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
     engine: Engine = "numpy",
@@ -348,6 +349,8 @@ def evaluate(
     temperature: Temperature = 0.5,
     paths: Annotated[int, typer.Option(min=0, help="Interpolations to measure the steps of (0: none).")] = 100,
     copying: Annotated[bool, typer.Option("--copying", help="Also how near samples are to training windows.")] = False,
+    prior: Prior = "standard",
+    calmest: Annotated[float, typer.Option(help="Only this share of the windows, the calmest.")] = 1.0,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -366,6 +369,8 @@ def evaluate(
         paths=paths,
         seed=seed,
         copying=copying,
+        prior=prior,
+        calmest=calmest,
     )
     assess.evaluate(model, config, wanted, Console(quiet, as_json), out)
 

@@ -88,7 +88,7 @@ def sample(
         raise OptionError("--chords goes with a config that plays over chords, such as cat-mel_2bar_med_chords.")
     else:
         model, bars = models.of_opened(opened, making.engine, making.seed), 16 if bars is None else bars
-        options["prior"] = _prior(prior, model)
+        options["prior"] = prior_of(prior, model)
         describe, generate = model.describe, functools.partial(compose.sample, model, bars=bars, **options)
     arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, "prior": prior, **style}
     with outputs.OutputFolder(out, "sample", arguments) as folder:
@@ -108,7 +108,7 @@ def sample(
     )
 
 
-def _prior(name: str, model: models.Model) -> Any:
+def prior_of(name: str, model: models.Model) -> Any:
     """The prior to draw from; None for the standard one."""
     if name == "standard":
         return None

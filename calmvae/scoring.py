@@ -60,7 +60,8 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
     for said in skipped.values():
         console.remark(f"Skipped: {said}")
     rows = [_row(one, windows) for one in scored]
-    sums = f"{len(files)} files = {len(scored)} scored + {len(skipped)} skipped; {others} other files ignored."
+    many = "" if len(files) == 1 else "s"
+    sums = f"{len(files)} file{many} = {len(scored)} scored + {len(skipped)} skipped; {others} of other kinds ignored."
     table = [f"{one.score.calmness:5.1f}  {one.file}{_explained(one, explain)}" for one in scored]
     console.result({"files": rows, "skipped": skipped, "ignored": others}, *table, sums)
 

@@ -132,3 +132,21 @@ def test_mistakes(tmp_path, tiny_model, tiny_model_16bar, two):
     mixture.write(two, tmp_path / "calm.safetensors")
     with pytest.raises(ModelError, match="has 2 dimensions and calm-mel_2bar 12"):
         calming.load_prior(model, tmp_path)
+
+
+def test_evaluate_compares_samples_of_either_prior_with_calm_windows():
+    """With the model on board: its calm prior's samples are calmer, and more like calm music, than the standard one's."""
+    pieces = folders.of_package("resources") / "pieces"
+    found = {}
+    for prior in ("standard", "calm"):
+        options = ("--calmest", "0.5", "--prior", prior, "--samples", "100", "--paths", "0", "--json")
+        done = run_calmvae("evaluate", "calm-mel_2bar", "--data", pieces, *options)
+        assert done.returncode == 0, done.stderr
+        found[prior] = json.loads(done.stdout)
+    calm, standard = found["calm"], found["standard"]
+    assert calm["windows"] == standard["windows"]
+    assert calm["calmness"]["calmness"] > standard["calmness"]["calmness"] + 5
+    assert calm["samples"]["mean_overlap"] > standard["samples"]["mean_overlap"]
+    assert calm["calmness"]["calmness_held_out"] == standard["calmness"]["calmness_held_out"]
+    refused = run_calmvae("evaluate", "calm-mel_2bar", "--data", pieces, "--calmest", "1.5")
+    assert refused.returncode == 2 and "--calmest is 1.5" in refused.stderr
