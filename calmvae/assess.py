@@ -159,7 +159,7 @@ def _windows(wanted: Wanted, steps: int) -> tuple[examples.WindowSet, np.ndarray
     return held_out.drawn(wanted.most, [wanted.seed, 2]), train
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """Music files of a path, or of a part of music21's corpus."""
     from calmvae import corpus, sources
 
@@ -169,7 +169,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _windows_of_files(wanted: Wanted, steps: int) -> examples.WindowSet:
-    files = [file for path in wanted.data for file in _files(path)]
+    files = [file for path in wanted.data for file in files_of(path)]
     found = [examples.piece_windows(midi.read_piece(file), steps, wanted.melody)[0] for file in files]
     tokens = np.unique(np.concatenate(found), axis=0)
     windows = examples.WindowSet(tokens, np.zeros(len(tokens), np.int32), {"files": Counter(pieces=len(files))})

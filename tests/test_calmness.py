@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from calmvae import calmness, features, midi
+from calmvae import calmness, features, folders, midi
 from calmvae.piece import Note, Piece
 from tests.conftest import PIECES, run_calmvae
 
@@ -184,3 +184,13 @@ def test_command(tmp_path):
     assert [w["seconds"] for w in row["windows"]][:2] == [10.0, 15.0]
     refused = run_calmvae("score", tmp_path / "bad.mid")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+
+
+def test_the_page_says_what_the_code_does():
+    page = (folders.of_package("resources") / "calmness.md").read_text(encoding="utf-8")
+    for name, feature in calmness.FEATURES.items():
+        direction = "more" if feature.towards > 0 else "less"
+        reference = f"{feature.mean:g} ± {feature.deviation:g}"
+        cells = (name.replace("_", " "), feature.unit, direction, f"{feature.weight:.2f}", reference, feature.source)
+        assert f"| {' | '.join(cells)} |" in page, name
+        assert f"| {reference} |" in page

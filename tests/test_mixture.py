@@ -135,7 +135,7 @@ def test_mistakes(tmp_path, tiny_model, tiny_model_16bar, two):
 
 
 def test_evaluate_compares_samples_of_either_prior_with_calm_windows():
-    """With the model on board: its calm prior's samples are calmer, and more like calm music, than the standard one's."""
+    """With the model on board: the calm prior's samples are calmer and more like calm music than the standard one's."""
     pieces = folders.of_package("resources") / "pieces"
     found = {}
     for prior in ("standard", "calm"):
