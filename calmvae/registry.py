@@ -106,7 +106,7 @@ def get(name: str) -> Entry:
     if name in known:
         return known[name]
     close = closest(name, known)
-    hint = f"did you mean {close}?" if close else f"{_path()} lists all {len(known)} there are."
+    hint = f"did you mean {close}?" if close else f"`calmvae models list` has all {len(known)}."
     raise OptionError(f"unknown checkpoint '{name}'; {hint}")
 
 

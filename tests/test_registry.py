@@ -159,7 +159,7 @@ def test_unknown_suggests(wrong, right):
 
 
 def test_unknown_without_a_neighbour_says_where_to_look():
-    with pytest.raises(OptionError, match=r"^unknown checkpoint '\?'; \S+registry.toml lists all \d+ there are\.$"):
+    with pytest.raises(OptionError, match=r"^unknown checkpoint '\?'; `calmvae models list` has all \d+\.$"):
         registry.get("?")
 
 
