@@ -15,7 +15,7 @@ except ImportError:
     from click.exceptions import ClickException, UsageError  # type: ignore[no-redef]
 
 import calmvae
-from calmvae import cli_calm, cli_models
+from calmvae import cli_calm, cli_data, cli_models
 from calmvae.console import Console
 from calmvae.errors import CalmvaeError
 
@@ -28,9 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-corpus_app = typer.Typer(help="Training corpora from public collections.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(corpus_app, name="corpus")
+app.add_typer(cli_data.corpus_app, name="corpus")
 app.add_typer(cli_models.app, name="models")
+app.command()(cli_data.convert)
 app.command()(cli_models.personalize)
 app.command()(cli_calm.score)
 app.command()(cli_calm.prior)
@@ -207,53 +207,6 @@ def reconstruct(
 
 
 @app.command()
-def convert(
-    paths: Annotated[list[Path], typer.Argument(help="Music files and folders.")],
-    out: Out = Path("out/data"),
-    config: Annotated[str, typer.Option(help="Count windows for this config.")] = "calm-mel_2bar",
-    eval_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the pieces held out.")] = 0.1,
-    seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one a core.")] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Music files to NoteSequence TFRecords, split by piece, every file accounted for."""
-    from calmvae import commands
-
-    commands.convert(paths, out, config, eval_share, seed, workers, Console(quiet, as_json))
-
-
-@corpus_app.command("build")
-def corpus_build(
-    sources: Annotated[
-        list[str],
-        typer.Argument(help="Checkouts of POP909-Dataset and Lieder, folders of music, music21:bach, music21:essen."),
-    ],
-    out: Out = Path("out/corpus"),
-    eval_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the tune families held out.")] = 0.1,
-    seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one a core.")] = None,
-    non_commercial: Annotated[
-        bool, typer.Option("--non-commercial", help="Accept sources from which no model may be published freely.")
-    ] = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
-    """Collections to one data set, split by tune family, with a data card of terms and counts."""
-    from calmvae import commands
-
-    commands.build_corpus(
-        sources,
-        out,
-        Console(quiet, as_json),
-        eval_share=eval_share,
-        seed=seed,
-        workers=workers,
-        non_commercial=non_commercial,
-    )
-
-
-@app.command()
 def train(
     data: Annotated[list[Path], typer.Argument(help="A folder of `calmvae convert`, a .tfrecord, or music files.")],
     out: Out = Path("out/run"),
@@ -350,7 +303,7 @@ def evaluate(
     paths: Annotated[int, typer.Option(min=0, help="Interpolations to measure the steps of (0: none).")] = 100,
     copying: Annotated[bool, typer.Option("--copying", help="Also how near samples are to training windows.")] = False,
     prior: Prior = "standard",
-    calmest: Annotated[float, typer.Option(help="Only this share of the windows, the calmest.")] = 1.0,
+    calmest: cli_data.Calmest = 1.0,
     seed: Seed = 0,
     quiet: Quiet = False,
     as_json: Json = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from calmvae.cli_data import Calmest
 from calmvae.console import Console
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
@@ -34,7 +35,7 @@ def prior(
     model: Annotated[str, typer.Option("--model", help="The model in whose latent space.")] = "calm-mel_2bar",
     config: Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/prior"),
-    calmest: Annotated[float, typer.Option(help="Share of the windows that count as calm.")] = 0.3,
+    calmest: Calmest = 0.3,
     most: Annotated[int, typer.Option("--windows", min=1, help="Windows looked at, at most.")] = 60000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
     quiet: Quiet = False,

@@ -137,6 +137,7 @@ def fill(
     progress: Callable[[int, int], None] | None = None,
     origins: Mapping[str, tuple[str, str | None]] | None = None,
     config: str | None = None,
+    calmest: float = 1.0,
 ) -> Summary:
     """Writes the records, the manifest and nothing else into an output folder.
 
@@ -145,6 +146,7 @@ def fill(
       files: music files.
       steps, eval_share, seed, workers, progress, config: see `convert`.
       origins: each file's collection, and its tune's name if that is known. With it the split is by tune family.
+      calmest: keep only this share of the pieces, those that score the calmest; goes with `origins`.
 
     Raises:
       DataError: no piece came through; says why.
@@ -153,11 +155,13 @@ def fill(
     partial = folder.folder / ".partial"
     collections = {file: name for file, (name, _) in origins.items()} if origins is not None else None
     work = functools.partial(entries.convert_files, steps=steps, collections=collections, config=config)
-    # 3: by what the pieces' content is told, which the entries depend on as they do on the steps.
-    key = (3, steps, sorted(collections.items()) if collections else None, *([config] if config else []))
+    # 4: by what the pieces' content is told, which the entries depend on as they do on the steps.
+    key = (4, steps, sorted(collections.items()) if collections else None, *([config] if config else []))
     found = list(chunks.run(files, work, key, partial, entries.died, workers, progress))
     records = [record for record, _ in found]
     _mark_duplicates(records)
+    if calmest < 1:
+        _mark_less_calm([record for record in records if record["status"] == "kept"], calmest)
     kept = [i for i, record in enumerate(records) if record["status"] == "kept"]
     if not kept:
         chunks.clear(partial)
@@ -169,6 +173,7 @@ def fill(
         _write_shards(folder, part, [found[i][1] for i in kept if records[i]["split"] == part])
     with open(folder.path(MANIFEST), "w", encoding="utf-8", errors=outputs.JSON_ERRORS) as file:
         for record in records:
+            record.pop("sketch", None)
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
     skipped = Counter(r["reason"] for r in records if r["status"] == "skipped")
     folder.record["inputs"] = f"see {MANIFEST}"
@@ -184,6 +189,14 @@ def fill(
         skipped={reason: skipped[reason] for reason in REASONS if skipped[reason]},
         other_files=0,
     )
+
+
+def _mark_less_calm(kept: list[dict[str, Any]], share: float) -> None:
+    ordered = sorted(kept, key=lambda record: -record["calmness"])
+    most = max(1, round(share * len(ordered))) if ordered else 0
+    for record in ordered[most:]:
+        detail = f"calmness {record['calmness']:g}; {ordered[most - 1]['calmness']:g} and more are kept"
+        record |= {"status": "skipped", "reason": "less-calm", "detail": detail}
 
 
 def _join_families(records: list[dict[str, Any]], origins: Mapping[str, tuple[str, str | None]]) -> None:

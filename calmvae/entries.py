@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import events, examples, families, midi, phrases, scores
+from calmvae import calmness, events, examples, families, midi, phrases, scores
 from calmvae.errors import CalmvaeError, InputError
 from calmvae.piece import Piece
 
@@ -21,6 +21,7 @@ REASONS = {
     "drums-only": "only drums",
     "no-windows": "no window with a note in it",
     "duplicate": "the same notes as another file",
+    "less-calm": "not among the calmest",
 }
 # Of files that a worker keeps in memory together.
 _GROUP_BYTES = 1 << 20
@@ -176,6 +177,7 @@ def _examine(draft: _Draft, steps: int, of_melodies: bool = True) -> None:
     }
     if draft.collection:
         record["sketch"] = families.sketch(melody.tokens)
+        record["calmness"] = round(calmness.score(piece).calmness, 2)
 
 
 def _kept(draft: _Draft, piece: Piece, notes: int) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def build(
     eval_share: float = 0.1,
     seed: int = 0,
     workers: int | None = None,
+    calmest: float = 1.0,
     non_commercial: bool = False,
     progress: Callable[[int, int], None] | None = None,
     say: Callable[[str], None] | None = None,
@@ -57,6 +58,7 @@ def build(
       eval_share: share of the tune families held out.
       seed: of the split.
       workers: processes, default one a core.
+      calmest: keep only this share of the pieces, those that score the calmest.
       non_commercial: accept collections whose terms do not allow a model to be published freely.
       progress: called with the number of files done and of all.
       say: called with what is being done.
@@ -73,6 +75,7 @@ def build(
         for file in files:
             origins.setdefault(str(file), (source.name, sources.family_of(source, file)))
     arguments = {"sources": given, "eval_share": eval_share, "seed": seed, "non_commercial": non_commercial}
+    arguments |= {"calmest": calmest}
     with outputs.OutputFolder(out, "corpus build", arguments) as folder:
         steps = _BARS[0] * phrases.STEPS_PER_BAR
         paths = [Path(file) for file in origins]
@@ -85,6 +88,7 @@ def build(
             workers=workers,
             progress=progress,
             origins=origins,
+            calmest=calmest,
         )
         made = folder.path(corpus.MANIFEST).parent
         built = _count(summary, corpus.read_manifest(made), [source for source, _ in found])
@@ -92,7 +96,7 @@ def build(
             if say:
                 say(f"Counting the windows of {bars} bars.")
             _count_windows(built.collections, made, bars)
-        folder.path(CARD_FILE).write_text(_card(built, given, eval_share, seed), encoding="utf-8")
+        folder.path(CARD_FILE).write_text(_card(built, arguments), encoding="utf-8")
         folder.record["summary"] = dataclasses.asdict(built)
     return built
 
@@ -153,15 +157,18 @@ def _count_windows(collections: dict[str, dict[str, Any]], made: Path, bars: int
         collection["windows"][bars] = counts
 
 
-def _card(built: Built, given: list[str], eval_share: float, seed: int) -> str:
-    words = " ".join(Path(word).name if Path(word).is_dir() else word for word in given)
+def _card(built: Built, arguments: dict[str, Any]) -> str:
+    words = " ".join(Path(word).name if Path(word).is_dir() else word for word in arguments["sources"])
+    options = f"--eval-share {arguments['eval_share']:g} --seed {arguments['seed']}"
+    if arguments["calmest"] < 1:
+        options += f" --calmest {arguments['calmest']:g}"
     lines = [
         "# Data card",
         "",
         f"Made on {datetime.date.today().isoformat()} by",
         "",
         "```",
-        f"calmvae corpus build {words} --eval-share {eval_share:g} --seed {seed} -o out/corpus",
+        f"calmvae corpus build {words} {options} -o out/corpus",
         "```",
         "",
         "| source | what | terms | pieces | to train | held out | skipped | tune families |",

@@ -10,7 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import corpus, datasets, examples, families, gather, models, phrases, sources, tfrecord, training
+from calmvae import (
+    calmness,
+    cli_data,
+    corpus,
+    datasets,
+    examples,
+    families,
+    gather,
+    midi,
+    models,
+    phrases,
+    sources,
+    tfrecord,
+    training,
+)
 from calmvae.errors import InputError, MissingDependencyError, OptionError
 from tests import builders
 from tests.conftest import run_calmvae, tiny_spec
@@ -196,3 +210,26 @@ def test_command_line(collections, tmp_path):
     assert json.loads(done.stdout)["summary"]["kept"] == 21
     done = run_calmvae("corpus", "build", "music21:essen", "-o", tmp_path / "other")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
+
+
+def test_only_the_calmest(built, collections, tmp_path):
+    """30 % of the pieces, those that score the calmest, every other one counted as less calm."""
+    given = [str(collections[name]) for name in ("pop909", "lieder", "own")]
+    few = gather.build(given, tmp_path / "calm", eval_share=0.3, seed=1, workers=1, calmest=0.3)
+    records = corpus.read_manifest(tmp_path / "calm")
+    kept = [r for r in records if r["status"] == "kept"]
+    left = [r for r in records if r.get("reason") == "less-calm"]
+    assert len(kept) == few.summary.kept == round(0.3 * built[1].summary.kept)
+    assert len(kept) + len(left) == built[1].summary.kept and few.summary.skipped["less-calm"] == len(left)
+    assert min(r["calmness"] for r in kept) >= max(r["calmness"] for r in left)
+    one = next(r for r in kept if r["file"].endswith(".mid"))
+    assert one["calmness"] == pytest.approx(calmness.score(midi.read_piece(one["file"])).calmness, abs=0.01)
+    assert all("sketch" not in r for r in records)
+    assert "--calmest 0.3" in (tmp_path / "calm" / gather.CARD_FILE).read_text(encoding="utf-8")
+
+
+def test_shares():
+    assert cli_data.share("30%") == cli_data.share("0.3") == 0.3 and cli_data.share(1.0) == 1
+    for bad in ("0", "-1", "101%", "x", ""):
+        with pytest.raises(OptionError, match="--calmest is"):
+            cli_data.share(bad)
