@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,39 @@ def write_score(path: str | Path, title: str, score: Score, curve: list[tuple[fl
     page.text(0.975, 0.9, f"calmness {score.calmness:.0f}", fontsize=15, color=_CALM, weight="bold", ha="right")
     _curve(over_time, curve)
     _parts(parts, score)
+    canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
+    return Path(path)
+
+
+def write_effects(path: str | Path, title: str, table: Mapping[str, Mapping[str, float]]) -> Path:
+    """Writes a PNG: what each attribute vector does to each attribute, in standard deviations.
+
+    Args:
+      path: where to.
+      title: the model's name.
+      table: vector to attribute to effect.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = list(table)
+    values = [[table[name][other] for other in names] for name in names]
+    page = Figure(figsize=(7.2, 5.6), dpi=110, facecolor="white")
+    canvas, plot = FigureCanvasAgg(page), page.add_axes((0.2, 0.08, 0.76, 0.72))
+    reach = max(max(map(abs, row)) for row in values) or 1.0
+    plot.imshow(values, cmap="RdBu", vmin=-reach, vmax=reach, aspect="auto")
+    for i, row in enumerate(values):
+        for k, value in enumerate(row):
+            color = "white" if abs(value) > 0.6 * reach else INK
+            plot.text(k, i, f"{value:+.2f}", ha="center", va="center", fontsize=10, color=color)
+    shown = [name.replace("_", " ") for name in names]
+    plot.set_xticks(range(len(names)), shown)
+    plot.set_yticks(range(len(names)), [f"+ {name}" for name in shown])
+    plot.xaxis.tick_top()
+    plot.tick_params(length=0, labelsize=9.5, colors=MUTED)
+    plot.spines[:].set_visible(False)
+    page.text(0.04, 0.93, title, fontsize=14, color=INK, weight="bold")
+    page.text(0.04, 0.885, "what adding each vector does to each attribute, in its deviations", fontsize=9, color=MUTED)
     canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
     return Path(path)
 

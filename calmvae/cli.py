@@ -34,6 +34,8 @@ app.command()(cli_data.convert)
 app.command()(cli_models.personalize)
 app.command()(cli_calm.score)
 app.command()(cli_calm.prior)
+app.command()(cli_calm.directions)
+app.command()(cli_calm.calm)
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]

@@ -46,3 +46,38 @@ def prior(
 
     opened = models.load_model(model, config)
     calming.prior(data, opened, out, calmest, most, seed, Console(quiet, as_json))
+
+
+def directions(
+    data: Annotated[Path, typer.Argument(help="A folder of `calmvae convert` or `calmvae corpus build`.")],
+    model: Annotated[str, typer.Option("--model", help="The model in whose latent space.")] = "calm-mel_2bar",
+    config: Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/directions"),
+    most: Annotated[int, typer.Option("--windows", min=8, help="Windows to take, at most.")] = 20000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Along which directions of a model's latent space music gets calmer, denser, more syncopated and so on."""
+    from calmvae import calmer, models
+
+    calmer.find(data, models.load_model(model, config), out, most, seed, Console(quiet, as_json))
+
+
+def calm(
+    piece: Annotated[Path, typer.Argument(help="The piece (.mid, .musicxml, .mxl, .abc).")],
+    amount: Annotated[float, typer.Option(help="0: as the model gives it back; 1: much calmer.")] = 0.7,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/calm"),
+    model: Annotated[str, typer.Option("--model", help="A model with directions beside it.")] = "calm-mel_2bar",
+    melody: Annotated[str, typer.Option("--melody", help="How to find the melody.")] = "skyline",
+    track: Annotated[str | None, typer.Option(help="Take the melody from this track (number or name).")] = None,
+    no_picture: Annotated[bool, typer.Option("--no-picture", help="Write no .png.")] = False,
+    no_sound: Annotated[bool, typer.Option("--no-sound", help="Write no .wav.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """A piece's melody made calmer: moved along the model's calm direction, slower and softer."""
+    from calmvae import commands
+
+    making = commands.Making(model, None, 0.0, 0, not no_picture, not no_sound)
+    commands.calm(piece, out, making, Console(quiet, as_json), amount=amount, melody=melody, track=track)

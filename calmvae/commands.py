@@ -137,6 +137,23 @@ def reconstruct(piece: Path, out: Path, making: Making, console: Console, **opti
     console.result(folder.record, f"{out}: {last}")
 
 
+def calm(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
+    """Writes calm.mid/.wav/.png."""
+    from calmvae import calmer
+
+    given = midi.read_piece(piece)
+    model = making.load()
+    with outputs.OutputFolder(out, "calm", {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
+        folder.add_inputs([piece])
+        made = calmer.calm(given, model, **options)
+        folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
+        _write(folder, "calm", made, making)
+    *before, last = made.remarks
+    for remark in before:
+        console.remark(remark)
+    console.result(folder.record, f"{out}: {last}")
+
+
 def convert(
     paths: list[Path], out: Path, config: str, eval_share: float, seed: int, workers: int | None, console: Console
 ) -> None:

@@ -221,7 +221,7 @@ def reconstruct(
     model = _model(model)
     _check_temperature(temperature)
     remarks: list[str] = []
-    line = _read_melody(piece, melody, track, remarks)
+    line = read_melody(piece, melody, track, remarks)
     windows, tied = phrases.cut_windows(line.tokens, model.spec.steps)
     mu, _ = model.engine.encode(windows)
     decoded = model.engine.decode(mu, temperature, seed)
@@ -229,7 +229,7 @@ def reconstruct(
     accuracy = float((decoded == windows).mean())
     onsets = evaluation.onset_accuracy(windows, decoded)
     remarks.append(f"{accuracy:.1%} of the steps come back ({onsets:.1%} of those where a note starts).")
-    made = _on_own_time(line, tokens, f"{line.piece.name} reconstructed", "reconstruction")
+    made = on_own_time(line, tokens, f"{line.piece.name} reconstructed", "reconstruction")
     info = {
         "reconstruction_accuracy": round(accuracy, 4),
         "onset_accuracy": round(onsets, 4),
@@ -238,14 +238,14 @@ def reconstruct(
         "melody": dataclasses.asdict(line.report),
     }
     sections = [Section(0.0, line.bars * 4.0, line.piece.name, emphasis=True)]
-    return Made(made, sections, info, remarks, beside=_on_own_time(line, line.tokens, line.piece.name, "given melody"))
+    return Made(made, sections, info, remarks, beside=on_own_time(line, line.tokens, line.piece.name, "given melody"))
 
 
 def _model(model: models.Model | str | Path) -> models.Model:
     return model if isinstance(model, models.Model) else models.load_model(model)
 
 
-def _read_melody(piece: Piece | str | Path, method: str, track: int | str | None, remarks: list[str]) -> Melody:
+def read_melody(piece: Piece | str | Path, method: str, track: int | str | None, remarks: list[str]) -> Melody:
     piece = piece if isinstance(piece, Piece) else midi.read_piece(piece)
     line = phrases.extract_melody(piece, method, track)
     changes = piece.warnings + [f"{s}." for s in line.report.sentences()]
@@ -262,7 +262,7 @@ def _end(
     start_bar: int | None,
     remarks: list[str],
 ) -> _End:
-    line = _read_melody(piece, method, track, remarks)
+    line = read_melody(piece, method, track, remarks)
     name = line.piece.name or "the piece"
     first = line.first_bar() if start_bar is None else start_bar - 1
     if not 0 <= first < line.bars:
@@ -337,7 +337,7 @@ def _arrange(segments: Sequence[_Segment], name: str) -> tuple[Piece, list[Secti
     return piece, sections
 
 
-def _on_own_time(line: Melody, tokens: np.ndarray, name: str, track: str) -> Piece:
+def on_own_time(line: Melody, tokens: np.ndarray, name: str, track: str) -> Piece:
     """A melody at the tempo map of the piece that `line` was taken from."""
     # An upbeat added in front to reach the grid lies before the piece's time 0.
     shift = max(0.0, -line.seconds_at(0))

@@ -1,0 +1,125 @@
+"""Attribute vectors: directions of a model's latent space along which an attribute of the music grows.
+
+As in the MusicVAE paper (Roberts et al. 2018, section 5.4): the mean latent of the quarter of windows that have most of
+an attribute, less the mean latent of the quarter that has least. Added to a latent, it moves the music there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae import calming, runtime, statistics
+from calmvae.errors import ModelError
+from calmvae.phrases import FIRST_PITCH, HOLD, STEPS_PER_BAR, STEPS_PER_QUARTER
+
+FILE = "directions.safetensors"
+ATTRIBUTES = {
+    "calmness": "calmness, 0 to 100",
+    "density": "notes a bar",
+    "interval": "mean semitones between neighbouring notes",
+    "syncopation": "share of notes off the beat that sound over the next",
+    "in_key": "share of notes in the best-fitting key",
+}
+
+
+@dataclasses.dataclass
+class Directions:
+    """A vector for each of `ATTRIBUTES`.
+
+    Attributes:
+      vectors: attribute to `[z_size]`, from the quarter that has least of it to the quarter that has most.
+      record: how they were made, JSON-ready.
+    """
+
+    vectors: dict[str, np.ndarray]
+    record: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def check(self, spec: Any, where: Path) -> Directions:
+        """Itself, or a `ModelError` if it is of another latent space."""
+        size = len(next(iter(self.vectors.values())))
+        if size != spec.z_size:
+            raise ModelError(f"{where} has {size} dimensions, but {spec.name} {spec.z_size}; make it for this model.")
+        return self
+
+
+def attributes(tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """Of windows with notes, uint8 `[n, steps]`, each of `ATTRIBUTES`, `[n]`."""
+    found = statistics.features(tokens)
+    return {
+        "calmness": calming.of_windows(tokens),
+        "density": found["note_count"] / (tokens.shape[1] / STEPS_PER_BAR),
+        "interval": found["mean_interval"],
+        "syncopation": syncopation(tokens),
+        "in_key": statistics.in_key(tokens),
+    }
+
+
+def syncopation(tokens: np.ndarray) -> np.ndarray:
+    """Share of notes that begin off the beat and still sound at the next beat, `[n]`; 0 without notes."""
+    shares = np.zeros(len(tokens))
+    for k, window in enumerate(tokens):
+        onsets = np.flatnonzero(window >= FIRST_PITCH)
+        off = onsets[onsets % STEPS_PER_QUARTER != 0]
+        beats = (off // STEPS_PER_QUARTER + 1) * STEPS_PER_QUARTER
+        held = [(window[a + 1 : b + 1] == HOLD).all() for a, b in zip(off, beats, strict=True) if b < len(window)]
+        shares[k] = sum(held) / max(len(onsets), 1)
+    return shares
+
+
+def find(engine: runtime.Engine, tokens: np.ndarray) -> Directions:
+    """Vectors from windows with notes, uint8 `[n, steps]`."""
+    mu, _ = engine.encode(tokens)
+    vectors = {}
+    for name, values in attributes(tokens).items():
+        least, most = np.quantile(values, [0.25, 0.75])
+        vectors[name] = mu[values >= most].mean(axis=0) - mu[values <= least].mean(axis=0)
+    return Directions(vectors, {"windows": len(tokens)})
+
+
+def effects(engine: runtime.Engine, directions: Directions, tokens: np.ndarray) -> dict[str, dict[str, float]]:
+    """What each vector does to each attribute of windows `[n, steps]`: half of the difference between adding and
+    subtracting it, in standard deviations of the attribute over the windows."""
+    mu, _ = engine.encode(tokens)
+    spread = {name: max(float(values.std()), 1e-9) for name, values in attributes(tokens).items()}
+    table = {}
+    for name, vector in directions.vectors.items():
+        moved = [engine.decode(mu + sign * vector) for sign in (1, -1)]
+        # A window that falls silent has no attributes.
+        heard = (moved[0] >= FIRST_PITCH).any(axis=1) & (moved[1] >= FIRST_PITCH).any(axis=1)
+        up, down = (attributes(some[heard]) for some in moved)
+        table[name] = {other: float((up[other] - down[other]).mean() / 2 / spread[other]) for other in ATTRIBUTES}
+    return table
+
+
+def write(directions: Directions, path: Path) -> None:
+    """Writes the vectors as a safetensors file."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(vector, np.float32) for name, vector in directions.vectors.items()}
+    path.write_bytes(save(arrays, {"record": json.dumps(directions.record, sort_keys=True)}))
+
+
+def read(path: Path) -> Directions:
+    """Reads what `write` wrote.
+
+    Raises:
+      ModelError: it is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            vectors = {name: file.get_tensor(name) for name in ATTRIBUTES}
+            return Directions(vectors, json.loads((file.metadata() or {})["record"]))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} holds no readable directions ({error!r}); run: calmvae directions") from error
+
+
+def sounding(tokens: np.ndarray) -> np.ndarray:
+    """The windows that have a note."""
+    return tokens[(tokens >= FIRST_PITCH).any(axis=1)]
