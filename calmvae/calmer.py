@@ -94,7 +94,7 @@ def calm(
     moved = model.engine.decode(mu + np.float32(amount) * vector)
     tokens = phrases.join_windows(moved, tied)[: len(line.tokens)]
     given = compose.on_own_time(line, line.tokens, line.piece.name, "given melody")
-    made = _played(compose.on_own_time(line, tokens, f"{line.piece.name} calmer", "calmer"), amount)
+    made = played(compose.on_own_time(line, tokens, f"{line.piece.name} calmer", "calmer"), amount)
     before, after = calmness.score(given), calmness.score(made)
     info = {
         "amount": amount,
@@ -104,14 +104,18 @@ def calm(
     }
     remarks.append(f"Calmness {before.calmness:.0f} of the melody as given, {after.calmness:.0f} now.")
     sections = [Section(0.0, line.bars * 4.0, made.name, emphasis=True)]
-    return Made(made, sections, info, remarks, beside=_played(given, amount, softer=False))
+    return Made(made, sections, info, remarks, beside=played(given, amount, softer=False))
 
 
-def _played(piece: Piece, amount: float, softer: bool = True) -> Piece:
-    """A piece slower, and softer, by an amount."""
-    slower, less = 1 / (1 - SLOWER * min(amount, 2.0)), round(SOFTER * amount) if softer else 0
+def played(piece: Piece, amount: float, softer: bool = True, backwards: bool = False) -> Piece:
+    """A piece slower and softer by an amount; or, backwards, the piece that this made of it."""
+    slower, less = 1 / (1 - SLOWER * amount), round(SOFTER * amount) if softer else 0
+    if backwards:
+        slower, less = 1 / slower, -less
     notes = [
-        dataclasses.replace(n, start=n.start * slower, end=n.end * slower, velocity=max(n.velocity - less, 1))
+        dataclasses.replace(
+            n, start=n.start * slower, end=n.end * slower, velocity=int(np.clip(n.velocity - less, 1, 127))
+        )
         for n in piece.notes
     ]
     tempos = [(at * slower, qpm / slower) for at, qpm in piece.tempos]
