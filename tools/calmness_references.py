@@ -1,6 +1,6 @@
 """Prints mean and deviation of each feature of `calmvae score` over collections; its references are rounded from them.
 
-    .venv/bin/python tools/calmness_references.py ../shared/POP909-Dataset ../shared/Lieder music21:bach [--most 150]
+    .venv/bin/python tools/calmness_references.py POP909-Dataset/POP909 Lieder music21:bach [--most 150]
 
 Velocities and tempos of scores are conventions of their editors; those of the reference are of performances.
 """
