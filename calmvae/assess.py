@@ -91,8 +91,7 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
 
 
 def _calmest(windows: examples.WindowSet, share: float) -> examples.WindowSet:
-    if not 0 < share <= 1:
-        raise OptionError(f"--calmest is {share}; it must be above 0 and at most 1.")
+    calming.check_share(share)
     if share == 1 or not len(windows.tokens):
         return windows
     scores = calming.of_windows(windows.tokens)

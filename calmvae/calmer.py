@@ -69,7 +69,6 @@ def calm(
     amount: float = 0.7,
     melody: str = "skyline",
     track: int | str | None = None,
-    vector: np.ndarray | None = None,
 ) -> Made:
     """A piece's melody made calmer, window by window: its latents moved along the calm direction, slower and softer.
 
@@ -79,14 +78,13 @@ def calm(
       amount: 0 leaves what the model makes of the piece; 1 moves it by the difference between the calmest and the least
         calm quarter of music, and plays it 30 % slower and 14 velocities softer.
       melody, track: see `compose.reconstruct`.
-      vector: another direction than the model's, `[z_size]`.
 
     Raises:
       OptionError: the amount is out of range. InputError, EmptyMusicError, ModelError: the file or model is of no use.
     """
     if not 0 <= amount <= 2:
         raise OptionError(f"--amount is {amount:g}; it must be from 0 to 2.")
-    vector = load(model).vectors["calmness"] if vector is None else vector
+    vector = load(model).vectors["calmness"]
     remarks: list[str] = []
     line = compose.read_melody(piece, melody, track, remarks)
     windows, tied = phrases.cut_windows(line.tokens, model.spec.steps)

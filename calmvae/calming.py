@@ -34,21 +34,18 @@ def prior(data: Path, model: models.Model, out: Path, calmest: float, most: int,
     """
     from calmvae import datasets
 
-    if not 0 < calmest <= 1:
-        raise OptionError(f"--calmest is {calmest}; it must be above 0 and at most 1.")
+    check_share(calmest)
     began = time.monotonic()
     train_set, eval_set = datasets.load(data, model.spec, "skyline", 0, False, None, console.remark)
     if train_set is eval_set:
         raise DataError(f"{data} holds out no pieces, by which to choose the prior; convert more of them.")
     arguments = {"data": data, "model": str(model.source), "calmest": calmest, "windows": most, "seed": seed}
     with outputs.OutputFolder(out, "prior", arguments) as folder:
-        calm, limits = [], []
-        for part, windows in enumerate((train_set, eval_set)):
-            tokens = windows.drawn(most, [seed, part]).tokens
-            scores = of_windows(tokens)
-            limits.append(float(np.quantile(scores, 1 - calmest)))
-            # Held-out windows are calm by the limit of those to fit to.
-            calm.append(tokens[scores >= limits[0]])
+        drawn = [windows.drawn(most, [seed, part]).tokens for part, windows in enumerate((train_set, eval_set))]
+        scores = [of_windows(tokens) for tokens in drawn]
+        # Held-out windows are calm by the limit of those to fit to.
+        limit = float(np.quantile(scores[0], 1 - calmest))
+        calm = [tokens[values >= limit] for tokens, values in zip(drawn, scores, strict=True)]
         if len(calm[0]) < _FEWEST or len(calm[1]) < _FEWEST // 4:
             raise DataError(
                 f"{data} has {len(calm[0])} calm windows and {len(calm[1])} held-out ones; {_FEWEST} and "
@@ -56,7 +53,7 @@ def prior(data: Path, model: models.Model, out: Path, calmest: float, most: int,
             )
         latents = [_drawn(model, tokens, [seed, 2, part]) for part, tokens in enumerate(calm)]
         found = mixture.fit(latents[0], latents[1], seed)
-        found.record |= {"name": "calm", "calmest": calmest, "from_calmness": round(limits[0], 2)}
+        found.record |= {"name": "calm", "calmest": calmest, "from_calmness": round(limit, 2)}
         found.record |= {"windows": len(calm[0]), "held_out_windows": len(calm[1]), "config": model.spec.name}
         mixture.write(found, folder.path(PRIOR_FILE))
         folder.record |= {"model": model.describe(), "result": found.record}
@@ -64,9 +61,15 @@ def prior(data: Path, model: models.Model, out: Path, calmest: float, most: int,
     console.result(
         folder.record,
         f"{out / PRIOR_FILE}: {chosen['components']} Gaussians, shrinkage {chosen['shrinkage']}, of {len(calm[0])} "
-        f"windows of calmness {limits[0]:.0f} and more; {time.monotonic() - began:.0f} s.",
+        f"windows of calmness {limit:.0f} and more; {time.monotonic() - began:.0f} s.",
         f"Try it: calmvae sample --model {model.source} --prior {out}",
     )
+
+
+def check_share(calmest: float) -> None:
+    """Raises an `OptionError` for what is no share."""
+    if not 0 < calmest <= 1:
+        raise OptionError(f"--calmest is {calmest}; it must be above 0 and at most 1.")
 
 
 def of_windows(tokens: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -124,30 +125,35 @@ def prior_of(name: str, model: models.Model) -> Any:
 
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes reconstruction.mid/.wav/.png."""
-    given = midi.read_piece(piece)
-    model = making.load()
-    with outputs.OutputFolder(out, "reconstruct", {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
-        folder.add_inputs([piece])
-        made = compose.reconstruct(given, model, temperature=making.temperature, seed=making.seed, **options)
-        folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
-        _write(folder, "reconstruction", made, making)
-    *before, last = made.remarks
-    for remark in before:
-        console.remark(remark)
-    console.result(folder.record, f"{out}: {last}")
+    make = functools.partial(compose.reconstruct, temperature=making.temperature, seed=making.seed, **options)
+    _remake(piece, out, making, console, ("reconstruct", "reconstruction"), make, options)
 
 
 def calm(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes calm.mid/.wav/.png."""
     from calmvae import calmer
 
+    _remake(piece, out, making, console, ("calm", "calm"), functools.partial(calmer.calm, **options), options)
+
+
+def _remake(
+    piece: Path,
+    out: Path,
+    making: Making,
+    console: Console,
+    names: tuple[str, str],
+    make: Callable[[midi.Piece, models.Model], compose.Made],
+    options: dict[str, Any],
+) -> None:
+    """What a command makes of one piece; `names` are the command's and the files'. The last remark is its result."""
+    command, name = names
     given = midi.read_piece(piece)
     model = making.load()
-    with outputs.OutputFolder(out, "calm", {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
+    with outputs.OutputFolder(out, command, {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
         folder.add_inputs([piece])
-        made = calmer.calm(given, model, **options)
+        made = make(given, model)
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
-        _write(folder, "calm", made, making)
+        _write(folder, name, made, making)
     *before, last = made.remarks
     for remark in before:
         console.remark(remark)

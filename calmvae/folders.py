@@ -113,8 +113,17 @@ def read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
     record = read_record(folder)
     if "spec" not in record:
         raise not_melodies(str(folder), record["config"])
+    return spec_of(folder, record), record
+
+
+def spec_of(folder: Path, record: dict[str, Any]) -> ModelSpec:
+    """The spec that a model.json says.
+
+    Raises:
+      ModelError: it is damaged.
+    """
     try:
-        return ModelSpec.from_json(record["spec"]), record
+        return ModelSpec.from_json(record["spec"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(folder, error) from error
 

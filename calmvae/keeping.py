@@ -169,7 +169,7 @@ def import_model(source: str, name: str | None, config: str | None, console: Con
     folder = shelf.place(name)
     if name in folders.embedded() or (folder.exists() and any(folder.iterdir())):
         raise OptionError(f"there is a model {name} already ({folder}); choose another name with --name.")
-    meta = {k: v for k, v in opened.meta.items() if k not in ("parameters", "dtype", "sha256")}
+    meta = _carried(opened.meta)
     meta["imported_from"] = {"place": source, "form": opened.form, "told_by": opened.told_by}
     meta["imported_from"]["sha256"] = opened.sha256 or opening.sha256_of(opened.place)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -197,6 +197,11 @@ def _write(folder: Path, opened: opening.Opened, meta: dict[str, Any]) -> None:
         folders.write_other(folder, opened.config, opened.hparams, opened.weights, meta)
 
 
+def _carried(meta: dict[str, Any]) -> dict[str, Any]:
+    """What model.json says besides, without what is said of the file of weights, which is written anew."""
+    return {k: v for k, v in meta.items() if k not in ("parameters", "dtype", "sha256")}
+
+
 def _name_of(place: Path) -> str:
     name = re.sub(r"(\.ckpt)?(-\d+)?$", "", re.sub(r"\.(tar|tgz)(\.\w+)?$", "", place.name))
     return re.sub(r"[^A-Za-z0-9._+-]", "-", name) or "model"
@@ -211,10 +216,9 @@ def export(model: str, out: Path, config: str | None, form: Form, console: Conso
     remarks = []
     with outputs.OutputFolder(out, "export", arguments) as folder:
         if form.name == "calmvae":
-            meta = {k: v for k, v in opened.meta.items() if k not in ("parameters", "dtype", "sha256")}
             made = folder.path(folders.SPEC_FILE).parent
             folder.path(folders.WEIGHTS_FILE)
-            folders.write(made, opened.spec, weights, meta, form.half)
+            folders.write(made, opened.spec, weights, _carried(opened.meta), form.half)
         elif form.name == "magenta":
             prefix = folder.path("checkpoint").parent / "model.ckpt"
             checkpoints.write_weights(prefix, opened.spec, weights, int(opened.meta.get("step", 0)))

@@ -106,7 +106,7 @@ def _of_folder(folder: Path, config: str | None) -> Opened:
     meta = {k: v for k, v in record.items() if k not in ("spec", "config", "hparams", "calmvae")}
     opened = Opened(folder, "model folder", weights, "", folders.SPEC_FILE, None, {}, record.get("sha256", ""), meta)
     if "spec" in record:
-        opened.spec = folders.read_spec(folder)[0]
+        opened.spec = folders.spec_of(folder, record)
         opened.config = opened.spec.name
         runtime.check_weights(opened.spec, weights)
     else:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from calmvae import magenta
+from tools.magenta_configs import make_variables
 
 SMALL = {"enc_rnn_size": [12], "dec_rnn_size": [16], "z_size": 8}
 
@@ -25,17 +26,9 @@ def save_random(name: str, prefix: Path) -> str:
     tf = door.tf
     prefix.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
-    config = small_config(name)
-    hparams, converter = config.hparams, config.data_converter
     with tf.Graph().as_default(), tf.Session() as session, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        config.model.build(hparams, converter.output_depth, is_training=False)
-        control = tf.zeros([hparams.max_seq_len, converter.control_depth]) if converter.control_depth else None
-        z = tf.zeros([2, hparams.z_size]) if hparams.z_size else None
-        config.model.sample(2, max_length=hparams.max_seq_len, z=z, c_input=control, temperature=1.0)
-        if hparams.z_size:
-            inputs = tf.zeros([2, hparams.max_seq_len, converter.input_depth + converter.control_depth])
-            config.model.encode(inputs, tf.zeros([2, *map(int, converter.length_shape)], tf.int32))
+        make_variables(small_config(name))
         session.run(tf.global_variables_initializer())
         for variable in tf.trainable_variables():
             # Large enough for what is decoded to depend on z and on the tokens before.

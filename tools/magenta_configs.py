@@ -37,9 +37,16 @@ def described(name: str) -> dict[str, Any]:
 def shapes(config: Any) -> dict[str, list[int]]:
     """Names and shapes of all variables of Magenta's model."""
     tf, config = magenta.load().tf, copy.deepcopy(config)
-    hparams, converter = config.hparams, config.data_converter
-    hparams.batch_size = 2
-    with tf.Graph().as_default(), warnings.catch_warnings():
+    config.hparams.batch_size = 2
+    with tf.Graph().as_default():
+        make_variables(config)
+        return {v.op.name: v.shape.as_list() for v in sorted(tf.trainable_variables(), key=lambda v: v.op.name)}
+
+
+def make_variables(config: Any) -> None:
+    """Builds Magenta's model of a config, in batches of 2, in the current graph, with all of its variables."""
+    tf, hparams, converter = magenta.load().tf, config.hparams, config.data_converter
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         config.model.build(hparams, converter.output_depth, is_training=False)
         control = tf.zeros([hparams.max_seq_len, converter.control_depth]) if converter.control_depth else None
@@ -48,7 +55,6 @@ def shapes(config: Any) -> dict[str, list[int]]:
         if hparams.z_size:
             inputs = tf.zeros([2, hparams.max_seq_len, converter.input_depth + converter.control_depth])
             config.model.encode(inputs, tf.zeros([2, *map(int, converter.length_shape)], tf.int32))
-        return {v.op.name: v.shape.as_list() for v in sorted(tf.trainable_variables(), key=lambda v: v.op.name)}
 
 
 def main() -> None:
