@@ -63,7 +63,7 @@ old=requirements.lock
 for pass in all alone; do
     if [ -f "$old" ]; then cp "$old" "$work/$pass.lock"; fi
 done
-compile setup.cfg "$work/build.txt" --extra train --extra dev --constraint "$work/held.txt" \
+compile setup.cfg "$work/build.txt" --extra train --extra notebooks --extra dev --constraint "$work/held.txt" \
     --excludes "$work/unwanted.txt" --output-file "$work/all.lock" "$@"
 compile "$work/alone.txt" --no-deps --output-file "$work/alone.lock" "$@"
 # The light lock takes its versions from the full one.
