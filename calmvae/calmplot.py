@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae.calmness import Score, words
-from calmvae.render import FAINT, INK, MUTED, TRACK_COLORS
+from calmvae.render import BETWEEN, FAINT, INK, MUTED, TRACK_COLORS, Above
 
 _CALM, _OTHER = TRACK_COLORS[0], TRACK_COLORS[1]
 
@@ -67,6 +67,47 @@ def write_effects(path: str | Path, title: str, table: Mapping[str, Mapping[str,
     page.text(0.04, 0.885, "what adding each vector does to each attribute, in its deviations", fontsize=9, color=MUTED)
     canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
     return Path(path)
+
+
+def journey_plan(info: Mapping[str, Any]) -> Above:
+    """The plan of a journey and what became of it, over its minutes, to draw above its piano roll.
+
+    Args:
+      info: of `journey.journey`.
+    """
+    plan, starts = info["plan"], [at / 60 for at in info["plan"]["seconds"]]
+    end = starts[-1] + (starts[-1] - starts[-2] if len(starts) > 1 else 0)
+    stages = [at / 60 for at in info["stages"]]
+    made = info["calmness_by_minute"]
+
+    def draw(figure: Any, box: tuple[float, float, float, float]) -> None:
+        left, bottom, width, height = box
+        panels = (
+            ("tempo", "quarters/min", plan["qpm"], None),
+            ("density", "onsets/s, -- at most", plan["onsets_per_second"], info["onsets_per_second"]),
+            ("velocity", "MIDI, mean", plan["velocity"], None),
+            ("calmness", "by minute, -- planned", plan["calmness"], None),
+        )
+        for k, (title, below, planned, played) in enumerate(panels):
+            at = (left + k * width / 4 + 0.1 * width / 4, bottom + 0.3 * height, 0.82 * width / 4, 0.48 * height)
+            plot = figure.add_axes(at)
+            for n, (begin, stop) in enumerate(zip(stages, [*stages[1:], end], strict=True)):
+                plot.axvspan(begin, stop, color=BETWEEN[n % 2][0], lw=0)
+            dashed = title == "calmness" or played is not None
+            line = {"color": MUTED, "lw": 1.2, "ls": "--"} if dashed else {"color": _CALM, "lw": 1.8}
+            plot.step([*starts, end], [*planned, planned[-1]], where="post", **line)
+            if played is not None:
+                plot.plot(starts, played, color=_CALM, lw=0, marker=".", ms=3.5)
+            if title == "calmness":
+                plot.plot([m + 0.5 for m in range(len(made))], made, color=_CALM, lw=1.8, marker=".", ms=6)
+            values = [*planned, *(played or ()), *(made if title == "calmness" else ())]
+            margin = max(0.12 * (max(values) - min(values)), 0.5 if title != "density" else 0.1)
+            plot.set_ylim(min(values) - margin, max(values) + margin)
+            plot.set_xlim(0, end)
+            plot.set_xlabel("minutes", fontsize=8, color=MUTED, labelpad=1)
+            _dress(plot, title, below)
+
+    return Above(1.9, draw)
 
 
 def _curve(plot: Any, curve: list[tuple[float, float]]) -> None:

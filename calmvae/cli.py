@@ -15,7 +15,7 @@ except ImportError:
     from click.exceptions import ClickException, UsageError  # type: ignore[no-redef]
 
 import calmvae
-from calmvae import cli_calm, cli_data, cli_models
+from calmvae import cli_calm, cli_data, cli_models, cli_notebooks
 from calmvae.console import Console
 from calmvae.errors import CalmvaeError
 
@@ -36,6 +36,8 @@ app.command()(cli_calm.score)
 app.command()(cli_calm.prior)
 app.command()(cli_calm.directions)
 app.command()(cli_calm.calm)
+app.command()(cli_calm.journey)
+app.command()(cli_notebooks.notebooks)
 
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]

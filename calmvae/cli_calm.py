@@ -81,3 +81,46 @@ def calm(
 
     making = commands.Making(model, None, 0.0, 0, not no_picture, not no_sound)
     commands.calm(piece, out, making, Console(quiet, as_json), amount=amount, melody=melody, track=track)
+
+
+def journey(
+    a: Annotated[Path | None, typer.Argument(help="The piece to start from (.mid, .musicxml, .mxl, .abc).")] = None,
+    b: Annotated[Path | None, typer.Argument(help="The piece to arrive at; without it A's own calm.")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="How long, 1 to 180.")] = 12.0,
+    from_model: Annotated[bool, typer.Option("--from-model", help="From a sample to a calm one; no pieces.")] = False,
+    accompany: Annotated[bool, typer.Option("--accompany", help="A soft second voice of sustained chords.")] = False,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/journey"),
+    model: Annotated[str, typer.Option("--model", help="Of windows of 2 or 16 bars.")] = "calm-mel_2bar",
+    config: Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")] = None,
+    start_qpm: Annotated[float | None, typer.Option(help="Tempo at the beginning; default A's, or 96.")] = None,
+    end_qpm: Annotated[
+        float | None, typer.Option(help="Tempo at the end; default 60, or what is 30 to 45 % slower.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
+    melody: Annotated[str, typer.Option("--melody", help="How to find the melody.")] = "skyline",
+    track_a: Annotated[str | None, typer.Option(help="Take A's melody from this track (number or name).")] = None,
+    track_b: Annotated[str | None, typer.Option(help="Take B's melody from this track.")] = None,
+    start_a: Annotated[int | None, typer.Option(min=1, help="First bar to take of A.")] = None,
+    start_b: Annotated[int | None, typer.Option(min=1, help="First bar to take of B.")] = None,
+    no_picture: Annotated[bool, typer.Option("--no-picture", help="Write no .png.")] = False,
+    no_sound: Annotated[bool, typer.Option("--no-sound", help="Write no .wav.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """A long piece that starts as A is and grows calmer all the way to B: slower, softer, sparser."""
+    from calmvae import commands
+
+    commands.journey(
+        (a, b),
+        from_model,
+        out,
+        commands.Making(model, config, 0.0, seed, not no_picture, not no_sound),
+        Console(quiet, as_json),
+        minutes=minutes,
+        start_qpm=start_qpm,
+        end_qpm=end_qpm,
+        accompanied=accompany,
+        melody=melody,
+        tracks=(track_a, track_b),
+        start_bars=(start_a, start_b),
+    )

@@ -136,6 +136,47 @@ def calm(piece: Path, out: Path, making: Making, console: Console, **options: An
     _remake(piece, out, making, console, ("calm", "calm"), functools.partial(calmer.calm, **options), options)
 
 
+def journey(
+    given: tuple[Path | None, Path | None],
+    from_model: bool,
+    out: Path,
+    making: Making,
+    console: Console,
+    **options: Any,
+) -> None:
+    """Writes journey.mid/.wav/.png; of one piece alone a journey to its own calm."""
+    from calmvae import journey as journeys
+
+    a, b = given
+    if from_model == bool(a):
+        raise OptionError(
+            "a journey starts from a piece, calmvae journey A.mid [B.mid], or with --from-model from none."
+        )
+    melody, tracks, starts = (options.pop(name) for name in ("melody", "tracks", "start_bars"))
+    model = making.load()
+    arguments = {"a": a, "b": b, "from_model": from_model, **dataclasses.asdict(making), **options}
+    arguments |= {"melody": melody, "tracks": tracks, "start_bars": starts}
+    remarks: list[str] = []
+    with outputs.OutputFolder(out, "journey", arguments) as folder:
+        paths = [path for path in given if path]
+        folder.add_inputs(paths)
+        if from_model:
+            sources = [journeys.of_model(model, calm, making.seed) for calm in (False, True)]
+        else:
+            sources = [
+                journeys.of_piece(path, model, melody, track, start, remarks)
+                for path, track, start in zip(paths, tracks, starts, strict=False)
+            ]
+        with console.progress("phrases") as progress:
+            made = journeys.journey(sources[0], sources[-1], model, seed=making.seed, progress=progress, **options)
+        remarks += made.remarks
+        folder.record |= {"model": model.describe(), "result": made.info, "remarks": remarks}
+        _write(folder, "journey", made, making)
+    for remark in remarks[:-1]:
+        console.remark(remark)
+    console.result(folder.record, f"{out}: {_length(made.piece)}, {remarks[-1]}")
+
+
 def _remake(
     piece: Path,
     out: Path,
@@ -330,7 +371,12 @@ def _write(folder: outputs.OutputFolder, name: str, made: compose.Made, making: 
         shown = _together(made.piece, made.beside) if made.beside else made.piece
         subtitle = f"{Path(making.model).name}, seed {making.seed}"
         picture = folder.path(f"{name}.png")
-        render.write_piano_roll(shown, picture, title=made.piece.name, subtitle=subtitle, sections=made.sections)
+        style: dict[str, Any] = {"title": made.piece.name, "subtitle": subtitle, "sections": made.sections}
+        if "plan" in made.info:
+            from calmvae import calmplot
+
+            style["above"] = calmplot.journey_plan(made.info)
+        render.write_piano_roll(shown, picture, **style)
 
 
 def _together(piece: midi.Piece, beside: midi.Piece) -> midi.Piece:

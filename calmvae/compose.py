@@ -66,7 +66,7 @@ class _Segment:
 
 
 @dataclasses.dataclass
-class _End:
+class End:
     """One end of an interpolation: `bars` bars of a given piece."""
 
     melody: Melody
@@ -121,7 +121,7 @@ def interpolate(
     bars = _check_bars(bars or max(4, model.spec.bars), model)
     remarks: list[str] = []
     ends = [
-        _end(piece, model, bars, melody, track, start, remarks)
+        read_end(piece, model, bars, melody, track, start, remarks)
         for piece, track, start in zip((a, b), tracks, start_bars, strict=True)
     ]
     z = latent.path(ends[0].mu, ends[1].mu, steps)
@@ -246,6 +246,7 @@ def _model(model: models.Model | str | Path) -> models.Model:
 
 
 def read_melody(piece: Piece | str | Path, method: str, track: int | str | None, remarks: list[str]) -> Melody:
+    """A piece's melody; what was changed to get it is added to the remarks."""
     piece = piece if isinstance(piece, Piece) else midi.read_piece(piece)
     line = phrases.extract_melody(piece, method, track)
     changes = piece.warnings + [f"{s}." for s in line.report.sentences()]
@@ -253,7 +254,7 @@ def read_melody(piece: Piece | str | Path, method: str, track: int | str | None,
     return line
 
 
-def _end(
+def read_end(
     piece: Piece | str | Path,
     model: models.Model,
     bars: int,
@@ -261,7 +262,8 @@ def _end(
     track: int | str | None,
     start_bar: int | None,
     remarks: list[str],
-) -> _End:
+) -> End:
+    """`bars` bars of a piece from `start_bar` (from 1; default the first with a note), encoded; see `interpolate`."""
     line = read_melody(piece, method, track, remarks)
     name = line.piece.name or "the piece"
     first = line.first_bar() if start_bar is None else start_bar - 1
@@ -287,7 +289,7 @@ def _end(
     accuracy = float((model.engine.decode(mu) == windows).mean())
     begin, end = (line.seconds_at(bar * STEPS_PER_BAR) for bar in (first, last))
     qpm = float(np.clip(line.piece.mean_qpm(max(begin, 0.0), max(end, 0.0)), *_QPM_RANGE))
-    return _End(line, windows, tied, mu, qpm, accuracy)
+    return End(line, windows, tied, mu, qpm, accuracy)
 
 
 def _voices(a: Melody, b: Melody, t: float) -> list[_Voice]:

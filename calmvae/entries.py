@@ -212,4 +212,5 @@ def _skipped(file: str, reason: str, detail: str) -> dict[str, Any]:
 
 
 def died(file: str) -> tuple[dict[str, Any], bytes]:
+    """The entry of a file on which the process that read it ended: skipped, no bytes."""
     return _skipped(file, "unreadable", "the reader's process died on it"), b""

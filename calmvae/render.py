@@ -10,7 +10,7 @@ import functools
 import importlib.util
 import math
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,14 @@ class Section:
     emphasis: bool = False
 
 
+@dataclasses.dataclass(frozen=True)
+class Above:
+    """What to draw above a piano roll: how high, and by what, given the figure and (left, bottom, width, height)."""
+
+    inches: float
+    draw: Callable[[Any, tuple[float, float, float, float]], None]
+
+
 def write_piano_roll(
     piece: Piece,
     path: str | Path,
@@ -57,12 +65,14 @@ def write_piano_roll(
     sections: Sequence[Section] = (),
     bar_quarters: float = 4.0,
     dpi: float = 110,
+    above: Above | None = None,
 ) -> Path:
     """Writes a PNG of the piece as a piano roll, wrapped into up to 8 rows like a score.
 
     One colour a track, drums in a grey lane below, velocity as shade; bar numbers and min:sec under each row; the
     sections as bands. The title is by default the piece's name; texts that do not fit are shortened. A bar is
     `bar_quarters` quarter notes. `dpi` (pixels an inch) is lowered where the picture would exceed 7.5 million pixels.
+    `above` draws into a strip between the header and the rows.
 
     Raises:
       OptionError: `bar_quarters` or `dpi` is not positive.
@@ -103,6 +113,8 @@ def write_piano_roll(
     step = min(max(((3.6, 2.9, 2.4, 2.1)[rows - 1] if rows <= 4 else 1.9) / semitones, 0.036), 0.16)
     head = 0.44 + 0.3 * bool(title) + 0.26 * bool(subtitle)
     head += 0.09 + 0.21 * math.ceil(len(tracks) / LEGEND_COLUMNS) if len(tracks) > 1 else 0.0
+    room = head
+    head += above.inches if above else 0.0
     dpi = min(dpi, math.sqrt(MAX_PIXELS / (width * (head + rows * (semitones * step + strip + TICKS)))))
     step = max(round(step * dpi), 2) / dpi
     roll, bar_width = semitones * step, (width - LEFT - RIGHT) / row_bars
@@ -111,6 +123,8 @@ def write_piano_roll(
     canvas = FigureCanvasAgg(Figure(figsize=(width, height), dpi=dpi, facecolor="white"))
     page = canvas.figure
     _header(page, title, subtitle, list(tracks.values()))
+    if above:
+        above.draw(page, (LEFT / width, 1 - head / height, 1 - (LEFT + RIGHT) / width, (head - room) / height))
     shades = np.array([[_shade(color, v) for v in range(128)] for _, color in tracks.values()]).reshape(-1, 128, 3)
     colors = shades[track.astype(int), velocity.astype(int).clip(0, 127)]
     for row in range(rows):

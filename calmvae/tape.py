@@ -97,4 +97,5 @@ def to_layer_below(below: Tape, tape: Tape, kernel: np.ndarray, d_kernel: np.nda
 
 
 def flat(sequence: np.ndarray) -> np.ndarray:
+    """`[steps, rows, depth]` to `[steps * rows, depth]`, without a copy where the steps lie one behind the other."""
     return sequence.reshape(-1, sequence.shape[2])
