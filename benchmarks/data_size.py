@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.data_size out/corpus -o out/sizes [--steps 2000] [--shares 1/16 1/8 1/4 1/2 1]
 
-Each training sees every 16th (8th, ...) piece, the same held-out windows, seed and number of steps; run again, it goes on
-where it was. Prints a Markdown table: of the held-out windows and of as many of its own, how much the model gives back.
+Each training sees every 16th (8th, ...) piece, the same held-out windows, seed and number of steps; run again, it goes
+on where it was. Prints a Markdown table: of the held-out windows and of as many of its own, how much comes back.
 """
 
 from __future__ import annotations

@@ -153,19 +153,20 @@ def journey(
             "a journey starts from a piece, calmvae journey A.mid [B.mid], or with --from-model from none."
         )
     melody, tracks, starts = (options.pop(name) for name in ("melody", "tracks", "start_bars"))
+    paths = [path for path in given if path]
+    pieces = [midi.read_piece(path) for path in paths]
     model = making.load()
     arguments = {"a": a, "b": b, "from_model": from_model, **dataclasses.asdict(making), **options}
     arguments |= {"melody": melody, "tracks": tracks, "start_bars": starts}
     remarks: list[str] = []
     with outputs.OutputFolder(out, "journey", arguments) as folder:
-        paths = [path for path in given if path]
         folder.add_inputs(paths)
         if from_model:
             sources = [journeys.of_model(model, calm, making.seed) for calm in (False, True)]
         else:
             sources = [
-                journeys.of_piece(path, model, melody, track, start, remarks)
-                for path, track, start in zip(paths, tracks, starts, strict=False)
+                journeys.of_piece(piece, model, melody, track, start, remarks)
+                for piece, track, start in zip(pieces, tracks, starts, strict=False)
             ]
         with console.progress("phrases") as progress:
             made = journeys.journey(sources[0], sources[-1], model, seed=making.seed, progress=progress, **options)

@@ -25,8 +25,8 @@ LOW, HIGH = 53, 84
 LEAP = 9
 # A rest inside a phrase lasts a beat at most.
 REST = STEPS_PER_QUARTER
-# The last note of a phrase begins at the latest in the middle of its last bar.
-_CADENCE = 2 * STEPS_PER_QUARTER
+# The last note of a phrase lasts a beat at least.
+_CADENCE = STEPS_PER_QUARTER
 # Semitones (within the octave) over which no phrase follows another.
 _ROUGH = (1, 6, 10, 11)
 
@@ -104,12 +104,12 @@ def cadence(tokens: np.ndarray, key: Key, full: bool, rest: int) -> np.ndarray:
       tokens: `[steps]`, whole bars.
       key: of the music.
       full: whether it closes or stays open.
-      rest: steps of silence at the end.
+      rest: steps of silence at the end, 12 at most.
     """
     out = np.array(tokens, np.uint8)
     bar = len(out) - STEPS_PER_BAR
     sounding = sounding_tokens(out)
-    last = [step for step in onsets(out) if bar <= step <= bar + _CADENCE]
+    last = [step for step in onsets(out) if bar <= step <= min(len(out) - rest - _CADENCE, bar + STEPS_PER_BAR // 2)]
     step = int(last[-1]) if last else bar
     near = int(out[step]) if last else int(sounding[bar] or last_token(out[:bar]))
     if not near:
@@ -132,8 +132,8 @@ def last_token(tokens: np.ndarray) -> int:
 def _nearest(token: int, classes: list[int]) -> int:
     """The token of these pitch classes that is nearest; of two the lower, as melodies fall to their ends."""
     pitch = token - FIRST_PITCH + MIN_PITCH
-    near = [p for p in range(pitch - 6, pitch + 7) if p % 12 in classes and MIN_PITCH <= p <= MAX_PITCH]
-    return min(near, key=lambda p: (abs(p - pitch), p)) - MIN_PITCH + FIRST_PITCH if near else token
+    near = [p for p in range(pitch - 11, pitch + 12) if p % 12 in classes and MIN_PITCH <= p <= MAX_PITCH]
+    return min(near, key=lambda p: (abs(p - pitch), p)) - MIN_PITCH + FIRST_PITCH
 
 
 def mean_pitch(tokens: np.ndarray) -> float:

@@ -28,6 +28,7 @@ class Phrase:
       letter: which quarter of its material it is.
       program: of the melody.
       given: whether it is A itself.
+      softer: how much softer than planned it is played, in velocities.
       chords: one a bar, or none.
     """
 
@@ -35,6 +36,7 @@ class Phrase:
     letter: int
     program: int
     given: bool = False
+    softer: float = 0.0
     chords: list[accompany.Chord] = dataclasses.field(default_factory=list)
 
 
@@ -50,7 +52,7 @@ def play(walked: Sequence[Phrase], plan: Itinerary, numbers: Sequence[int], name
     notes: list[Note] = []
     first = walked[0].program if walked else 0
     for k, phrase in zip(numbers, walked, strict=True):
-        at, velocity = k * PHRASE_STEPS, float(plan.velocity[k])
+        at, velocity = k * PHRASE_STEPS, float(plan.velocity[k]) - phrase.softer
         track = int(phrase.program != first)
         for pitch, start, end in phrases.token_notes(phrase.tokens):
             # A phrase swells a little towards its middle.

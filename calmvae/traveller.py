@@ -33,6 +33,8 @@ AMOUNT = 0.8
 _RISE, _HIGHEST = 26.0, 94.0
 # A minute may be less calm than the one before by so much, or is made again up to so often, each time so much calmer.
 _SLIP, _TRIES, _LIFT = 1.5, 5, 3.0
+# And is played so much softer for each of these points.
+_SOFTER = 0.8
 # What a phrase may be less calm than the minute before, where that was calmer than planned.
 _BACK = 0.5
 # Of a returning phrase so many of its steps should be as before.
@@ -262,7 +264,8 @@ class Traveller:
         tokens = phrasing.cadence(tokens, key, full, rest)
         tokens = phrasing.joined(tokens, phrasing.last_token(last.tokens) if last else 0, key.natural)
         program = self.b.program if place > (_SHARED if letter else _TAKEN) else self.a.program
-        return Phrase(tokens, letter, program), Counter(moved=moved, octaves=folded, left_out=fewer, lengthened=longer)
+        made = Phrase(tokens, letter, program, softer=_SOFTER * self._lift)
+        return made, Counter(moved=moved, octaves=folded, left_out=fewer, lengthened=longer)
 
     def _key(self, k: int) -> Key:
         return self.keys[int(self.plan.place[k] > 0.5)]

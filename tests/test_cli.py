@@ -24,6 +24,10 @@ COMMANDS = [
     "configs",
     "doctor",
     "demo",
+    "score",
+    "calm",
+    "journey",
+    "notebooks",
 ]
 
 

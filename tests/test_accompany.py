@@ -1,0 +1,74 @@
+"""Chords under a melody."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from calmvae import accompany, tonality
+from calmvae.accompany import Chord
+from calmvae.tonality import Key
+from tests.builders import random_tokens
+from tests.test_tonality import tokens
+
+C, A_MINOR = Key(0, False), Key(9, True)
+
+
+def melody(*bars: tuple[int, ...]) -> np.ndarray:
+    """Bars of four quarters each."""
+    return tokens(*itertools.chain(*bars))
+
+
+def test_triads_by_hand():
+    assert [c.classes for c in accompany.triads(C)] == [
+        (0, 4, 7), (2, 5, 9), (4, 7, 11), (5, 9, 0), (7, 11, 2), (9, 0, 4),
+    ]  # fmt: skip
+    minor = [c.classes for c in accompany.triads(A_MINOR)]
+    # The dominant is major; the diminished triad of the second degree is replaced.
+    assert minor[0] == (9, 0, 4) and minor[4] == (4, 8, 11) and minor[1] == (2, 5, 9)
+
+
+def test_a_plain_tune_gets_its_chords():
+    tune = melody((60, 64, 67, 64), (65, 69, 72, 69), (67, 71, 74, 71), (72, 72, 72, 72))
+    assert [c.degree for c in accompany.chords(tune, C, True)] == [0, 3, 4, 0]
+    tune = melody((60, 64, 67, 64), (65, 69, 72, 69), (62, 65, 69, 65), (67, 67, 71, 71))
+    assert [c.degree for c in accompany.chords(tune, C, False)] == [0, 3, 1, 4]
+
+
+def test_fit_by_hand():
+    """A C for two beats (one and a half times: 4 x 1.5 and 4), then D: of 16 x 1.25 weights the C has half."""
+    heard = np.repeat(np.array([41, 41, 43, 43], np.uint8), 4)
+    assert accompany._fit(heard, Chord(0, (0, 4, 7))) == pytest.approx(10 / 20)
+    assert accompany._fit(np.zeros(16, np.uint8), Chord(0, (0, 4, 7))) == 0
+
+
+def test_a_natural_seventh_keeps_the_raised_one_away():
+    tune = melody((69, 69, 69, 69), (67, 67, 64, 67), (64, 64, 64, 64), (69, 69, 69, 69))  # G in the second bar
+    found = accompany.chords(tune, A_MINOR, True)
+    assert 8 not in found[1].classes
+
+
+@pytest.mark.parametrize("key", [C, A_MINOR, Key(6, False), Key(1, True)])
+def test_voices_lie_well_and_move_little(key):
+    before, moves = None, []
+    for seed in range(20):
+        row, _ = tonality.into_scale(random_tokens(seed, 64), key.natural)
+        found = accompany.chords(row, key, seed % 2 == 1, before)
+        assert len(found) == 4
+        for last, chord in itertools.pairwise([before, *found] if before else found):
+            bass, *upper = chord.pitches
+            assert len(set(chord.pitches)) == 3 and 38 <= bass <= 52 and all(50 <= p <= 67 for p in upper)
+            assert {p % 12 for p in chord.pitches} == set(chord.classes) and bass % 12 == chord.classes[0]
+            moves += [abs(a - b) for a, b in zip(chord.pitches, last.pitches, strict=True)]
+        before = found[-1]
+    assert np.mean(moves) < 4
+
+
+def test_shared_notes_are_held():
+    bars = [Chord(0, (0, 4, 7), (48, 52, 55)), Chord(5, (9, 0, 4), (45, 52, 60)), Chord(0, (0, 4, 7), (48, 52, 55))]
+    assert accompany.held(bars) == [
+        (48, 0, 1), (52, 0, 3), (55, 0, 1), (45, 1, 2), (60, 1, 2), (48, 2, 3), (55, 2, 3),
+    ]  # fmt: skip
+    assert accompany.held([]) == []

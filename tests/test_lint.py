@@ -1,0 +1,28 @@
+"""ruff and mypy have nothing to say, and .pre-commit-config.yaml runs the same commands without fetching anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+
+CONFIG = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+HOOKS = {hook["id"]: hook for repository in CONFIG["repos"] for hook in repository["hooks"]}
+
+
+def test_hooks_are_local():
+    assert [repository["repo"] for repository in CONFIG["repos"]] == ["local"]
+    assert set(HOOKS) == {"ruff-check", "ruff-format", "mypy"}
+    assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in HOOKS.values())
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_passes(name):
+    python, *arguments = HOOKS[name]["entry"].split()
+    assert python == ".venv/bin/python"
+    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr

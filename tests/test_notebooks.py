@@ -1,0 +1,135 @@
+"""Notebooks: what is committed is what they put out, copies run anywhere, and nothing in them is of one machine."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from calmvae import magenta_js, notebook
+from calmvae.midi import Note, Piece
+from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
+from tools import notebooks
+
+FILES = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory) -> Path:
+    """A folder of copies, as `calmvae notebooks` makes it."""
+    folder = tmp_path_factory.mktemp("copies") / "mine"
+    done = run_calmvae("notebooks", "-o", folder)
+    assert done.returncode == 0, done.stderr
+    assert "pip install jupyterlab" in done.stdout and f"jupyter lab {folder}" in done.stdout
+    assert sorted(p.name for p in folder.glob("*.ipynb")) == [file.name for file in FILES]
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [file.name for file in FILES])
+def test_a_copy_runs_elsewhere_and_puts_out_what_is_committed(name, copies, tmp_path):
+    ran = notebooks.reduced(notebooks.run(copies / name, tmp_path))
+    committed = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    again = f"run: python -m tools.notebooks {Path(name).stem}"
+    assert notebooks.said(ran) == notebooks.said(committed), again
+    assert ran.metadata == committed.metadata
+    assert [cell.get("execution_count") for cell in ran.cells] == [c.get("execution_count") for c in committed.cells]
+    assert not list(tmp_path.iterdir()), "it left something in the folder that it was run in"
+
+
+@pytest.mark.slow
+def test_a_fetched_checkpoint_joins_in(copies, tmp_path):
+    place = tmp_path / "cache" / "models" / "js-mel_2bar_small"
+    spec = tiny_spec("cat-mel_2bar_small")
+    magenta_js.export(place, spec, random_weights(spec))
+    (tmp_path / "cwd").mkdir()
+    environment = {"CALMVAE_CACHE": str(tmp_path / "cache")}
+    ran = notebooks.reduced(notebooks.run(copies / "2_pretrained.ipynb", tmp_path / "cwd", **environment))
+    texts = "".join(text for cell in notebooks.said(ran) for text in cell)
+    assert "js-mel_2bar_small is there." in texts and "js-mel_2bar_small, standard" in texts
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_what_is_committed_is_small_and_of_no_machine(file):
+    text = file.read_text(encoding="utf-8")
+    assert len(text) < 400_000
+    assert "audio/" not in text and "<audio" not in text
+    found = nbformat.read(file, as_version=4)
+    nbformat.validate(found)
+    assert found.metadata == notebooks.METADATA
+    pictures, words = [], ""
+    for cell in found.cells:
+        words += cell.source
+        assert set(cell.metadata) <= {"tags"}
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error" and output.get("name") != "stderr"
+            data = dict(output.get("data", {}))
+            pictures += [data.pop("image/png")] if "image/png" in data else []
+            words += "".join(data.values()) + output.get("text", "")
+    assert pictures and all(len(picture) * 3 / 4 <= notebooks.MOST_BYTES + 3 for picture in pictures)
+    for place in (str(ROOT), tempfile.gettempdir(), str(Path.home())):
+        assert place == "/" or place not in words
+    assert not re.search(r"(?<![\w.])/(home|root|Users|tmp|var|mnt)/|[A-Z]:\\", words)
+
+
+def test_an_edited_copy_is_not_overwritten(copies, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(copies, folder)
+    assert run_calmvae("notebooks", "-o", folder).returncode == 0
+    edited = folder / FILES[0].name
+    edited.write_text("mine")
+    done = run_calmvae("notebooks", "-o", folder)
+    assert done.returncode == 2 and f"{edited} was changed since calmvae wrote it" in done.stderr
+    assert edited.read_text() == "mine"
+
+
+def test_none_installed_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(notebook.folders, "of_package", lambda name: tmp_path / name)
+    with pytest.raises(notebook.InputError, match="no notebooks are installed; install calmvae from a whole checkout"):
+        notebook.copy(tmp_path / "out", notebook.Console())
+    assert not (tmp_path / "out").exists()
+
+
+def test_notebooks_and_pieces_are_installed_with_the_package(tmp_path):
+    source = tmp_path / "source"
+    for name in ("calmvae", "notebooks", "resources"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("setup.py", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "-q", "-w", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True, timeout=300)
+    names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
+    assert {f"calmvae/notebooks/{file.name}" for file in FILES} <= names
+    assert {f"calmvae/resources/pieces/{file.name}" for file in notebook.pieces()} <= names
+
+
+def test_tables_as_text_and_as_html():
+    rows = [{"piece": "a<b", "calmness": 61.25, "notes": 7}, {"piece": "c", "calmness": 5, "notes": 12}]
+    table = notebook.table(rows)
+    assert repr(table) == "piece  calmness  notes\na<b        61.2      7\nc             5     12"
+    made = table._repr_html_()
+    assert '<td style="text-align: left">a&lt;b</td>' in made and '<td style="text-align: right">61.2</td>' in made
+
+
+def test_without_a_synthesizer_the_picture_is_shown_and_the_reason_said(monkeypatch, capsys):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setitem(sys.modules, "tinysoundfont", None)
+    notebook.show(Piece([Note(60, 64, 0.0, 1.0)], [(0.0, 60.0)], name="one"))
+    assert [type(one).__name__ for one in shown] == ["Image"]
+    assert "Audio needs tinysoundfont" in capsys.readouterr().out
+
+
+def test_numbers_of_an_approximate_cell_do_not_count():
+    cell = nbformat.v4.new_code_cell("", metadata={"tags": [notebooks.APPROXIMATE]})
+    texts = ("free bits   48.0  -0.25\n", "free bits  4.0  12.5\n")
+    cells = [dict(cell, outputs=[nbformat.v4.new_output("stream", text=text)]) for text in texts]
+    first, second = (notebooks.said(nbformat.v4.new_notebook(cells=[nbformat.from_dict(one)])) for one in cells)
+    assert first == second == [["free bits # #\n"]]
