@@ -191,7 +191,7 @@ def _card(built: Built, arguments: dict[str, Any]) -> str:
         reasons = " | ".join(f"left out: {why}" for why in _REASONS.values())
         lines += [
             "",
-            f"| {bars} bars | to train | calm | {reasons} | held out | calm |",
+            f"| {bars} bars | to train | of these calm | {reasons} | held out | calm held out |",
             "|---|---|---|---|---|---|---|---|",
         ]
         rows = {name: c["windows"][bars] for name, c in built.collections.items()}

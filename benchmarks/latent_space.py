@@ -1,0 +1,46 @@
+"""What lies where in a model's latent space, and what the ways through it pass.
+
+    .venv/bin/python -m benchmarks.latent_space [--data out/corpus] [--model calm-mel_2bar]
+
+Of the pieces on board, or of the held-out pieces of a data set: their windows, what is decoded from their codes, from
+the standard prior scaled, from the calm prior; and what lies between two windows, 100 pairs. Prints Markdown tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from calmvae import calming, datasets, examples, models, notebook, survey
+from calmvae.midi import read_piece
+
+
+def windows(data: Path | None, steps: int) -> np.ndarray:
+    """Windows of the held-out pieces, or of those on board."""
+    if data:
+        found = examples.load_windows(datasets.data_files(data)[1], steps, "all")
+        return found.drawn(4096, 0).tokens
+    pieces = [examples.piece_windows(read_piece(path), steps)[0] for path in notebook.pieces()]
+    return np.unique(np.concatenate(pieces), axis=0)
+
+
+def main() -> None:
+    """Prints the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the pieces on board")
+    parser.add_argument("--model", default=models.DEFAULT_MODEL)
+    options = parser.parse_args()
+    model = models.load_model(options.model)
+    tokens = windows(options.data, model.spec.steps)
+    tokens = tokens[(tokens >= survey.FIRST_PITCH).any(axis=1)]
+    places = survey.places(model.engine, tokens)
+    places.append(survey.of_prior(model.engine, calming.load_prior(model)))
+    print(survey.shown(places), end="\n\n")
+    print(survey.shown(survey.ways(model.engine, tokens)), end="\n\n")
+    print(survey.shown([survey.together(model.engine.encode(tokens)[0])]))
+
+
+if __name__ == "__main__":
+    main()
