@@ -76,7 +76,7 @@ def journey_plan(info: Mapping[str, Any]) -> Above:
       info: of `journey.journey`.
     """
     plan, starts = info["plan"], [at / 60 for at in info["plan"]["seconds"]]
-    end = starts[-1] + (starts[-1] - starts[-2] if len(starts) > 1 else 0)
+    end = plan["end"] / 60
     stages = [at / 60 for at in info["stages"]]
     made = info["calmness_by_minute"]
 

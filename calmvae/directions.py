@@ -76,16 +76,29 @@ def find(engine: runtime.Engine, tokens: np.ndarray) -> Directions:
     mu, _ = engine.encode(tokens)
     vectors = {}
     for name, values in attributes(tokens).items():
-        least, most = np.quantile(values, [0.25, 0.75])
-        vectors[name] = mu[values >= most].mean(axis=0) - mu[values <= least].mean(axis=0)
+        low, high = _ends(values)
+        # An attribute that all windows have alike points nowhere.
+        apart = low.any() and high.any()
+        vectors[name] = mu[high].mean(axis=0) - mu[low].mean(axis=0) if apart else np.zeros_like(mu[0])
     return Directions(vectors, {"windows": len(tokens)})
+
+
+def _ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which are in the lowest and in the highest quarter; where most are the same, those that differ and the rest."""
+    least, most = np.quantile(values, [0.25, 0.75])
+    if least < most:
+        return values <= least, values >= most
+    if (values < least).sum() > (values > least).sum():
+        return values < least, values >= least
+    return values <= least, values > least
 
 
 def effects(engine: runtime.Engine, directions: Directions, tokens: np.ndarray) -> dict[str, dict[str, float]]:
     """What each vector does to each attribute of windows `[n, steps]`: half of the difference between adding and
-    subtracting it, in standard deviations of the attribute over the windows."""
+    subtracting it, in standard deviations of the attribute over the windows; in its own unit where all are the same."""
     mu, _ = engine.encode(tokens)
-    spread = {name: max(float(values.std()), 1e-9) for name, values in attributes(tokens).items()}
+    spread = {name: float(values.std()) for name, values in attributes(tokens).items()}
+    spread = {name: value if value > 1e-9 else 1.0 for name, value in spread.items()}
     table = {}
     for name, vector in directions.vectors.items():
         moved = [engine.decode(mu + sign * vector) for sign in (1, -1)]

@@ -154,7 +154,8 @@ def _info(traveller: Traveller, walked: Sequence[Phrase], piece: Piece) -> dict[
     notes = [int((phrase.tokens >= phrases.FIRST_PITCH).sum()) for phrase in walked]
     minutes = by_minute(piece)
     # With an accompaniment the planned rise is counted from where the music begins.
-    risen = minutes[0] - traveller.planned(0)
+    begun = [traveller.planned(k) for k in range(plan.phrases) if plan.seconds(k * PHRASE_STEPS) < 60]
+    risen = minutes[0] - float(np.mean(begun))
     made = [value for phrase, value in zip(walked, apart, strict=True) if not phrase.given]
     return {
         "keys": [str(key) for key in traveller.keys],
@@ -168,6 +169,7 @@ def _info(traveller: Traveller, walked: Sequence[Phrase], piece: Piece) -> dict[
             "place": [round(float(value), 4) for value in plan.place],
             "calmness": [round(min(traveller.planned(k) + risen, 100.0), 1) for k in range(plan.phrases)],
             "longest_rest": round(_planned_rest(traveller), 2),
+            "end": round(plan.seconds(plan.phrases * PHRASE_STEPS), 2),
         },
         "onsets_per_second": [round(n / float(s), 3) for n, s in zip(notes, seconds, strict=True)],
         "calmness_by_minute": minutes,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calmvae import calmness, calmplot, folders, outputs, render
+from calmvae import calmness, calmplot, folders, outputs, phrases, render
 from calmvae.console import Console
 from calmvae.errors import InputError, MissingDependencyError
 from calmvae.piece import Piece
@@ -54,7 +54,7 @@ def pieces() -> list[Path]:
 
 
 def show(music: Piece | Made, title: str = "", sound: bool = True) -> None:
-    """Shows a piece, or what calmvae made, as a piano roll, with a player below.
+    """Shows a piece, or what calmvae made, as a piano roll, with a player below; of a journey also its plan.
 
     Args:
       music: what to show.
@@ -63,13 +63,13 @@ def show(music: Piece | Made, title: str = "", sound: bool = True) -> None:
     """
     from IPython.display import Audio, Image, display
 
-    piece, sections = (music, []) if isinstance(music, Piece) else (music.piece, music.sections)
+    piece, sections, info = (music, [], {}) if isinstance(music, Piece) else (music.piece, music.sections, music.info)
     # The label of an only one would say the title again.
     sections = sections if len(sections) > 1 else []
     with tempfile.TemporaryDirectory() as folder:
         picture, wav = Path(folder) / "roll.png", Path(folder) / "sound.wav"
-        bar = _bar_quarters(piece)
-        render.write_piano_roll(piece, picture, title=title, sections=sections, bar_quarters=bar)
+        bar, above = _bar_quarters(piece), calmplot.journey_plan(info) if "plan" in info else None
+        render.write_piano_roll(piece, picture, title=title, sections=sections, bar_quarters=bar, above=above)
         display(Image(data=picture.read_bytes()))
         if not sound:
             return
@@ -181,6 +181,47 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, below
     if len(lines) > 1:
         plot.legend(fontsize=9, frameon=False, labelcolor=INK)
     _finish(page, plot, title, below)
+
+
+def rolls(melodies: Mapping[str, np.ndarray], title: str, like: Mapping[str, np.ndarray]) -> None:
+    """Shows melodies one below the other, each note in the colour of what it is like.
+
+    Args:
+      melodies: name to tokens `[steps]`, all of one length.
+      title: what they are.
+      like: name to tokens of one melody or two; a note is like one that has it at the same step.
+    """
+    from matplotlib.patches import Patch
+
+    known = [_begun(tokens) for tokens in like.values()]
+    # By which of them have a note: none, the first, the second, both.
+    colors = [TRACK_COLORS[1] if len(known) == 1 else FAINT, TRACK_COLORS[0], TRACK_COLORS[1], TRACK_COLORS[2]]
+    names = ["neither" if len(known) == 2 else "otherwise", *like, "both"][: 2 ** len(known)]
+    pitches = [note[0] for tokens in melodies.values() for note in phrases.token_notes(tokens)] or [60]
+    low, high = min(pitches) - 1.5, max(pitches) + 1.5
+    steps = max(len(tokens) for tokens in melodies.values())
+    page, plot = _page(0.75 + 0.62 * len(melodies), left=0.12)
+    for row, tokens in enumerate(melodies.values()):
+        plot.axhline(row, color=FAINT, lw=0.6, zorder=0)
+        for pitch, start, end in phrases.token_notes(tokens):
+            kind = sum((pitch, start) in notes and 1 << k for k, notes in enumerate(known))
+            at = row + (high - pitch) / (high - low)
+            plot.hlines(at, start + 0.12, end - 0.12, color=colors[kind], lw=3.2)
+    bars = range(0, steps + 1, phrases.STEPS_PER_BAR)
+    plot.set_xticks(bars, [f"bar {k}" for k in range(1, len(bars))] + [""], ha="left")
+    plot.vlines(bars, 0, len(melodies), color=FAINT, lw=0.6, zorder=0)
+    plot.set_yticks(np.arange(len(melodies)) + 0.5, list(melodies))
+    plot.set_ylim(len(melodies), 0)
+    plot.set_xlim(0, steps)
+    patches = [Patch(color=color, label=name) for color, name in zip(colors, names, strict=False)]
+    box = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderpad": 0, "handlelength": 1.0}
+    plot.legend(handles=patches[1:] + patches[:1], ncols=4, fontsize=9, frameon=False, labelcolor=INK, **box)
+    _finish(page, plot, title, "")
+
+
+def _begun(tokens: np.ndarray) -> set[tuple[int, int]]:
+    """Pitch and first step of each note."""
+    return {(pitch, start) for pitch, start, _ in phrases.token_notes(tokens)}
 
 
 def _page(height: float, left: float) -> tuple[Any, Any]:

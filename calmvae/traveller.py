@@ -244,9 +244,10 @@ class Traveller:
         return planned + min(short * len(lately) / 2, _RISE / 4) if short > 0 else planned - short - _BACK
 
     def planned(self, k: int) -> float:
-        """The calmness that is planned for the melody of a phrase."""
-        level = self._state.level
-        return level + k / max(self.plan.phrases - 1, 1) * max(min(_RISE, _HIGHEST - level), 0.0)
+        """The calmness that is planned for the melody of a phrase: A's own, then evenly more."""
+        level, first = self._state.level, self.opening - 1
+        way = max(k - first, 0) / max(self.plan.phrases - 1 - first, 1)
+        return level + way * max(min(_RISE, _HIGHEST - level), 0.0)
 
     def _dressed(
         self, tokens: np.ndarray, k: int, letter: int, full: bool, share: float
@@ -279,7 +280,7 @@ class Traveller:
         too few notes, notes outside the key of the phrase before."""
         stated = self._state.stated.get(phrase.letter)
         alike = float((phrase.tokens == stated).mean()) if stated is not None else _ALIKE[1]
-        few = 0.5 * float(self.plan.onsets[k]) - len(phrasing.onsets(phrase.tokens))
+        few = 0.8 * float(self.plan.onsets[k]) - len(phrasing.onsets(phrase.tokens))
         last = self._state.last
         apart = tonality.foreign(*(tonality.shares(some.tokens) for some in (phrase, last))) if last else 0.0
         return 40 * max(_ALIKE[0] - alike, alike - _ALIKE[1], 0.0) + 2 * max(few, 0.0) + 40 * apart

@@ -125,3 +125,20 @@ def test_commands(tmp_path, tiny_model):
 def test_amounts():
     with pytest.raises(OptionError, match="--amount is -1"):
         calmer.calm(PIECES[0], models.load_model(), amount=-1)
+
+
+def test_where_most_windows_are_alike_those_that_differ_count():
+    low, high = directions._ends(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0]))
+    assert np.flatnonzero(low).tolist() == [4] and high.sum() == 7
+    low, high = directions._ends(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.3]))
+    assert np.flatnonzero(high).tolist() == [5] and low.sum() == 5
+    low, high = directions._ends(np.arange(8.0))
+    assert np.flatnonzero(low).tolist() == [0, 1] and np.flatnonzero(high).tolist() == [6, 7]
+
+
+def test_an_attribute_that_all_windows_have_alike_points_nowhere_and_its_effect_is_no_huge_number():
+    tokens = np.repeat(Straight().decode(np.array([[4.0]])), 8, axis=0)
+    found = directions.find(Straight(), tokens)
+    assert all(vector.tolist() == [0.0] for vector in found.vectors.values())
+    table = directions.effects(Straight(), found, tokens)
+    assert all(abs(value) < 100 for row in table.values() for value in row.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
@@ -11,9 +12,12 @@ import zipfile
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from calmvae import magenta_js, notebook
+from calmvae.compose import Made
 from calmvae.midi import Note, Piece
 from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
 from tools import notebooks
@@ -125,6 +129,43 @@ def test_without_a_synthesizer_the_picture_is_shown_and_the_reason_said(monkeypa
     notebook.show(Piece([Note(60, 64, 0.0, 1.0)], [(0.0, 60.0)], name="one"))
     assert [type(one).__name__ for one in shown] == ["Image"]
     assert "Audio needs tinysoundfont" in capsys.readouterr().out
+
+
+@pytest.fixture
+def pictures(monkeypatch) -> list[Image.Image]:
+    """What is shown from here on."""
+    shown: list[Image.Image] = []
+    monkeypatch.setattr("IPython.display.display", lambda one: shown.append(Image.open(io.BytesIO(one.data))))
+    return shown
+
+
+def test_rolls_tell_by_colour_what_a_note_is_like(pictures):
+    a, b, other = (np.zeros(32, np.uint8) for _ in range(3))
+    a[[0, 8]] = b[[0, 16]] = 40, 42
+    other[24] = 40
+
+    def colors(melody, like):
+        notebook.rolls({"one": melody}, "title", like)
+        found = np.array(pictures.pop().convert("RGB"))
+        # The title and the patches of the legend, which show all colours, stand above.
+        found = found[len(found) // 3 :].reshape(-1, 3)
+        named = dict(zip(("first", "second", "both"), notebook.TRACK_COLORS, strict=False))
+        return {name for name, color in named.items() if (found == list(bytes.fromhex(color[1:]))).all(axis=1).any()}
+
+    two = {"as in A": a, "as in B": b}
+    assert colors(a, two) == {"first", "both"} and colors(b, two) == {"second", "both"} and colors(other, two) == set()
+    assert colors(b, {"as given": a}) == {"first", "second"} and colors(np.zeros(32, np.uint8), two) == set()
+
+
+def test_a_journey_is_shown_with_its_plan(pictures):
+    piece = Piece([Note(60, 64, 0.0, 1.0)], [(0.0, 60.0)], name="one")
+    plan = {name: [60.0, 50.0] for name in ("qpm", "velocity", "onsets_per_second", "calmness")}
+    plan["seconds"] = [0.0, 16.0]
+    info = {"plan": plan, "stages": [0.0], "onsets_per_second": [1.0, 0.5], "calmness_by_minute": [70.0]}
+    for one in ({}, info):
+        notebook.show(Made(piece, [], one, []), sound=False)
+    without, with_plan = pictures
+    assert with_plan.width == without.width and with_plan.height > without.height + 100
 
 
 def test_numbers_of_an_approximate_cell_do_not_count():
