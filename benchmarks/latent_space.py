@@ -1,6 +1,6 @@
 """What lies where in a model's latent space, and what the ways through it pass.
 
-    .venv/bin/python -m benchmarks.latent_space [--data out/corpus] [--model calm-mel_2bar]
+    .venv/bin/python -m benchmarks.latent_space [--data out/corpus] [--model calm-mel_2bar] [--windows 400]
 
 Of the pieces on board, or of the held-out pieces of a data set: their windows, what is decoded from their codes, from
 the standard prior scaled, from the calm prior; and what lies between two windows, 100 pairs. Prints Markdown tables.
@@ -31,12 +31,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the pieces on board")
     parser.add_argument("--model", default=models.DEFAULT_MODEL)
+    parser.add_argument("--windows", type=int, default=400, help="of each place, at most; default 400")
     options = parser.parse_args()
     model = models.load_model(options.model)
     tokens = windows(options.data, model.spec.steps)
     tokens = tokens[(tokens >= survey.FIRST_PITCH).any(axis=1)]
-    places = survey.places(model.engine, tokens)
-    places.append(survey.of_prior(model.engine, calming.load_prior(model)))
+    places = survey.places(model.engine, tokens, options.windows)
+    places.append(survey.of_prior(model.engine, calming.load_prior(model), options.windows))
     print(survey.shown(places), end="\n\n")
     print(survey.shown(survey.ways(model.engine, tokens)), end="\n\n")
     print(survey.shown([survey.together(model.engine.encode(tokens)[0])]))

@@ -83,10 +83,11 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
             title = f"{Path(model).name} on {', '.join(path.name for path in wanted.data)}"
             report.write_page(folder.path("evaluation.png"), title, listed, drawn, tokens, compared)
             folder.record |= record
-    lines = [f"{name.replace('_', ' '):>28}  {value:.4g}" for name, value in listed.items()]
+    wide = max(map(len, [*listed, *parts]))
+    lines = [f"{name.replace('_', ' '):>{wide}}  {value:.4g}" for name, value in listed.items()]
     for name, metrics in parts.items():
         shown = ", ".join(f"{said} {metrics[key]:.4g}" for key, said in _SHOWN.items())
-        lines.append(f"{name:>28}  {metrics['windows']} windows: {shown}")
+        lines.append(f"{name:>{wide}}  {metrics['windows']} windows: {shown}")
     console.result(record, *lines)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import calmness, mixture, models, outputs
-from calmvae.console import Console
+from calmvae import calmness, mixture, models, outputs, personal
+from calmvae.console import Console, command, count
 from calmvae.errors import DataError, ModelError, OptionError
 
 PRIOR_FILE = "calm.safetensors"
@@ -60,9 +60,9 @@ def prior(data: Path, model: models.Model, out: Path, calmest: float, most: int,
     chosen = found.record
     console.result(
         folder.record,
-        f"{out / PRIOR_FILE}: {chosen['components']} Gaussians, shrinkage {chosen['shrinkage']}, of {len(calm[0])} "
-        f"windows of calmness {limit:.0f} and more; {time.monotonic() - began:.0f} s.",
-        f"Try it: calmvae sample --model {model.source} --prior {out}",
+        f"{out / PRIOR_FILE}: {count(chosen['components'], 'Gaussian')}, shrinkage {chosen['shrinkage']}, of "
+        f"{len(calm[0])} windows of calmness {limit:.0f} and more; {time.monotonic() - began:.0f} s.",
+        f"Try it: {command('sample', '--model', personal.name_of(model), '--prior', out)}",
     )
 
 

@@ -128,7 +128,7 @@ class Score:
     def explained(self, most: int = 3) -> str:
         """What raises and what lowers it most, in words."""
         ordered = sorted(self.points, key=lambda name: -abs(self.points[name]))
-        told = [name for name in ordered if abs(self.points[name]) >= 0.5][: 2 * most]
+        told = [n for n in ordered if abs(self.points[n]) >= 0.5 and not _is_usual(n, self.values[n])][: 2 * most]
         parts = []
         for word, sign in (("raised", 1), ("lowered", -1)):
             of = [n for n in told if self.points[n] * sign > 0][:most]
@@ -143,9 +143,13 @@ def words(name: str, value: float) -> str:
     feature, plain = FEATURES[name], name.replace("_", " ")
     if math.isnan(value):
         return f"no {plain}"
-    if abs(value - feature.mean) < _SLIGHT * feature.deviation:
+    if _is_usual(name, value):
         return f"usual {plain}"
     return feature.low if value < feature.mean else feature.high
+
+
+def _is_usual(name: str, value: float) -> bool:
+    return abs(value - FEATURES[name].mean) < _SLIGHT * FEATURES[name].deviation
 
 
 def score(piece: Piece, begin: float | None = None, end: float | None = None) -> Score:

@@ -12,14 +12,15 @@ from calmvae.render import BETWEEN, FAINT, INK, MUTED, TRACK_COLORS, Above
 _CALM, _OTHER = TRACK_COLORS[0], TRACK_COLORS[1]
 
 
-def write_score(path: str | Path, title: str, score: Score, curve: list[tuple[float, float]]) -> Path:
+def write_score(path: str | Path, title: str, score: Score, curve: list[tuple[float, float]], length: float) -> Path:
     """Writes a PNG.
 
     Args:
       path: where to.
       title: the piece's name.
       score: of the whole piece.
-      curve: seconds and calmness of stretches.
+      curve: seconds and calmness of stretches, one or more.
+      length: of the piece in seconds.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -30,7 +31,7 @@ def write_score(path: str | Path, title: str, score: Score, curve: list[tuple[fl
     over_time, parts = page.subplots(1, 2, gridspec_kw=ratios)
     page.text(0.055, 0.9, title, fontsize=15, color=INK, weight="bold")
     page.text(0.975, 0.9, f"calmness {score.calmness:.0f}", fontsize=15, color=_CALM, weight="bold", ha="right")
-    _curve(over_time, curve)
+    _curve(over_time, curve, length)
     _parts(parts, score)
     canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
     return Path(path)
@@ -110,14 +111,16 @@ def journey_plan(info: Mapping[str, Any]) -> Above:
     return Above(1.9, draw)
 
 
-def _curve(plot: Any, curve: list[tuple[float, float]]) -> None:
-    times, values = [at for at, _ in curve], [value for _, value in curve]
+def _curve(plot: Any, curve: list[tuple[float, float]], length: float) -> None:
+    # Half a stretch is missing at either end, and belongs to the first and the last.
+    end = max(length, 1.0)
+    times = [0.0, *(at for at, _ in curve), end]
+    values = [curve[0][1], *(value for _, value in curve), curve[-1][1]]
     plot.axhline(50, color=FAINT, lw=1)
-    if len(curve) > 1:
-        plot.fill_between(times, values, 50, color=_CALM, alpha=0.15, lw=0)
-    plot.plot(times, values, color=_CALM, lw=1.8, marker="o" if len(curve) == 1 else None)
+    plot.fill_between(times, values, 50, color=_CALM, alpha=0.15, lw=0)
+    plot.plot(times, values, color=_CALM, lw=1.8)
     plot.set_ylim(0, 100)
-    plot.set_xlim(0, max([*times, 1.0]) + (times[0] if times else 0))
+    plot.set_xlim(0, end)
     plot.xaxis.set_major_formatter(lambda seconds, _: f"{int(seconds) // 60}:{int(seconds) % 60:02d}")
     _dress(plot, "Calmness over the piece", "min:s, stretches of 20 s")
 

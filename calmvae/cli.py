@@ -222,13 +222,18 @@ def train(
         list[str] | None,
         typer.Option("--set", help="An hparam, such as free_bits=48; may be repeated."),
     ] = None,
-    init: Annotated[str | None, typer.Option("--from", help="Model or checkpoint to start from.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--from", help="Model or checkpoint to start from; beta is then max_beta from the start."),
+    ] = None,
     steps: Annotated[int, typer.Option(min=0, help="Stop at this step (0: no limit).")] = 20000,
     minutes: Annotated[float, typer.Option(min=0.0, help="Stop after this time (0: no limit).")] = 0.0,
     eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 500,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
     sample_every: Annotated[int, typer.Option(min=0, help="Steps between samples (0: none).")] = 2000,
-    patience: Annotated[int, typer.Option(min=0, help="Stop after so many evaluations without a better one.")] = 20,
+    patience: Annotated[
+        int, typer.Option(min=0, help="Stop after so many evaluations without a better one (0: never).")
+    ] = 20,
     melody: Annotated[
         str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks (each track) or all (both).")
     ] = "skyline",
@@ -238,7 +243,9 @@ def train(
         str, typer.Option(help="numpy, cudnn or magenta (TensorFlow), or auto: numpy unless there is a GPU.")
     ] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; default one a core.")] = None,
-    keep: Annotated[str, typer.Option(help="Which model to keep: best (accuracy) or last (evaluation).")] = "best",
+    keep: Annotated[
+        str, typer.Option(help="Model to keep: best (mean of accuracy and onset accuracy) or last; best has patience.")
+    ] = "best",
     note: Annotated[str | None, typer.Option(help="Text for notes.txt.")] = None,
     seed: Seed = 0,
     quiet: Quiet = False,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import catalog, compose, configs, folders, midi, models, opening, other_configs, outputs, render
-from calmvae.console import Console
+from calmvae.console import Console, command, count
 from calmvae.errors import InputError, ModelError, OptionError
 from calmvae.phrases import STEPS_PER_BAR
 
@@ -63,7 +63,7 @@ def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, *
     length = _length(made.piece)
     console.result(
         folder.record,
-        f"{out}: {len(made.parts)} steps of {_count(made.info['bars_per_step'], 'bar')} in one piece of {length}.",
+        f"{out}: {len(made.parts)} steps of {count(made.info['bars_per_step'], 'bar')} in one piece of {length}.",
     )
 
 
@@ -96,7 +96,7 @@ def sample(
         made = generate(n=n)
         with console.progress("samples") as progress:
             for k, one in enumerate(made, 1):
-                _write(folder, f"sample-{k:02d}", one, making)
+                _write(folder, f"sample-{k:02d}", one, making, _origin(making.model, prior, one.info["prior"]))
                 progress(k, n)
         remarks = [remark for one in made for remark in one.remarks]
         folder.record |= {"model": describe(), "result": [one.info for one in made], "remarks": remarks}
@@ -105,8 +105,14 @@ def sample(
     bars = round(made[0].sections[-1].end / 4)
     console.result(
         folder.record,
-        f"{out}: {_count(n, 'sample')} of {_count(bars, 'bar')}, {_length(made[0].piece)} each.",
+        f"{out}: {count(n, 'sample')} of {count(bars, 'bar')}, {_length(made[0].piece)} each.",
     )
+
+
+def _origin(model: str, given: str, used: Any) -> str:
+    """Model and prior of a sample, by what was asked for and what run.json says of the prior."""
+    name = used if isinstance(used, str) else used["name"]
+    return f"{Path(model).name}, {name} prior{'' if given == name else f' of {given}'}"
 
 
 def prior_of(name: str, model: models.Model) -> Any:
@@ -188,10 +194,10 @@ def _remake(
     options: dict[str, Any],
 ) -> None:
     """What a command makes of one piece; `names` are the command's and the files'. The last remark is its result."""
-    command, name = names
+    which, name = names
     given = midi.read_piece(piece)
     model = making.load()
-    with outputs.OutputFolder(out, command, {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
+    with outputs.OutputFolder(out, which, {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
         folder.add_inputs([piece])
         made = make(given, model)
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
@@ -220,8 +226,8 @@ def convert(
         f"{out}: {summary.entries} pieces read from {summary.files} files{books}"
         f" = {summary.kept} kept ({summary.train} to train, {summary.eval} held out) + {skipped} skipped"
         f"{f' ({reasons})' if reasons else ''}.",
-        f"{summary.notes} notes, {_count(summary.windows, 'window')} for {config}; "
-        f"{_count(summary.other_files, 'other file')} ignored.",
+        f"{summary.notes} notes, {count(summary.windows, 'window')} for {config}; "
+        f"{count(summary.other_files, 'other file')} ignored.",
     )
 
 
@@ -268,11 +274,10 @@ def train(data: list[Path], out: Path, config: str | None, settings: list[str], 
     other = other_training.to_train(config, options)
     if other:
         name, start = other
-        go, score = functools.partial(other_training.train, name, settings=settings, start=start), "loss"
+        go = functools.partial(other_training.train, name, settings=settings, start=start)
     else:
-        spec = _spec_to_train(config, settings, options.init)
-        name, score = spec.name, "accuracy"
-        go = functools.partial(training.train, spec)
+        spec = training.spec_to_train(config, settings, options.init, out)
+        name, go = spec.name, functools.partial(training.train, spec)
     source = _data(data, out.with_name(f"{out.name}-data"), name, options.seed, console)
 
     def report(progress: training.Progress) -> None:
@@ -285,20 +290,12 @@ def train(data: list[Path], out: Path, config: str | None, settings: list[str], 
         console.remark(line)
 
     result = go(data=source, run=out, options=options, report=report, say=console.remark)
-    best = result.best
     console.result(
         {"run": str(out), **dataclasses.asdict(result)},
-        f"{out}: {result.reason} at step {result.step}; best held-out {score} {best.get(score, 0.0):.3f} at step "
-        f"{best.get('step', 0)}. Try it: calmvae sample --model {out}",
+        f"{out}: {result.reason} at step {result.step}; {result.words()}. Try it: {command('sample', '--model', out)}",
     )
     if result.reason == "interrupted":
         raise SystemExit(130)
-
-
-def _spec_to_train(config: str | None, settings: list[str], init: str | None) -> configs.ModelSpec:
-    """The config of melodies that was asked for, or that of the model to start from, with its sizes."""
-    spec = models.spec_to_train(init) if init and not config else catalog.get_spec(config or configs.DEFAULT_CONFIG)
-    return configs.with_hparams(models.with_shapes_of(init, spec) if init else spec, settings)
 
 
 def _data(data: list[Path], folder: Path, config: str, seed: int, console: Console) -> Path:
@@ -363,21 +360,24 @@ def demo(out: Path, seed: int, console: Console) -> None:
     interpolate(a, b, out, making, console, **options)
 
 
-def _write(folder: outputs.OutputFolder, name: str, made: compose.Made, making: Making) -> None:
-    """The piece as .mid, .png and .wav."""
+def _write(folder: outputs.OutputFolder, name: str, made: compose.Made, making: Making, origin: str = "") -> None:
+    """The piece as .mid, .png and .wav; the picture's title is the piece's name, or where it comes from."""
     midi.write_midi(made.piece, folder.path(f"{name}.mid"))
     if making.sound:
         render.write_wav(made.piece, folder.path(f"{name}.wav"))
     if making.picture:
-        shown = _together(made.piece, made.beside) if made.beside else made.piece
-        subtitle = f"{Path(making.model).name}, seed {making.seed}"
+        subtitle = f"seed {making.seed}" if origin else f"{Path(making.model).name}, seed {making.seed}"
         picture = folder.path(f"{name}.png")
-        style: dict[str, Any] = {"title": made.piece.name, "subtitle": subtitle, "sections": made.sections}
+        style: dict[str, Any] = {"title": origin or made.piece.name, "subtitle": subtitle, "sections": made.sections}
         if "plan" in made.info:
             from calmvae import calmplot
 
             style["above"] = calmplot.journey_plan(made.info)
-        render.write_piano_roll(shown, picture, **style)
+        if made.beside:
+            # What was made of the given melody is seen on top of it.
+            render.write_piano_roll(_together(made.piece, made.beside), picture, behind=0, **style)
+        else:
+            render.write_piano_roll(made.piece, picture, **style)
 
 
 def _together(piece: midi.Piece, beside: midi.Piece) -> midi.Piece:
@@ -385,10 +385,6 @@ def _together(piece: midi.Piece, beside: midi.Piece) -> midi.Piece:
     lifted = [dataclasses.replace(n, track=n.track + 1) for n in piece.notes]
     names = beside.track_names | {k + 1: v for k, v in piece.track_names.items()}
     return dataclasses.replace(piece, notes=beside.notes + lifted, track_names=names)
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _length(piece: midi.Piece) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import configs, examples, outputs
+from calmvae.console import count
 from calmvae.errors import DataError
 
 
@@ -67,9 +68,10 @@ def load(
             f"{train_set.dropped}); give more pieces with `calmvae convert`."
         )
     dropped = ", ".join(f"{n} {why}" for why, n in train_set.dropped.items() if n) or "none"
+    windows, pieces = count(len(train_set.tokens), "window"), count(train_set.pieces, "piece")
     say(
-        f"{len(train_set.tokens)} windows of {spec.bars} bars from {train_set.pieces} pieces to train on "
-        f"(left out: {dropped}), {len(eval_set.tokens)} from {eval_set.pieces} held-out pieces."
+        f"{windows} of {count(spec.bars, 'bar')} from {pieces} to train on "
+        f"(left out: {dropped}), {len(eval_set.tokens)} from {count(eval_set.pieces, 'held-out piece')}."
     )
     if not len(eval_set.tokens):
         say("No held-out pieces: the evaluation is on the training windows and says nothing about new music.")

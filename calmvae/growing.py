@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from calmvae import catalog, configs, datasets, evaluation, examples, folders, growth, models, outputs, runtime, top
-from calmvae.console import Console
+from calmvae.console import Console, command, count
 from calmvae.errors import ModelError
 
 _EVAL_WINDOWS = 512
@@ -60,16 +60,14 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console
     with outputs.OutputFolder(out, "grow", {"model": model, "data": data, "config": config, **vars(wanted)}) as folder:
         made = folder.path(folders.SPEC_FILE).parent
         train_set, eval_set = datasets.load(data, spec, wanted.melody, wanted.max_onsets, False, None, console.remark)
-        batches = _batches(small.engine, train_set.tokens, own.hparams["batch_size"], wanted, console)
+        batches = _batches(model, small.engine, train_set.tokens, own.hparams["batch_size"], wanted, console)
         began = time.monotonic()
 
         def report(step: int, scalars: dict[str, float]) -> None:
             if step % 100 == 0:
                 speed = step * own.hparams["batch_size"] / (time.monotonic() - began)
-                off, bits = scalars["losses/r_loss"], scalars["losses/kl_bits"]
-                console.remark(
-                    f"step {step}  latents off by {off:.0f} nats  KL {bits:.0f} bits  {speed:.0f} sequences/s"
-                )
+                off, bits = count(round(scalars["losses/r_loss"]), "nat"), scalars["losses/kl_bits"]
+                console.remark(f"step {step}  latents off by {off}  KL {bits:.0f} bits  {speed:.0f} sequences/s")
 
         weights = top.train(small.engine, own, batches, wanted.steps, wanted.seed, wanted.threads, report)
         metrics = evaluation.evaluate(runtime.Engine(spec, weights), eval_set.drawn(_EVAL_WINDOWS, 0).tokens)
@@ -80,17 +78,17 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console
     console.result(
         folder.record,
         f"{out}: held-out accuracy {metrics.accuracy:.3f}, onsets {metrics.onset_accuracy:.3f}. "
-        f"Go on: calmvae train {data} --config {config} --from {out}",
+        f"Go on: {command('train', data, '--config', config, '--from', out)}",
     )
 
 
 def _batches(
-    small: runtime.Engine, tokens: np.ndarray, size: int, wanted: Wanted, console: Console
+    name: str, small: runtime.Engine, tokens: np.ndarray, size: int, wanted: Wanted, console: Console
 ) -> Iterator[top.Sequences]:
     """Endless batches of sequences in an order drawn anew every time all have been seen."""
     n = min(wanted.windows, len(tokens)) if wanted.windows else len(tokens)
     picked = np.random.default_rng([wanted.seed, 5]).permutation(len(tokens))[:n]
-    console.remark(f"Reading {n} windows with {small.spec.name}.")
+    console.remark(f"Reading {count(n, 'window')} with {name}.")
     sequences = top.Sequences.of(small, next(examples.batches(tokens[picked], n, wanted.seed)))
     epoch, order = 0, np.zeros(0, np.int64)
     while True:

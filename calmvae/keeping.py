@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import catalog, checkpoints, folders, magenta_js, models, opening, outputs, registry, shelf
-from calmvae.console import Console
+from calmvae.console import Console, command
 from calmvae.errors import ModelError, OptionError
 
 FORMATS = ("calmvae", "magenta", "magenta-js")
@@ -124,7 +124,7 @@ def fetch(names: list[str], again: bool, console: Console) -> None:
                     f"{file}: no SHA-256 of it is known; {about['sha256']} is trusted from now on "
                     f"(calmvae models verify {name} compares)."
                 )
-        tried = "" if entry.kind == "bundle" else f" Try it: calmvae sample --model {name}"
+        tried = "" if entry.kind == "bundle" else f" Try it: {command('sample', '--model', name)}"
         console.say(f"{name}: {folder}.{tried}")
     console.result(done)
 
@@ -186,7 +186,7 @@ def import_model(source: str, name: str | None, config: str | None, console: Con
     console.result(
         about,
         f"{name}: {opened.config} (told by {opened.told_by}), {about['parameters'] / 1e6:.1f} M parameters, {folder}.",
-        f"Try it: calmvae sample --model {name}",
+        f"Try it: {command('sample', '--model', name)}",
     )
 
 

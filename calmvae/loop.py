@@ -36,11 +36,12 @@ class Options:
       steps: stop at this global step (0: no limit).
       minutes: stop after this much time in this session (0: no limit).
       eval_every, save_every, sample_every, log_every: in steps.
-      patience: stop after so many evaluations without a better one (0: never).
+      patience: stop after so many evaluations without a better one (0: never, nor with `keep` "last").
       melody: which melodies to take from a piece, see `examples.piece_windows`.
       max_onsets: leave out windows in which more notes start than this (0: take all).
       calm: train and measure on calm windows only, see `examples.is_calm`.
-      keep: "best" keeps the model of the best held-out score so far in model/, "last" that of the last evaluation.
+      keep: "best" keeps the model of the best held-out score so far in model/, "last" that of the last evaluation. The
+        score of a melody model is the mean of accuracy and onset accuracy, of others the loss.
       init: model or checkpoint to start from.
       note: text for notes.txt.
       seed: of weights, shuffling, transposition and sampling.
@@ -79,11 +80,23 @@ class Progress:
 
 @dataclasses.dataclass
 class Result:
-    """How a training ended: why, at which step, and its best evaluation."""
+    """How a training ended: why, at which step, its best evaluation, and that of the model which is kept."""
 
     reason: str
     step: int
     best: dict[str, Any]
+    kept: dict[str, Any]
+
+    def words(self) -> str:
+        """The best evaluation, and that of the model which is kept where it is another."""
+        best, kept = _words(self.best), _words(self.kept)
+        return f"best held-out {best}" if best == kept else f"kept is the model of {kept}; the best was {best}"
+
+
+def _words(line: dict[str, Any]) -> str:
+    shown = {"accuracy": "accuracy", "onset_accuracy": "onsets", "loss": "loss"}
+    said = ", ".join(f"{word} {line[name]:.3f}" for name, word in shown.items() if name in line)
+    return f"{said} at step {line.get('step', 0)}"
 
 
 def open_run(
@@ -156,8 +169,10 @@ class Loop:
       report: called every `log_every` steps. say: called with sentences worth reading.
     """
 
-    # Of an evaluation's numbers, the one that says which is best, and whether more of it is better.
-    score, more_is_better = "accuracy", True
+    # Of an evaluation's numbers, those whose mean says which is best, and whether more of it is better. By accuracy
+    # alone a model that only holds notes would win where little was learned.
+    score: tuple[str, ...] = ("accuracy", "onset_accuracy")
+    more_is_better = True
 
     def __init__(
         self,
@@ -173,7 +188,7 @@ class Loop:
         self.report, self.say = report, say
         self.sources: list[dict[str, Any]] = []
         self.interrupted = False
-        self.best, self.since_best = self._history()
+        self.best, self.kept, self.since_best = self._history()
         checkpoint = checkpoints.latest(folder / "train")
         if checkpoint:
             self.engine.restore(checkpoint)
@@ -214,7 +229,7 @@ class Loop:
             self.writer.close()
         self._finish(reason, time.monotonic() - began)
         self.engine.close()
-        return Result(reason, self.step, self.best)
+        return Result(reason, self.step, self.best, self.kept)
 
     def _loop(self, began: float) -> str:
         options, batches = self.options, self.batches(self.step)
@@ -225,7 +240,7 @@ class Loop:
             if reason:
                 if saved != self.step:
                     self._save()
-                if self.best.get("step", -1) < 0 or (options.keep == "last" and self.best["step"] != self.step):
+                if not self.kept or (options.keep == "last" and self.kept["step"] != self.step):
                     self._evaluate()
                 return reason
             scalars = self.engine.train(next(batches))
@@ -263,7 +278,7 @@ class Loop:
             return "steps reached"
         if options.minutes and time.monotonic() - began > options.minutes * 60:
             return "time is up"
-        if options.patience and self.since_best >= options.patience:
+        if options.keep == "best" and options.patience and self.since_best >= options.patience:
             return "no better for long"
         return None
 
@@ -278,18 +293,20 @@ class Loop:
         with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._write_events({f"eval/{name}": float(value) for name, value in dataclasses.asdict(metrics).items()})
-        better = self.options.keep == "last" or not self.best or self._worth(line) > self._worth(self.best)
-        if better:
-            self.best, self.since_best = line, 0
+        better = not self.best or self._worth(line) > self._worth(self.best)
+        self.since_best = 0 if better else self.since_best + 1
+        self.best = line if better else self.best
+        # The best so far is not there any more if it came before a session that kept its last.
+        if self.options.keep == "last" or not self.kept or self._worth(line) > self._worth(self.kept):
+            self.kept = line
             meta = {"step": self.step, "metrics": dataclasses.asdict(metrics), "pieces": self.pieces()}
             meta |= {"data": self.sources} if self.sources else {}
             self.write_model(weights, meta)
-        else:
-            self.since_best += 1
         return metrics, better
 
     def _worth(self, line: dict[str, Any]) -> float:
-        return float(line[self.score]) * (1 if self.more_is_better else -1)
+        mean = sum(float(line[name]) for name in self.score) / len(self.score)
+        return mean if self.more_is_better else -mean
 
     def _write_events(self, scalars: dict[str, float]) -> None:
         summary = magenta.load_tensorflow().Summary()
@@ -301,23 +318,24 @@ class Loop:
         (self.folder / "samples").mkdir(exist_ok=True)
         self.write_samples(self.folder / "samples")
 
-    def _history(self) -> tuple[dict[str, Any], int]:
-        """Best evaluation so far and the number of those after it, so that a resumed run does not forget."""
+    def _history(self) -> tuple[dict[str, Any], dict[str, Any], int]:
+        """Best evaluation so far, that of the model which is kept, and the number of those after the best, so that a
+        resumed run does not forget."""
         try:
             text = (self.folder / "metrics.jsonl").read_text(encoding="utf-8")
             lines = [json.loads(line) for line in text.splitlines()]
-        except (OSError, ValueError):
-            return {}, 0
-        if not lines or not (self.folder / "model" / folders.SPEC_FILE).exists():
-            return {}, 0
+            step = json.loads((self.folder / "model" / folders.SPEC_FILE).read_text(encoding="utf-8"))["step"]
+            kept = next(line for line in reversed(lines) if line["step"] == step)
+        except (OSError, ValueError, KeyError, TypeError, StopIteration):
+            return {}, {}, 0
         best = max(range(len(lines)), key=lambda i: self._worth(lines[i]))
-        return lines[best], len(lines) - 1 - best
+        return lines[best], kept, len(lines) - 1 - best
 
     def _finish(self, reason: str, seconds: float) -> None:
         path = self.folder / outputs.RUN_FILE
         record = json.loads(path.read_text(encoding="utf-8"))
         record["sessions"][-1] |= {"ended": reason, "step": self.step, "seconds": round(seconds, 1)}
-        record |= {"step": self.step, "best": self.best}
+        record |= {"step": self.step, "best": self.best, "kept": self.kept}
         outputs.write_json(path, record)
 
     def _watch_signals(self) -> None:

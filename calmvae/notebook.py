@@ -143,7 +143,8 @@ def show_score(piece: Piece) -> None:
     """Shows the calmness of a piece: over time, and what each feature adds to it."""
     curve = [(at, score.calmness) for at, score in calmness.over_time(piece)]
     with tempfile.TemporaryDirectory() as folder:
-        path = calmplot.write_score(Path(folder) / "score.png", piece.name, calmness.score(piece), curve)
+        path, score = Path(folder) / "score.png", calmness.score(piece)
+        calmplot.write_score(path, piece.name, score, curve, piece.duration)
         _show(path.read_bytes())
 
 
@@ -165,21 +166,43 @@ def bars(values: Mapping[str, float], title: str, below: str = "", most: float =
     _finish(page, plot, title, below)
 
 
-def curves(lines: Mapping[str, Sequence[tuple[float, float]]], title: str, below: str = "") -> None:
+def curves(
+    lines: Mapping[str, Sequence[tuple[float, float]]], title: str, below: str = "", least: float | None = 0.0
+) -> None:
     """Shows a chart of a line through the points of each series, with its name.
 
     Args:
       lines: name to points.
       title, below: what it shows, and what the x axis counts.
+      least: where the y axis begins; None leaves that to the points.
     """
     page, plot = _page(3.0, left=0.07)
     for (name, points), color in zip(lines.items(), TRACK_COLORS, strict=False):
         x, y = zip(*points, strict=True)
-        plot.plot(x, y, color=color, lw=1.8, label=name)
-    plot.set_ylim(bottom=0)
+        plot.plot(x, y, color=color, lw=1.8, label=name, marker="o" if len(points) < 12 else None, ms=4)
+    if least is not None:
+        plot.set_ylim(bottom=least)
     plot.grid(axis="y", color=FAINT, alpha=0.3)
     if len(lines) > 1:
         plot.legend(fontsize=9, frameon=False, labelcolor=INK)
+    _finish(page, plot, title, below)
+
+
+def dots(series: Mapping[str, Mapping[str, float]], title: str, below: str = "") -> None:
+    """Shows a chart of dots on a line for each name, of each series in its colour.
+
+    Args:
+      series: name of the series to values by name, from the top down; the names of the first are the lines.
+      title, below: what it shows, and the unit.
+    """
+    names = list(next(iter(series.values())))
+    page, plot = _page(0.7 + 0.27 * len(names), left=0.3)
+    for (name, values), color in zip(series.items(), TRACK_COLORS, strict=False):
+        plot.plot([values[one] for one in names], range(len(names)), color=color, lw=0, marker="o", ms=7, label=name)
+    plot.set_yticks(range(len(names)), names)
+    plot.invert_yaxis()
+    plot.grid(color=FAINT, alpha=0.3)
+    plot.legend(fontsize=9, frameon=False, labelcolor=INK)
     _finish(page, plot, title, below)
 
 

@@ -28,6 +28,7 @@ from calmvae import (
     tfrecord,
 )
 from calmvae.compose import DEFAULT_QPM
+from calmvae.console import count
 from calmvae.errors import DataError, OptionError
 from calmvae.loop import Options, Progress, Result
 from calmvae.other_examples import Examples, Reader, Window
@@ -169,11 +170,12 @@ def load(data: str | Path, name: str, say: Callable[[str], None]) -> tuple[Examp
     if not len(train_set):
         raise DataError(
             f"{data} has no window of {name} to train on ({len(train_set.pieces)} pieces can be used, left out: "
-            f"{reasons or 'none'}); give pieces with {_count(bars, 'bar')} of what it plays."
+            f"{reasons or 'none'}); give pieces with {count(bars, 'bar')} of what it plays."
         )
     say(
-        f"{len(train_set)} windows of {_count(bars, 'bar')} from {len(train_set.pieces)} pieces to train on, "
-        f"{len(eval_set)} from {len(eval_set.pieces)} held-out pieces; pieces left out: {reasons or 'none'}."
+        f"{count(len(train_set), 'window')} of {count(bars, 'bar')} from {count(len(train_set.pieces), 'piece')} to "
+        f"train on, {len(eval_set)} from {count(len(eval_set.pieces), 'held-out piece')}; pieces left out: "
+        f"{reasons or 'none'}."
     )
     unknown = train_set.unknown_drums + eval_set.unknown_drums
     if unknown:
@@ -182,10 +184,6 @@ def load(data: str | Path, name: str, say: Callable[[str], None]) -> tuple[Examp
         say("No held-out windows: the evaluation is on the training windows and says nothing about new music.")
         eval_set = train_set
     return train_set, eval_set
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def say_converted(data: Path, name: str, say: Callable[[str], None]) -> None:
@@ -197,7 +195,7 @@ def say_converted(data: Path, name: str, say: Callable[[str], None]) -> None:
     if skipped:
         most = ", ".join(f"{count} ({why})" for why, count in skipped.most_common(3))
         more = ", ..." if len(skipped) > 3 else "."
-        say(f"{_count(sum(skipped.values()), 'piece')} left out when {data} was made: {most}{more}")
+        say(f"{count(sum(skipped.values()), 'piece')} left out when {data} was made: {most}{more}")
     if drums_only:
         say(f"{drums_only} of them are only drums; to keep them: calmvae convert --config {name}.")
 
@@ -219,7 +217,7 @@ def _open_run(folder: Path, name: str, config: Any, data: str | Path, options: O
 class _Trainer(loop.Loop):
     """The loop for examples of Magenta's converters."""
 
-    score, more_is_better = "loss", False
+    score, more_is_better = ("loss",), False
 
     def __init__(
         self,

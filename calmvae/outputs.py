@@ -26,6 +26,8 @@ from calmvae.errors import InputError, OutputError
 RUN_FILE = "run.json"
 # Bytes of a file name that are no UTF-8 (lone surrogates in Python) become what JSON itself would write for them.
 JSON_ERRORS = "backslashreplace"
+# What is typed for a command that run.json calls otherwise.
+_TYPED = {"export": "models export"}
 _PACKAGES = ("numpy", "pretty_midi", "matplotlib", "tinysoundfont", "tensorflow", "magenta", "note-seq")
 
 
@@ -204,7 +206,8 @@ class OutputFolder:
         if not made_by:
             raise self._foreign(file)
         if made_by != self.record["calmvae"]:
-            raise OutputError(f"{self.folder} holds what `calmvae {made_by}` made; choose another folder with -o.")
+            typed = _TYPED.get(made_by, made_by)
+            raise OutputError(f"{self.folder} holds what `calmvae {typed}` made; choose another folder with -o.")
         outputs = before.get("outputs")
         return {n: s for n, s in outputs.items() if _is_inside(n)} if isinstance(outputs, dict) else {}
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from calmvae import corpus, examples, midi, models, outputs, personal
-from calmvae.console import Console
+from calmvae.console import Console, command
 from calmvae.entries import REASONS
 from calmvae.errors import CalmvaeError, DataError, EmptyMusicError, OptionError
 from calmvae.piece import Piece
@@ -102,7 +102,7 @@ def personalize(
         f"{where}: {read_in_all} pieces read = {kept} kept + {read_in_all - kept} skipped"
         f"{f' ({reasons})' if reasons else ''}; {windows['windows']} windows of {model.spec.bars} bars, "
         f"{fitted.steps} steps, {time.monotonic() - began:.0f} s{ignored}.",
-        f"Try it: calmvae sample --model {personal.name_of(model)} --prior {out or 'personal'}",
+        f"Try it: {command('sample', '--model', personal.name_of(model), '--prior', out or 'personal')}",
     )
     return prior
 

@@ -66,13 +66,14 @@ def write_piano_roll(
     bar_quarters: float = 4.0,
     dpi: float = 110,
     above: Above | None = None,
+    behind: int | None = None,
 ) -> Path:
     """Writes a PNG of the piece as a piano roll, wrapped into up to 8 rows like a score.
 
     One colour a track, drums in a grey lane below, velocity as shade; bar numbers and min:sec under each row; the
     sections as bands. The title is by default the piece's name; texts that do not fit are shortened. A bar is
     `bar_quarters` quarter notes. `dpi` (pixels an inch) is lowered where the picture would exceed 7.5 million pixels.
-    `above` draws into a strip between the header and the rows.
+    `above` draws into a strip between the header and the rows. The track `behind` is drawn under the others.
 
     Raises:
       OptionError: `bar_quarters` or `dpi` is not positive.
@@ -86,7 +87,7 @@ def write_piano_roll(
     tracks, title = _tracks(piece), title or piece.name
     index = {track: i for i, track in enumerate(tracks)}
     # Of voices in unison the louder is seen.
-    drawn = sorted(piece.notes, key=lambda n: n.velocity)
+    drawn = sorted(piece.notes, key=lambda n: (n.track != behind, n.velocity))
     table = [(index[n.track], n.is_drum, n.pitch, n.velocity, n.start, n.end) for n in drawn]
     columns = np.array(table, dtype=np.float64).reshape(-1, 6).T
     track, drum, (pitch, velocity, start, end) = columns[0], columns[1] > 0, columns[2:]

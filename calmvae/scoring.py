@@ -10,7 +10,7 @@ from typing import Any
 
 from calmvae import calmness, corpus, midi, outputs
 from calmvae.calmness import FEATURES, Score
-from calmvae.console import Console
+from calmvae.console import Console, count
 from calmvae.errors import InputError
 from calmvae.piece import Piece
 
@@ -60,10 +60,12 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
     for said in skipped.values():
         console.remark(f"Skipped: {said}")
     rows = [_row(one, windows) for one in scored]
-    many = "" if len(files) == 1 else "s"
-    sums = f"{len(files)} file{many} = {len(scored)} scored + {len(skipped)} skipped; {others} of other kinds ignored."
+    sums = (
+        f"{count(len(files), 'file')} = {len(scored)} scored + {len(skipped)} skipped; {others} of other kinds ignored."
+    )
+    wrote = [f"{out}: {CSV_FILE} and {count(len(scored), 'picture')}."] if out else []
     table = [f"{one.score.calmness:5.1f}  {one.file}{_explained(one, explain)}" for one in scored]
-    console.result({"files": rows, "skipped": skipped, "ignored": others}, *table, sums)
+    console.result({"files": rows, "skipped": skipped, "ignored": others}, *table, sums, *wrote)
 
 
 def _explained(one: Scored, wanted: bool) -> str:
@@ -101,4 +103,4 @@ def _write(scored: list[Scored], files: list[Path], out: Path, arguments: dict[s
                 name += "_"
             taken.add(name)
             curve = [(at, s.calmness) for at, s in calmness.over_time(one.piece, SECONDS, HOP)]
-            calmplot.write_score(folder.path(f"{name}.png"), one.file.stem, one.score, curve)
+            calmplot.write_score(folder.path(f"{name}.png"), one.file.stem, one.score, curve, one.piece.duration)

@@ -44,19 +44,29 @@ def places(engine: Engine, tokens: np.ndarray, n: int = 400, seed: int = 0) -> l
 
     Returns:
       Of each place its name, the mean length of its vectors, and `of_music`: of the music itself; of its codes' means;
-      of draws from its codes; of the standard prior, its deviation scaled by each of `SCALES`.
+      of draws from its codes; of Gaussians fitted to all such draws, first each dimension by itself, then with what
+      they have in common; of the standard prior, its deviation scaled by each of `SCALES`.
     """
     rng = np.random.default_rng([seed, 4])
-    some = tokens[rng.permutation(len(tokens))[:n]]
-    mu, sigma = engine.encode(some)
+    mu, sigma = engine.encode(tokens)
+    codes = mu + sigma * rng.standard_normal(mu.shape)
+    some = rng.permutation(len(tokens))[:n]
     drawn = rng.standard_normal((n, mu.shape[1]))
-    rows: list[dict[str, float | str]] = [{"place": "music", "length": 0.0, **of_music(some)}]
-    spots = {"codes of music, means": mu, "codes of music, draws": mu + sigma * drawn[: len(mu)]}
+    rows: list[dict[str, float | str]] = [{"place": "music", "length": "", **of_music(tokens[some])}]
+    spots = {"codes of music, means": mu[some], "codes of music, draws": codes[some]}
+    spots["a Gaussian, dimension by dimension"] = codes.mean(axis=0) + codes.std(axis=0) * drawn
+    spots["a Gaussian with covariance"] = codes.mean(axis=0) + drawn @ _root(np.cov(codes.T))
     spots |= {f"standard prior x {scale:g}": scale * drawn for scale in SCALES}
     for name, z in spots.items():
         length = float(np.linalg.norm(z, axis=1).mean())
         rows.append({"place": name, "length": length, **of_music(engine.decode(z))})
     return rows
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Its symmetric square root."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
 def together(mu: np.ndarray) -> dict[str, float]:

@@ -13,13 +13,14 @@ A run folder tells its own story:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calmvae import configs, datasets, evaluation, examples, folders, loop, magenta, models, runtime
+from calmvae import catalog, configs, datasets, evaluation, examples, folders, loop, magenta, models, outputs, runtime
 from calmvae.errors import OptionError
 from calmvae.loop import Options, Progress, Result
 
@@ -63,9 +64,42 @@ def train(
     start = _start(spec, options, say) if options.init else None
     if start is None and len(spec.level_lengths or ()) > 2 and not (folder / "train").exists():
         say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
+    if start is not None and spec.hparams["beta_rate"] == 0 and not (folder / "train").exists():
+        say(f"The price of a latent bit, beta, is {spec.hparams['max_beta']:g} from the start.")
     trainer = _Trainer(spec, folder, options, train_set, eval_set, start, report, say)
     trainer.sources = datasets.sources(data)
     return trainer.run()
+
+
+def spec_to_train(config: str | None, settings: list[str], init: str | None, run: Path) -> configs.ModelSpec:
+    """The config of melodies that was asked for, or that of the model to start from, with its sizes.
+
+    Where all levels come from that model, the price of the latent bits is held where a training ends: `beta_rate` is 0,
+    unless the settings or the earlier sessions of the run have another.
+
+    Args:
+      config: its name. settings: hparams, as NAME=VALUE. init: the model to start from. run: the run folder.
+    """
+    spec = models.spec_to_train(init) if init and not config else catalog.get_spec(config or configs.DEFAULT_CONFIG)
+    if init:
+        spec = models.with_shapes_of(init, spec)
+    rate = _beta_rate_of(run, init)
+    if rate is None and init:
+        source = models.to_start_from(init, spec.name).spec
+        rate = 0.0 if source is None or source.bars == spec.bars else None
+    held = {} if rate is None else {"beta_rate": rate}
+    return configs.with_hparams(configs.with_hparams(spec, held), settings)
+
+
+def _beta_rate_of(run: Path, init: str | None) -> float | None:
+    """What the last session of a run had, if it is one of fine-tuning."""
+    try:
+        sessions = json.loads((run / outputs.RUN_FILE).read_text(encoding="utf-8"))["sessions"]
+        tuned = init or any(session["options"]["init"] for session in sessions)
+        return float(sessions[-1]["hparams"]["beta_rate"]) if tuned else None
+    # No such run; `train` says what is amiss with one of another kind.
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
 
 
 def _start(spec: configs.ModelSpec, options: Options, say: Callable[[str], None]) -> dict[str, np.ndarray]:

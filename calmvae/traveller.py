@@ -32,7 +32,7 @@ AMOUNT = 0.8
 # The calmness planned for the end: so many points above the beginning's, but no more than this.
 _RISE, _HIGHEST = 26.0, 94.0
 # A minute may be less calm than the one before by so much, or is made again up to so often, each time so much calmer.
-_SLIP, _TRIES, _LIFT = 1.5, 5, 3.0
+_SLIP, _TRIES, _LIFT = 1.5, 9, 3.0
 # And is played so much softer for each of these points.
 _SOFTER = 0.8
 # What a phrase may be less calm than the minute before, where that was calmer than planned.

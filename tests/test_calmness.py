@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from calmvae import calmness, features, folders, midi
+from calmvae import calmness, calmplot, features, folders, midi
 from calmvae.piece import Note, Piece
 from tests.conftest import PIECES, run_calmvae
 
@@ -161,7 +161,21 @@ def test_explained():
     assert said.startswith("raised by few onsets (+")
     means = {name: feature.mean for name, feature in calmness.FEATURES.items()}
     assert calmness.of_values(means).explained() == "like the mean in everything"
+    # A little shorter than the mean is usual, and nothing to be told, though it costs a point.
+    means["note_length"] -= 0.29 * calmness.FEATURES["note_length"].deviation
+    assert calmness.of_values(means).points["note_length"] < -0.5
+    assert calmness.of_values(means).explained() == "like the mean in everything"
     assert calmness.words("mode", math.nan) == "no mode" and calmness.words("mode", 0.08) == "usual mode"
+
+
+def test_the_curve_is_drawn_from_end_to_end():
+    from matplotlib.figure import Figure
+
+    plot = Figure().add_subplot()
+    calmplot._curve(plot, [(10.0, 60.0), (15.0, 70.0), (20.0, 80.0)], 31.0)
+    line = plot.lines[-1]
+    assert list(line.get_xdata()) == [0, 10, 15, 20, 31] and list(line.get_ydata()) == [60, 60, 70, 80, 80]
+    assert plot.get_xlim() == (0, 31)
 
 
 def test_command(tmp_path):
@@ -172,6 +186,7 @@ def test_command(tmp_path):
     done = run_calmvae("score", tmp_path, "--explain", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert "4 files = 3 scored + 1 skipped; 1 of other kinds ignored." in done.stdout
+    assert f"{tmp_path / 'out'}: scores.csv and 3 pictures." in done.stdout
     assert "raised by" in done.stdout and "Skipped: " in done.stderr and "bad.mid" in done.stderr
     numbers = [float(line.split()[0]) for line in done.stdout.splitlines() if line.strip().endswith(".mid")]
     assert numbers == sorted(numbers, reverse=True) and len(numbers) == 3

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
 
-from calmvae import checkpoints, midi, models
+from calmvae import assess, checkpoints, commands, midi, models, outputs, render
+from calmvae.compose import Made
+from calmvae.console import Console
+from calmvae.midi import Note, Piece
 from tests.conftest import PIECES, ROOT, run_calmvae
 
 COMMANDS = [
@@ -147,6 +151,53 @@ def test_evaluate_compares_samples_and_draws_a_page(tiny_model, tmp_path):
     assert none.returncode == 2 and "leave --samples at 2 or more" in none.stderr
     copying = run_calmvae("evaluate", tiny_model, "--data", pieces, "--copying")
     assert copying.returncode == 2 and "give a folder of `calmvae convert`" in copying.stderr
+
+
+def test_evaluate_prints_a_column_and_a_page_whose_rows_do_not_touch(tiny_model, tmp_path, monkeypatch, capsys):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    pages = []
+    draw = FigureCanvasAgg.print_png
+    monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda self, *a, **k: pages.append(self) or draw(self, *a, **k))
+    wanted = assess.Wanted([ROOT / "resources" / "pieces"], samples=20, paths=2)
+    assess.evaluate(str(tiny_model), None, wanted, Console(), tmp_path / "page")
+    rows = [re.match(r" *\S.*?  (?=\S)", line) for line in capsys.readouterr().out.splitlines()]
+    assert len(rows) > 30 and len({row.end() for row in rows}) == 1
+    boxes = [text.get_window_extent() for text in pages[0].figure.axes[-1].texts if text.get_position()[0] == 0]
+    assert len(boxes) > 15 and all(above.y0 > below.y1 for above, below in itertools.pairwise(boxes))
+    assert boxes[-1].y0 > 0
+
+
+def drawn(folder, monkeypatch, made, *origin):
+    """What a picture is drawn with."""
+    seen = []
+    monkeypatch.setattr(
+        render, "write_piano_roll", lambda piece, path, **style: seen.append((piece, style)) or path.write_bytes(b"")
+    )
+    making = commands.Making("out/run", None, 0.0, 3, sound=False)
+    with outputs.OutputFolder(folder, "sample", {}) as opened:
+        commands._write(opened, "one", made, making, *origin)
+    return seen[0]
+
+
+def test_what_was_made_is_drawn_over_what_was_given(tmp_path, monkeypatch):
+    given, made = (
+        Piece([Note(60, v, 0, 1)], [(0.0, 60.0)], track_names={0: n}) for v, n in ((90, "given"), (50, "it"))
+    )
+    piece, style = drawn(tmp_path / "x", monkeypatch, Made(made, [], {}, [], beside=given))
+    assert piece.track_names[style["behind"]] == "given" and piece.track_names[1] == "it"
+
+
+def test_the_picture_of_a_sample_names_model_and_prior(tmp_path, monkeypatch):
+    personal, calm = {"name": "personal", "source": "x"}, {"name": "calm", "source": "y"}
+    titles = [
+        commands._origin("out/run", given, used)
+        for given, used in (("standard", "standard"), ("personal", personal), ("my/prior", calm))
+    ]
+    assert titles == ["run, standard prior", "run, personal prior", "run, calm prior of my/prior"]
+    made = Made(Piece([], [(0.0, 60.0)], name="calm-mel_2bar sample 1, seed 3"), [], {}, [])
+    _, style = drawn(tmp_path / "x", monkeypatch, made, titles[1])
+    assert (style["title"], style["subtitle"]) == ("run, personal prior", "seed 3")
 
 
 def test_export_and_open_again(tiny_model, tmp_path):

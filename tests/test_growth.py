@@ -132,6 +132,7 @@ def test_command(tmp_path):
         "grow", tmp_path / "small", tmp_path / "data", "-o", tmp_path / "grown", "--steps", "3", "--set", "batch_size=8"
     )
     assert done.returncode == 0, done.stderr
+    assert f" with {tmp_path / 'small'}." in done.stderr
     grown = models.load_model(tmp_path / "grown")
     assert grown.spec.bars == 16 and grown.spec.hparams["dec_rnn_size"] == SMALL.hparams["dec_rnn_size"]
     assert grown.meta["grown_from"]["config"] == "calm-mel_2bar" and 0 <= grown.meta["metrics"]["accuracy"] <= 1

@@ -111,6 +111,9 @@ def test_command(tmp_path, tiny_model):
     assert run_calmvae(*arguments, "-o", tmp_path / "b").returncode == 0
     written = [(tmp_path / x / "calm.safetensors").read_bytes() for x in "ab"]
     assert written[0] == written[1]
+    assert f"Try it: calmvae sample --model {tiny_model} --prior {tmp_path / 'a'}" in done.stdout
+    embedded = run_calmvae("prior", tmp_path / "data", "--calmest", "1", "-o", tmp_path / "a prior")
+    assert f"Try it: calmvae sample --model calm-mel_2bar --prior '{tmp_path / 'a prior'}'" in embedded.stdout
     sampled = run_calmvae(
         "sample", "-n", "1", "--bars", "4", "--model", tiny_model, "--prior", tmp_path / "a", "-o", tmp_path / "s"
     )

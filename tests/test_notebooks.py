@@ -83,6 +83,14 @@ def test_what_is_committed_is_small_and_of_no_machine(file):
     assert not re.search(r"(?<![\w.])/(home|root|Users|tmp|var|mnt)/|[A-Z]:\\", words)
 
 
+def test_figures_of_the_documents_are_those_of_the_notebooks():
+    drawn = {}
+    for file in FILES:
+        drawn |= notebooks.figures(nbformat.read(file, as_version=4))
+    there = {path.stem: path.read_bytes() for path in notebooks.FIGURES.glob("*.png")}
+    assert drawn and there == drawn
+
+
 def test_an_edited_copy_is_not_overwritten(copies, tmp_path):
     folder = tmp_path / "mine"
     shutil.copytree(copies, folder)
@@ -160,7 +168,7 @@ def test_rolls_tell_by_colour_what_a_note_is_like(pictures):
 def test_a_journey_is_shown_with_its_plan(pictures):
     piece = Piece([Note(60, 64, 0.0, 1.0)], [(0.0, 60.0)], name="one")
     plan = {name: [60.0, 50.0] for name in ("qpm", "velocity", "onsets_per_second", "calmness")}
-    plan["seconds"] = [0.0, 16.0]
+    plan |= {"seconds": [0.0, 16.0], "end": 32.0}
     info = {"plan": plan, "stages": [0.0], "onsets_per_second": [1.0, 0.5], "calmness_by_minute": [70.0]}
     for one in ({}, info):
         notebook.show(Made(piece, [], one, []), sound=False)

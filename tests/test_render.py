@@ -137,6 +137,17 @@ def test_tracks_have_colours_and_a_legend(tmp_path):
         assert rows.max() - rows.min() > 40
 
 
+def test_a_track_may_be_drawn_under_a_softer_one(tmp_path):
+    both = Piece([Note(60, 120, 0, 2), Note(60, 110, 0, 2, track=1)])
+    seen = [
+        # The note's middle, below the legend.
+        len(where(pixels(write_piano_roll(both, tmp_path / f"{behind}.png", behind=behind))[150:], color, 12)[0])
+        for behind in (None, 0)
+        for color in (BLUE, render.TRACK_COLORS[1])
+    ]
+    assert seen[0] > 500 > seen[1] and seen[3] > 500 > seen[2]
+
+
 def test_drums_are_grey_and_below(tmp_path):
     piece = Piece([Note(60, 127, 0, 8), *(Note(38, 127, t, t + 0.5, is_drum=True, track=1) for t in range(8))])
     image = pixels(write_piano_roll(piece, tmp_path / "roll.png"))

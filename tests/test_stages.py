@@ -126,10 +126,10 @@ def test_pictures_are_made_small_and_keep_their_colours():
     pixels[:300, :, 2] = 255 - pixels[:300, :, 2] // 4
     whole = io.BytesIO()
     image.fromarray(pixels).save(whole, "PNG")
-    made = stages.small(whole.getvalue())
+    made = notebooks.small_png(whole.getvalue())
     assert len(made) <= notebooks.MOST_BYTES < len(whole.getvalue())
     pixels[:300] = 255
     whole = io.BytesIO()
     image.fromarray(pixels).save(whole, "PNG")
-    found = np.asarray(image.open(io.BytesIO(stages.small(whole.getvalue()))).convert("RGB"))
+    found = np.asarray(image.open(io.BytesIO(notebooks.small_png(whole.getvalue()))).convert("RGB"))
     assert (found == pixels).all()

@@ -78,6 +78,6 @@ def test_places_of_the_embedded_model_and_their_table():
     assert by_name["standard prior x 1"]["length"] == pytest.approx(2 * by_name["standard prior x 0.5"]["length"])
     table = survey.shown(rows).splitlines()
     assert table[0] == "| place | length | in key | pitches | notes a bar | calmness |" and len(table) == len(rows) + 2
-    assert table[2].startswith("| music | 0.0 | 1.000 | 6.3 | 3.3 | ")
+    assert table[2].startswith("| music |  | 1.000 | 6.3 | 3.3 | ")
     again = survey.places(model.engine, tokens, n=3)
     assert again == rows[:-1]

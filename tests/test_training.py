@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from calmvae import catalog, checkpoints, configs, corpus, folders, midi, models, runtime, training
+from calmvae import catalog, checkpoints, configs, corpus, evaluation, folders, midi, models, runtime, training
 from calmvae.errors import DataError, InputError, ModelError, OptionError, OutputError
 from calmvae.midi import Note, Piece
 from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
@@ -46,8 +46,9 @@ def losses(run, spec, data, **changes):
 
 
 def test_run_folder_tells_its_story(data, tmp_path):
-    run = tmp_path / "run"
-    result = training.train(tiny_spec(), data, run, options(note="first try", sample_every=6))
+    run, said = tmp_path / "run", []
+    result = training.train(tiny_spec(), data, run, options(note="first try", sample_every=6), say=said.append)
+    assert any("from 9 pieces to train on" in s and s.endswith(" from 1 held-out piece.") for s in said), said
     assert (result.reason, result.step) == ("steps reached", 6)
     record = json.loads((run / "run.json").read_text())
     assert record["step"] == 6 and record["sessions"][0]["ended"] == "steps reached"
@@ -92,6 +93,73 @@ def test_engines_are_checked(data, tmp_path):
     said = []
     training.train(dropping, data, tmp_path / "c", options(steps=1, eval_every=1), say=said.append)
     assert any("Magenta's graph" in sentence for sentence in said)
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list[tuple[float, float]]:
+    """Accuracy and onset accuracy that the next evaluations find."""
+    numbers: list[tuple[float, float]] = []
+
+    def measure(self, weights):
+        accuracy, onsets = numbers.pop(0)
+        return evaluation.Metrics(10, accuracy, onsets, 0.5, 0.0, 9.0, 3.0, 2)
+
+    monkeypatch.setattr(training._Trainer, "measure", measure)
+    return numbers
+
+
+def steps_called_best(data, run, **changes) -> tuple[training.Result, list[int]]:
+    seen = []
+    report = lambda p: seen.append(p.step) if p.best else None  # noqa: E731
+    return training.train(tiny_spec(), data, run, options(eval_every=2, **changes), report), seen
+
+
+def test_a_model_that_only_holds_notes_is_not_the_best(data, tmp_path, measured):
+    measured += [(0.68, 0.4), (0.69, 0.003), (0.67, 0.3)]
+    result, best = steps_called_best(data, tmp_path / "run")
+    assert best == [2] and result.best == result.kept and result.best["step"] == 2
+    assert result.words() == "best held-out accuracy 0.680, onsets 0.400 at step 2"
+    assert models.load_model(tmp_path / "run").meta["step"] == 2
+
+
+def test_the_last_model_is_not_called_the_best(data, tmp_path, measured):
+    """Kept it is all the same, without end of patience; a session that keeps the best again says both."""
+    measured += [(0.8, 0.6), (0.7, 0.5), (0.75, 0.5), (0.76, 0.5)]
+    result, best = steps_called_best(data, tmp_path / "run", keep="last", patience=1)
+    assert best == [2] and (result.best["step"], result.kept["step"], result.step) == (2, 6, 6)
+    told = "kept is the model of accuracy 0.750, onsets 0.500 at step 6; the best was accuracy 0.800, onsets 0.600"
+    assert result.words().startswith(told)
+    assert models.load_model(tmp_path / "run").meta["step"] == 6
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (record["best"]["step"], record["kept"]["step"]) == (2, 6)
+    # Better than what is kept, though not than what was best.
+    result, best = steps_called_best(data, tmp_path / "run", steps=8)
+    assert best == [] and (result.best["step"], result.kept["step"]) == (2, 8)
+    assert models.load_model(tmp_path / "run").meta["step"] == 8
+
+
+def test_fine_tuning_holds_the_price_of_the_bits(data, tmp_path):
+    small, run = tmp_path / "small", tmp_path / "run"
+    folders.write(small, tiny_spec(), random_weights(tiny_spec()), {})
+    assert training.spec_to_train(None, [], None, run).hparams["beta_rate"] == 0.9999
+    spec = training.spec_to_train(None, [], str(small), run)
+    assert spec.hparams["beta_rate"] == 0 and spec.hparams["z_size"] == tiny_spec().z_size
+    assert training.spec_to_train(None, ["beta_rate=0.9"], str(small), run).hparams["beta_rate"] == 0.9
+    # Levels that start from nothing have their price come in slowly.
+    assert training.spec_to_train("calm-mel_16bar", [], str(small), run).hparams["beta_rate"] > 0.9
+    said, betas = [], []
+    training.train(
+        spec, data, run, options(init=str(small), log_every=1), lambda p: betas.append(p.scalars["losses/kl_beta"]),
+        said.append,
+    )  # fmt: skip
+    assert betas[1:] == pytest.approx([spec.hparams["max_beta"]] * 5)
+    assert "The price of a latent bit, beta, is 0.6 from the start." in said
+    # It goes on so, also without --from; and a run from before goes on as it began.
+    assert training.spec_to_train(None, [], None, run).hparams["beta_rate"] == 0
+    record = json.loads((run / "run.json").read_text())
+    record["sessions"][-1]["hparams"]["beta_rate"] = 0.9999
+    (run / "run.json").write_text(json.dumps(record))
+    assert training.spec_to_train(None, [], str(small), run).hparams["beta_rate"] == 0.9999
 
 
 def test_it_learns(data, tmp_path):
@@ -140,7 +208,7 @@ def test_stops(data, tmp_path):
     assert timed.reason == "time is up"
     assert (tmp_path / "timed" / "model" / "model.json").exists()
     wild = {"learning_rate": 1e30, "min_learning_rate": 1e30, "clip_mode": "value", "grad_clip": 1e30}
-    with pytest.raises(DataError, match=r"the loss is nan at step .*lower the learning rate"):
+    with pytest.raises(DataError, match=r"the loss is (nan|inf) at step .*lower the learning rate"):
         training.train(configs.with_hparams(tiny_spec(), wild), data, tmp_path / "nan", options(steps=50))
 
 

@@ -2,6 +2,8 @@
 
     .venv/bin/python -m tools.notebooks [1_explore 2_pretrained ...]
 
+What the cells tagged `figure-NAME` draw is written to `own_model/figures/NAME.png` too, for the documents.
+
 Players are left out, pictures are reduced to few colours, and whatever depends on the machine goes: what was written on
 stderr, the time a cell took, the version of Python.
 """
@@ -26,13 +28,16 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "notebooks"
+FIGURES = ROOT / "own_model" / "figures"
 # A cell of this tag prints what a training on another processor would not print to the digit.
 APPROXIMATE = "approximate"
+# What a cell of a tag that begins so draws is a figure of the documents.
+FIGURE = "figure-"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-MOST_BYTES, COLORS = 60_000, 256
+MOST_BYTES, COLORS = 60_000, 192
 
 
 class _ThisPython(KernelSpecManager):
@@ -103,7 +108,9 @@ def small_png(picture: bytes) -> bytes:
     while True:
         out = io.BytesIO()
         shown = full.resize(size, Image.Resampling.LANCZOS) if size != full.size else full
-        shown.quantize(COLORS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        # The usual method goes by how often a colour occurs, and loses those of the legend.
+        few = shown.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(out, "PNG", optimize=True)
         if len(out.getvalue()) <= MOST_BYTES:
             return out.getvalue()
         size = (size[0] * 4 // 5, size[1] * 4 // 5)
@@ -125,6 +132,17 @@ def _without_numbers(text: str) -> str:
     return re.sub(r"[ -]*\d+(\.\d+)?|\bnan\b", " #", re.sub(r" +", " ", text))
 
 
+def figures(notebook: NotebookNode) -> dict[str, bytes]:
+    """What the cells draw that are tagged as figures, by name, as PNG."""
+    found = {}
+    for cell in notebook.cells:
+        for tag in cell.metadata.get("tags", []):
+            if tag.startswith(FIGURE):
+                (picture,) = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+                found[tag.removeprefix(FIGURE)] = base64.b64decode(picture)
+    return found
+
+
 def main() -> None:
     """Runs those that are named, or all, and writes them back."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -135,6 +153,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as cwd:
             notebook = reduced(run(path, Path(cwd)))
         nbformat.write(notebook, path)
+        for name, picture in figures(notebook).items():
+            FIGURES.mkdir(exist_ok=True)
+            (FIGURES / f"{name}.png").write_bytes(picture)
         print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB")
 
 

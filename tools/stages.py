@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import io
 import os
 import re
 import shlex
@@ -30,7 +29,6 @@ from tools import notebooks
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "own_model" / "COMMANDS.md"
 RESULTS = PAGE.with_name("results")
-COLORS = 192
 # Of a command that prints more lines than this the page has the first and the last.
 _MOST_LINES, _FIRST, _LAST = 14, 10, 3
 _BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -142,20 +140,9 @@ def keep(wanted: Iterable[str], made: Path, folder: Path) -> None:
         place = Path(result).relative_to("results")
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         if place.suffix == ".png":
-            (folder / place).write_bytes(small((made / place).read_bytes()))
+            (folder / place).write_bytes(notebooks.small_png((made / place).read_bytes()))
         else:
             shutil.copyfile(made / place, folder / place)
-
-
-def small(picture: bytes) -> bytes:
-    """A PNG of so few colours that it need not be scaled down as well, unless it is large."""
-    from PIL import Image
-
-    few = io.BytesIO()
-    full = Image.open(io.BytesIO(picture)).convert("RGB")
-    # The usual method goes by how often a colour occurs, and loses those of the legend.
-    full.quantize(COLORS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(few, "PNG")
-    return notebooks.small_png(few.getvalue())
 
 
 def main() -> None:

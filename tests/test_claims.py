@@ -1,0 +1,132 @@
+"""What the documents say is what was measured, and what can be measured here in a minute is what was."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from calmvae import measured
+from tests.conftest import ROOT
+from tools import claims
+
+RECORDS = measured.names()
+# What takes neither a corpus nor stock Magenta nor hours.
+HERE = [name for name in RECORDS if not measured.record(name)["needs"]]
+
+
+def test_documents_say_what_was_measured_and_nothing_else():
+    known = {name: measured.result(name) for name in RECORDS}
+    assert claims.check(claims.documents(), claims.claims(), known) == []
+
+
+def test_every_record_is_quoted_and_says_where_it_is_from():
+    quoted = {claim.record for claim in claims.claims() if claim.record}
+    assert quoted == set(RECORDS)
+    for name in RECORDS:
+        made = measured.record(name)
+        assert set(made) == {"command", "date", "needs", "tolerance", "gives"}, name
+        text = json.dumps(made)
+        assert str(ROOT) not in text and '"/' not in text, f"{name} names a place of one machine"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HERE)
+def test_measured_again(name):
+    made = measured.record(name)
+    found = claims.differences(made["gives"], claims.measure(made["command"], {}), made["tolerance"])
+    assert found == [], f"{name} is no longer what was measured; python -m tools.claims --run {name}"
+
+
+def test_enough_is_measured_again():
+    assert len(HERE) >= 5
+
+
+GIVES = {
+    "a": {"accuracy": 0.9604, "windows": 36412, "loss": -0.25},
+    "rows": [{"x": "1", "y": 2.5}, {"x": "3", "y": 4.0}],
+}
+DOCUMENT = "It is right\nat .960 of the steps, 36,412 windows.\n\n| 1 | 2.5 |\n| 3 | 4.0 |\n\nOn Python `3.11`.\n"
+CLAIMS = [
+    claims.Claim("m", ["d"], "at {a/accuracy:3} of the steps, {a/windows:,} windows"),
+    claims.Claim("m", ["d"], "| {x} | {y:f1} |", each="rows"),
+]
+
+
+def test_a_document_that_says_it_holds():
+    assert claims.check({"d": DOCUMENT}, CLAIMS, {"m": GIVES}) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (".960", ".961", "d does not say, of m: at .960 of the steps, 36,412 windows"),
+        ("| 3 | 4.0 |", "| 3 | 4.1 |", "d does not say, of m: | 1 | 2.5 |\n| 3 | 4.0 |"),
+        ("On Python", "Better by 12%. On", "d, line 7: nothing says"),
+        ("On Python", "Better by .3. On", "d, line 7: nothing says"),
+        ("On Python", "Of 1,024 windows. On", "d, line 7: nothing says"),
+        ("On Python", "| 7 |\n", "d, line 7: nothing says"),
+    ],
+)
+def test_a_document_that_says_something_else_is_found(old, new, said):
+    wrong = claims.check({"d": DOCUMENT.replace(old, new)}, CLAIMS, {"m": GIVES})
+    assert any(one.startswith(said) for one in wrong), wrong
+
+
+def test_a_claim_of_what_was_not_measured_is_an_error():
+    with pytest.raises(KeyError, match="a/none: no none"):
+        claims.check({"d": DOCUMENT}, [claims.Claim("m", ["d"], "{a/none}")], {"m": GIVES})
+
+
+def test_documents_are_renewed_where_they_stand():
+    new = {"a": {"accuracy": 0.5, "windows": 7, "loss": 0}, "rows": [{"x": "1", "y": 2.25}, {"x": "3", "y": 4.0}]}
+    renewed = claims.renew({"d": DOCUMENT}, CLAIMS, "m", GIVES, new)["d"]
+    assert renewed.startswith("It is right\nat .500 of the steps, 7 windows.\n\n| 1 | 2.2 |\n| 3 | 4.0 |\n")
+    assert claims.check({"d": renewed}, CLAIMS, {"m": new}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "spec", "text"),
+    [
+        (0.9604, "3", ".960"),
+        (1.0, "3", "1.000"),
+        (-0.25, "2", "-.25"),
+        (36412, ",", "36,412"),
+        (0.005, "%1", "0.5%"),
+        (1.604, "+2", "+1.60"),
+        (84.63, "f1", "84.6"),
+        (4.326, "g3", "4.33"),
+        (108.7, "g3", "109"),
+        (4758618, "M1", "4.8"),
+        ("0.21 s", "", "0.21 s"),
+    ],
+)
+def test_values_as_documents_write_them(value, spec, text):
+    assert claims.formatted(value, spec) == text
+
+
+def test_tables_and_lines_of_an_output():
+    found = claims.printed("a title\n\n| a | b |\n|---|---:|\n| 1 | x y |\n| 2 |  |\n\n| c |\n|---|\n| 3 |\nthe end\n")
+    assert found == {
+        "tables": [[{"a": "1", "b": "x y"}, {"a": "2", "b": ""}], [{"c": "3"}]],
+        "lines": ["a title", "the end"],
+    }
+
+
+def test_differences_by_a_share():
+    old = {"a": [1.0, 200], "b": "took 1.50 s for 2,000"}
+    assert claims.differences(old, {"a": [1.005, 201], "b": "took 1.51 s for 2,001"}, 0.01) == []
+    assert claims.differences(old, {"a": [1.02, 200], "b": "took 1.50 s for 2,000"}, 0.01) == ["/a/0: 1.0 was 1.02"]
+    assert len(claims.differences(old, {"a": [1.0, 200], "b": "took 1.50 s for 3,000"}, 0.01)) == 1
+    assert claims.differences(old, {"a": [1.0], "b": ""}, 0.01) != []
+    assert claims.differences({"a": True}, {"a": False}, 0.5) != []
+
+
+def test_json_is_kept_without_what_is_of_one_machine():
+    given = {"versions": {}, "model": {"source": "/x", "sha256": "ab"}, "v": [1 / 3, 2, True, None]}
+    assert claims.kept(given) == {"model": {"sha256": "ab"}, "v": [0.333333, 2, True, None]}
+
+
+def test_a_command_that_fails_says_so():
+    with pytest.raises(RuntimeError, match=r"nowhere"):
+        claims.measure("calmvae score nowhere.mid", {})
