@@ -176,7 +176,7 @@ def curves(
       title, below: what it shows, and what the x axis counts.
       least: where the y axis begins; None leaves that to the points.
     """
-    page, plot = _page(3.0, left=0.07)
+    page, plot = _page(3.0, left=0.07, right=0.79 if len(lines) > 1 else 0.97)
     for (name, points), color in zip(lines.items(), TRACK_COLORS, strict=False):
         x, y = zip(*points, strict=True)
         plot.plot(x, y, color=color, lw=1.8, label=name, marker="o" if len(points) < 12 else None, ms=4)
@@ -184,7 +184,7 @@ def curves(
         plot.set_ylim(bottom=least)
     plot.grid(axis="y", color=FAINT, alpha=0.3)
     if len(lines) > 1:
-        plot.legend(fontsize=9, frameon=False, labelcolor=INK)
+        plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False, labelcolor=INK)
     _finish(page, plot, title, below)
 
 
@@ -196,13 +196,13 @@ def dots(series: Mapping[str, Mapping[str, float]], title: str, below: str = "")
       title, below: what it shows, and the unit.
     """
     names = list(next(iter(series.values())))
-    page, plot = _page(0.7 + 0.27 * len(names), left=0.3)
+    page, plot = _page(0.7 + 0.27 * len(names), left=0.3, right=0.88)
     for (name, values), color in zip(series.items(), TRACK_COLORS, strict=False):
         plot.plot([values[one] for one in names], range(len(names)), color=color, lw=0, marker="o", ms=7, label=name)
     plot.set_yticks(range(len(names)), names)
     plot.invert_yaxis()
     plot.grid(color=FAINT, alpha=0.3)
-    plot.legend(fontsize=9, frameon=False, labelcolor=INK)
+    plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False, labelcolor=INK)
     _finish(page, plot, title, below)
 
 
@@ -247,12 +247,12 @@ def _begun(tokens: np.ndarray) -> set[tuple[int, int]]:
     return {(pitch, start) for pitch, start, _ in phrases.token_notes(tokens)}
 
 
-def _page(height: float, left: float) -> tuple[Any, Any]:
-    """A figure of so many inches and its axes."""
+def _page(height: float, left: float, right: float = 0.97) -> tuple[Any, Any]:
+    """A figure of so many inches and its axes, from and to a share of its width."""
     from matplotlib.figure import Figure
 
     page = Figure(figsize=(9.0, height), dpi=110, facecolor="white")
-    return page, page.add_axes((left, 0.3 / height, 0.97 - left, 1 - 0.65 / height))
+    return page, page.add_axes((left, 0.3 / height, right - left, 1 - 0.65 / height))
 
 
 def _finish(page: Any, plot: Any, title: str, below: str) -> None:
