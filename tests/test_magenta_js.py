@@ -416,7 +416,7 @@ def test_embedded_models_in_magenta_js(name, said, capsys):
     assert np.array_equal(theirs, ours) and len(np.unique(ours)) > 20
     assert one.warm["notes"] == notes(ours)
     assert np.array_equal(one.cold["tokens"], ours[:FEW])
-    np.testing.assert_allclose(one.warm["mu"], engine.encode(one.windows)[0], atol=2e-5)
+    np.testing.assert_allclose(one.warm["mu"], engine.encode(one.windows)[0], atol=5e-5)
     assert one.warm["decoded"] == notes(engine.decode(np.array(one.warm["mu"], np.float32)))
 
 
@@ -429,7 +429,7 @@ def test_magenta_js_says_what_tensorflow_says(name, said, capsys):
     with capsys.disabled():
         print(f"\n{name}, magenta-js against TensorFlow: {(theirs == wanted).sum()} of {wanted.size} tokens equal")
     assert np.array_equal(theirs, wanted)
-    np.testing.assert_allclose(one.warm["mu"], reference.encode(one.windows)[0], atol=2e-5)
+    np.testing.assert_allclose(one.warm["mu"], reference.encode(one.windows)[0], atol=5e-5)
 
 
 @pytest.mark.parametrize("quantize", magenta_js.QUANTIZED)
@@ -460,7 +460,7 @@ def test_structures_in_magenta_js(name, client, tmp_path):
     assert "error" not in said, said
     ours = engine.decode(z)
     assert np.array_equal(said["tokens"], ours) and len(np.unique(ours)) > 20
-    np.testing.assert_allclose(said["mu"], engine.encode(windows)[0], atol=2e-5)
+    np.testing.assert_allclose(said["mu"], engine.encode(windows)[0], atol=5e-5)
 
 
 @pytest.mark.parametrize("name", ADAPTED)
