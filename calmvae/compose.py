@@ -289,6 +289,9 @@ def read_end(
     accuracy = float((model.engine.decode(mu) == windows).mean())
     begin, end = (line.seconds_at(bar * STEPS_PER_BAR) for bar in (first, last))
     qpm = float(np.clip(line.piece.mean_qpm(max(begin, 0.0), max(end, 0.0)), *_QPM_RANGE))
+    slowest, fastest = line.piece.qpm_range(begin, end)
+    if fastest > 1.02 * slowest:
+        remarks.append(f"{name}: its tempo, {slowest:.0f} to {fastest:.0f}, is evened out to the mean, {qpm:.0f}.")
     return End(line, windows, tied, mu, qpm, accuracy)
 
 

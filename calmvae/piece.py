@@ -145,6 +145,12 @@ class Piece:
         first, last = self.quarters([start, end])
         return float(60.0 * (last - first) / (end - start))
 
+    def qpm_range(self, start: float, end: float) -> tuple[float, float]:
+        """The slowest and the fastest tempo in quarters per minute between two times in seconds."""
+        nexts = [at for at, _ in self.tempos[1:]] + [float("inf")]
+        heard = [qpm for (at, qpm), until in zip(self.tempos, nexts, strict=True) if at < end and until > start]
+        return (min(heard), max(heard)) if heard else (self.tempos[0][1], self.tempos[0][1])
+
 
 def _tempo_map(tempos: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     knots = np.array([t for t, _ in tempos])
