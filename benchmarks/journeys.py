@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from calmvae import datasets, journey, models, notebook, scores, tfrecord
+from calmvae.console import markdown
 from calmvae.errors import EmptyMusicError
 from calmvae.midi import read_piece
 from calmvae.traveller import Source
@@ -92,7 +93,7 @@ def main() -> None:
     if options.data:
         drawn = held_out(options.data, model, 0)
         kinds["held out"] = [(next(drawn), next(drawn)) for _ in range(options.pairs)]
-    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+    print(markdown(COLUMNS))
     for name, pairs in kinds.items():
         for accompanied in (False, True):
             found = measure(pairs, model, options.minutes, accompanied)

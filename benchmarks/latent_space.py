@@ -22,8 +22,7 @@ def windows(data: Path | None, steps: int) -> np.ndarray:
     if data:
         found = examples.load_windows(datasets.data_files(data)[1], steps, "all")
         return found.drawn(4096, 0).tokens
-    pieces = [examples.piece_windows(read_piece(path), steps)[0] for path in notebook.pieces()]
-    return np.unique(np.concatenate(pieces), axis=0)
+    return examples.windows_of(map(read_piece, notebook.pieces()), steps)
 
 
 def main() -> None:
@@ -35,7 +34,6 @@ def main() -> None:
     options = parser.parse_args()
     model = models.load_model(options.model)
     tokens = windows(options.data, model.spec.steps)
-    tokens = tokens[(tokens >= survey.FIRST_PITCH).any(axis=1)]
     places = survey.places(model.engine, tokens, options.windows)
     places.append(survey.of_prior(model.engine, calming.load_prior(model), options.windows))
     print(survey.shown(places), end="\n\n")

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from benchmarks.data_size import subset
-from calmvae import catalog, configs, datasets, evaluation, models, training
+from calmvae import catalog, configs, training
 
 OWN = {"learning_rate": "0.004", "free_bits": "48", "max_beta": "0.25", "beta_rate": "0.9999"}
 # Warming up this fast, beta is at its top at once.
@@ -42,14 +42,9 @@ def main() -> None:
         pairs = [f"{key}={value}" for key, value in (OWN | changed).items()]
         spec = configs.with_hparams(catalog.get_spec("calm-mel_2bar"), pairs)
         run = given.out / "-".join(["run", *(pair.replace("=", "") for pair in pairs)])
-        training.train(spec, data, run, options, say=lambda said: None)
-        _, held_out = datasets.load(data, spec, "all", 0, False, run / "cache", lambda _: None)
-        found = evaluation.evaluate(models.load_model(run).engine, held_out.drawn(1024, 0).tokens)
-        print(
-            f"| {name} | {found.accuracy:.3f} | {found.onset_accuracy:.3f} | {found.kl_bits:.1f} "
-            f"| {found.active_units} |",
-            flush=True,
-        )
+        found = training.train(spec, data, run, options, say=lambda said: None).kept
+        measured = f"{found['accuracy']:.3f} | {found['onset_accuracy']:.3f} | {found['kl_bits']:.1f}"
+        print(f"| {name} | {measured} | {found['active_units']} |", flush=True)
 
 
 if __name__ == "__main__":

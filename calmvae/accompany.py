@@ -138,8 +138,7 @@ def _classes(heard: np.ndarray) -> np.ndarray:
 
 
 def _sounds(heard: np.ndarray, pitch_class: int) -> bool:
-    sounds = heard[heard >= FIRST_PITCH].astype(np.int64)
-    return bool(((sounds - FIRST_PITCH + MIN_PITCH) % 12 == pitch_class).any())
+    return bool((_classes(heard)[heard >= FIRST_PITCH] == pitch_class).any())
 
 
 def _move(a: int, b: int) -> float:

@@ -170,7 +170,6 @@ def files_of(path: Path) -> list[Path]:
 
 def _windows_of_files(wanted: Wanted, steps: int) -> examples.WindowSet:
     files = [file for path in wanted.data for file in files_of(path)]
-    found = [examples.piece_windows(midi.read_piece(file), steps, wanted.melody)[0] for file in files]
-    tokens = np.unique(np.concatenate(found), axis=0)
+    tokens = examples.windows_of(map(midi.read_piece, files), steps, wanted.melody)
     windows = examples.WindowSet(tokens, np.zeros(len(tokens), np.int32), {"files": Counter(pieces=len(files))})
     return windows.narrowed(wanted.max_onsets, wanted.calm)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import calmness, compose, datasets, directions, models, outputs, phrases
+from calmvae import calmness, compose, datasets, directions, examples, models, outputs, phrases
 from calmvae.compose import Made
 from calmvae.console import Console
 from calmvae.errors import DataError, ModelError, OptionError
@@ -26,7 +26,7 @@ def find(data: Path, model: models.Model, out: Path, most: int, seed: int, conso
     """
     train_set, eval_set = datasets.load(data, model.spec, "skyline", 0, False, None, console.remark)
     tokens, looked = (
-        directions.sounding(part.drawn(n, [seed, k]).tokens)
+        examples.sounding(part.drawn(n, [seed, k]).tokens)
         for k, (part, n) in enumerate(((train_set, most), (eval_set, 1000)))
     )
     if len(tokens) < 8:

@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 
@@ -19,6 +19,12 @@ def count(n: int, noun: str) -> str:
 def command(*words: Any) -> str:
     """A command of calmvae's that can be typed, whatever stands in its words."""
     return shlex.join(["calmvae", *map(str, words)])
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> str:
+    """A table in Markdown; without rows, its head."""
+    lines = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
+    return "\n".join([next(lines), "|" + "---|" * len(columns), *lines])
 
 
 class Console:

@@ -97,8 +97,8 @@ def effects(engine: runtime.Engine, directions: Directions, tokens: np.ndarray) 
     """What each vector does to each attribute of windows `[n, steps]`: half of the difference between adding and
     subtracting it, in standard deviations of the attribute over the windows; in its own unit where all are the same."""
     mu, _ = engine.encode(tokens)
-    spread = {name: float(values.std()) for name, values in attributes(tokens).items()}
-    spread = {name: value if value > 1e-9 else 1.0 for name, value in spread.items()}
+    deviations = {name: float(values.std()) for name, values in attributes(tokens).items()}
+    spread = {name: value if value > 1e-9 else 1.0 for name, value in deviations.items()}
     table = {}
     for name, vector in directions.vectors.items():
         moved = [engine.decode(mu + sign * vector) for sign in (1, -1)]
@@ -131,8 +131,3 @@ def read(path: Path) -> Directions:
             return Directions(vectors, json.loads((file.metadata() or {})["record"]))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} holds no readable directions ({error!r}); run: calmvae directions") from error
-
-
-def sounding(tokens: np.ndarray) -> np.ndarray:
-    """The windows that have a note."""
-    return tokens[(tokens >= FIRST_PITCH).any(axis=1)]

@@ -14,7 +14,7 @@ import json
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +82,11 @@ class WindowSet:
 
 def melody_windows(tokens: np.ndarray, steps: int, hop: int = phrases.STEPS_PER_BAR) -> np.ndarray:
     """Every window of a melody that has a note starting in it, sliding by a bar. uint8 `[n, steps]`."""
-    windows, _ = phrases.cut_windows(tokens, steps, hop)
+    return sounding(phrases.cut_windows(tokens, steps, hop)[0])
+
+
+def sounding(windows: np.ndarray) -> np.ndarray:
+    """Those of windows uint8 `[n, steps]` in which a note starts."""
     return windows[(windows >= phrases.FIRST_PITCH).any(axis=1)]
 
 
@@ -111,6 +115,11 @@ def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np
     cut = [phrases.cut_windows(line.tokens, steps, phrases.STEPS_PER_BAR)[0] for line in lines]
     found = [melody_windows(line.tokens, steps) for line in lines]
     return np.concatenate(found), sum(map(len, cut)) - sum(map(len, found))
+
+
+def windows_of(pieces: Iterable[Piece], steps: int, melody: str = "skyline") -> np.ndarray:
+    """All different windows of one piece or more, see `piece_windows`; uint8 `[n, steps]`."""
+    return np.unique(np.concatenate([piece_windows(piece, steps, melody)[0] for piece in pieces]), axis=0)
 
 
 def load_windows(

@@ -76,7 +76,11 @@ def of_opened(opened: opening.Opened, engine: str = "numpy", seed: int = 0) -> M
 
 def with_shapes_of(name: str | Path, spec: ModelSpec) -> ModelSpec:
     """The spec with the layer and latent sizes of a model of the same kind, so that it can be fine-tuned."""
-    source = to_start_from(name, spec.name).spec
+    return shaped_like(to_start_from(name, spec.name).spec, spec)
+
+
+def shaped_like(source: ModelSpec | None, spec: ModelSpec) -> ModelSpec:
+    """The spec with the layer and latent sizes of another of the same kind."""
     if source is None or (source.bars, source.decoder) != (spec.bars, spec.decoder):
         return spec
     shapes = {n: source.hparams[n] for n in SHAPE_HPARAMS}

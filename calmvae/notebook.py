@@ -184,7 +184,7 @@ def curves(
         plot.set_ylim(bottom=least)
     plot.grid(axis="y", color=FAINT, alpha=0.3)
     if len(lines) > 1:
-        plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False, labelcolor=INK)
+        _legend(plot)
     _finish(page, plot, title, below)
 
 
@@ -202,7 +202,7 @@ def dots(series: Mapping[str, Mapping[str, float]], title: str, below: str = "")
     plot.set_yticks(range(len(names)), names)
     plot.invert_yaxis()
     plot.grid(color=FAINT, alpha=0.3)
-    plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False, labelcolor=INK)
+    _legend(plot)
     _finish(page, plot, title, below)
 
 
@@ -253,6 +253,11 @@ def _page(height: float, left: float, right: float = 0.97) -> tuple[Any, Any]:
 
     page = Figure(figsize=(9.0, height), dpi=110, facecolor="white")
     return page, page.add_axes((left, 0.3 / height, right - left, 1 - 0.65 / height))
+
+
+def _legend(plot: Any) -> None:
+    """The names of what is drawn, to the right of it."""
+    plot.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, frameon=False, labelcolor=INK)
 
 
 def _finish(page: Any, plot: Any, title: str, below: str) -> None:

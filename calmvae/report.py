@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import statistics
+from calmvae import examples, statistics
 from calmvae.render import FAINT, INK, MUTED, TRACK_COLORS
 from calmvae.statistics import Comparison
 
@@ -50,7 +50,7 @@ def write_page(
     page.text(0.05, 0.942, title, fontsize=15, color=INK, weight="bold")
     page.text(0.05, 0.905, "held-out music", fontsize=11, color=TRACK_COLORS[0])
     page.text(0.16, 0.905, "samples from the prior", fontsize=11, color=TRACK_COLORS[1])
-    ours, wanted = (statistics.features(_sounding(windows)) for windows in (samples, held_out))
+    ours, wanted = (statistics.features(examples.sounding(windows)) for windows in (samples, held_out))
     axes = list(grid.flat)
     for plot, (name, said) in zip(axes, _TITLES.items(), strict=False):
         _histogram(plot, wanted[name], ours[name])
@@ -64,10 +64,6 @@ def write_page(
     _listed(axes[8], metrics)
     canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
     return Path(path)
-
-
-def _sounding(windows: np.ndarray) -> np.ndarray:
-    return windows[(windows >= statistics.FIRST_PITCH).any(axis=1)]
 
 
 def _histogram(plot: Any, wanted: np.ndarray, ours: np.ndarray) -> None:

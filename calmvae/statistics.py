@@ -11,7 +11,7 @@ import dataclasses
 
 import numpy as np
 
-from calmvae.examples import intervals
+from calmvae.examples import intervals, sounding
 from calmvae.phrases import FIRST_PITCH, HOLD, MIN_PITCH, STEPS_PER_BAR
 
 # Windows of a set that are compared with each other; distances grow with the square.
@@ -173,5 +173,5 @@ def nearest(windows: np.ndarray, train: np.ndarray) -> np.ndarray:
 
 
 def _thinned(windows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    sounding = windows[(windows >= FIRST_PITCH).any(axis=1)]
-    return sounding[np.sort(rng.permutation(len(sounding))[:_MOST])]
+    heard = sounding(windows)
+    return heard[np.sort(rng.permutation(len(heard))[:_MOST])]

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from calmvae import calming, latent, mixture, statistics
+from calmvae import calming, examples, latent, mixture, statistics
+from calmvae.console import markdown
 from calmvae.phrases import FIRST_PITCH, STEPS_PER_BAR
 from calmvae.runtime import Engine
 
@@ -23,7 +24,7 @@ def of_music(tokens: np.ndarray) -> dict[str, float]:
       The share of their notes in the best-fitting key; how many different pitches they have; how many notes begin in a
       bar; their calmness, 0 to 100.
     """
-    heard = tokens[(tokens >= FIRST_PITCH).any(axis=1)]
+    heard = examples.sounding(tokens)
     onsets = heard >= FIRST_PITCH
     return {
         "in key": float(statistics.in_key(heard).mean()),
@@ -134,8 +135,5 @@ def of_prior(engine: Engine, prior: mixture.Mixture, n: int = 400, seed: int = 0
 def shown(rows: Sequence[dict[str, float | str]]) -> str:
     """Rows as a Markdown table."""
     digits = {"length": 1, "at": 2, "pitches": 1, "notes a bar": 1, "calmness": 1, "active": 0, "half": 0}
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    for row in rows:
-        cells = [one if isinstance(one, str) else f"{one:.{digits.get(name, 3)}f}" for name, one in row.items()]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    cells = [[v if isinstance(v, str) else f"{v:.{digits.get(name, 3)}f}" for name, v in row.items()] for row in rows]
+    return markdown(list(rows[0]), cells)

@@ -81,12 +81,12 @@ def spec_to_train(config: str | None, settings: list[str], init: str | None, run
       config: its name. settings: hparams, as NAME=VALUE. init: the model to start from. run: the run folder.
     """
     spec = models.spec_to_train(init) if init and not config else catalog.get_spec(config or configs.DEFAULT_CONFIG)
-    if init:
-        spec = models.with_shapes_of(init, spec)
     rate = _beta_rate_of(run, init)
-    if rate is None and init:
+    if init:
         source = models.to_start_from(init, spec.name).spec
-        rate = 0.0 if source is None or source.bars == spec.bars else None
+        spec = models.shaped_like(source, spec)
+        if rate is None and (source is None or source.bars == spec.bars):
+            rate = 0.0
     held = {} if rate is None else {"beta_rate": rate}
     return configs.with_hparams(configs.with_hparams(spec, held), settings)
 

@@ -176,7 +176,7 @@ def sampled_calmness() -> tuple[np.ndarray, np.ndarray]:
     """Calmness of samples, by the likeliest tokens, from the standard prior and from the calm one."""
     standard = np.random.default_rng(0).standard_normal((DRAWS, load(SHORT).spec.z_size))
     both = standard, calm_prior().draw(np.random.default_rng(0), DRAWS)
-    calmness = [calming.of_windows(directions.sounding(load(SHORT).engine.decode(z))) for z in both]
+    calmness = [calming.of_windows(examples.sounding(load(SHORT).engine.decode(z))) for z in both]
     return calmness[0], calmness[1]
 
 
@@ -799,7 +799,7 @@ def latent_numbers() -> dict[str, str]:
     notes = {
         amount: (tokens >= FIRST_PITCH).sum(axis=1).mean() / load(SHORT).spec.bars for amount, tokens in rows.items()
     }
-    calmness = {amount: calming.of_windows(directions.sounding(tokens)).mean() for amount, tokens in rows.items()}
+    calmness = {amount: calming.of_windows(examples.sounding(tokens)).mean() for amount, tokens in rows.items()}
     standard, calm = (values.mean() for values in sampled_calmness())
     return {
         "length": "{:.1f}, give or take {:.1f}".format(*prior_length()),

@@ -49,7 +49,7 @@ GIVES = {
 DOCUMENT = "It is right\nat .960 of the steps, 36,412 windows.\n\n| 1 | 2.5 |\n| 3 | 4.0 |\n\nOn Python `3.11`.\n"
 CLAIMS = [
     claims.Claim("m", ["d"], "at {a/accuracy:3} of the steps, {a/windows:,} windows"),
-    claims.Claim("m", ["d"], "| {x} | {y:f1} |", each="rows"),
+    claims.Claim("m", ["d"], "| {rows/0/x} | {rows/0/y:f1} |\n| {rows/1/x} | {rows/1/y:f1} |"),
 ]
 
 

@@ -34,6 +34,7 @@ else:
 
 from benchmarks.pairs import CALMVAE
 from calmvae import measured
+from calmvae.console import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = Path(__file__).with_name("claims.toml")
@@ -58,14 +59,12 @@ class Claim:
       record: name of what was measured; without one, the text claims nothing (a version, a date, a setting).
       files: of the documents.
       text: with places to fill in.
-      each: path of a list, for each element of which the text stands on a line of its own.
       table: path of rows that stand as a whole table.
     """
 
     record: str | None
     files: list[str]
     text: str = ""
-    each: str | None = None
     table: str | None = None
 
     def filled(self, gives: Any) -> str:
@@ -76,19 +75,14 @@ class Claim:
         """
         if self.table is not None:
             rows = value_at(gives, self.table)
-            lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-            return "\n".join(lines + ["| " + " | ".join(row.values()) + " |" for row in rows])
-        parts = [gives] if self.each is None else value_at(gives, self.each)
-        return "\n".join(_fill(self.text, part) for part in parts)
+            return markdown(list(rows[0]), [list(row.values()) for row in rows])
+        return _fill(self.text, gives)
 
 
 def claims(path: Path = CLAIMS) -> list[Claim]:
     """All that are listed."""
     listed = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
-    return [
-        Claim(one.get("record"), one["in"], one.get("text", "").strip("\n"), one.get("each"), one.get("table"))
-        for one in listed
-    ]
+    return [Claim(one.get("record"), one["in"], one.get("text", "").strip("\n"), one.get("table")) for one in listed]
 
 
 def value_at(gives: Any, path: str) -> Any:

@@ -66,6 +66,8 @@ def run(path: Path, cwd: Path, timeout: int = 300, **environment: str) -> Notebo
         fresh = {"IPYTHONDIR": f"{empty}/ipython", "CALMVAE_CACHE": f"{empty}/cache", **environment}
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         options = {"kernel_name": "python3", "kernel_manager_class": _Manager, "record_timing": False}
+        # What is printed in one cell may come in pieces, by the clock.
+        options["coalesce_streams"] = True
         client = NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(cwd)}}, **options)
         client.execute(env={**os.environ, "PYTHONPATH": paths, **fresh})
     return notebook

@@ -18,12 +18,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.pairs import CALMVAE
 from tools import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -99,13 +99,12 @@ def run(
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     env = {**os.environ, "PYTHONPATH": path, "CALMVAE_CACHE": str(cache)}
     env.pop("CALMVAE_REGISTRY", None)
-    start = [sys.executable, "-c", "from calmvae.cli import main; main()"]
     printed = []
     for stage in these:
         texts = []
         for words in stage.commands:
             began = time.monotonic()
-            command = [*start, *change(words)]
+            command = [*CALMVAE, *change(words)]
             done = subprocess.run(
                 command, cwd=folder, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
             )
