@@ -12,7 +12,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from calmvae import datasets, magenta, notebook, phrases, scores, tfrecord
+from calmvae import datasets, magenta, note_sequence, notebook, phrases, tfrecord
 from calmvae.errors import EmptyMusicError
 
 CONFIGS = ("cat-mel_2bar_big", "hierdec-mel_16bar")
@@ -26,7 +26,7 @@ def main() -> None:
     if options.data:
         sequences = list(tfrecord.note_sequences(datasets.data_files(options.data)[1]))
     else:
-        sequences = [scores.read_note_sequences(path)[0][1] for path in notebook.pieces()]
+        sequences = [note_sequence.read_note_sequences(path)[0][1] for path in notebook.pieces()]
     print("| converter | pieces | accepted | nothing extracted | several examples |\n|---|---|---|---|---|")
     for name in CONFIGS:
         converter = magenta.load().configs.CONFIG_MAP[name].data_converter
@@ -36,7 +36,7 @@ def main() -> None:
     taken = 0
     for one in sequences:
         try:
-            phrases.extract_melody(scores.piece_of(one))
+            phrases.extract_melody(note_sequence.piece_of(one))
             taken += 1
         except EmptyMusicError:
             continue

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import calmer, calmness, datasets, models, scores, tfrecord
-from calmvae.compose import Made
+from calmvae import calmer, calmness, datasets, models, note_sequence, tfrecord
 from calmvae.errors import EmptyMusicError
+from calmvae.made import Made
 
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -31,7 +31,7 @@ def measure(data: Path, model: models.Model, most: int) -> np.ndarray:
     sequences = list(tfrecord.note_sequences(datasets.data_files(data)[1]))
     rows: list[list[tuple[float, ...]]] = []
     for k in np.random.default_rng(0).permutation(len(sequences)):
-        piece = scores.piece_of(sequences[k])
+        piece = note_sequence.piece_of(sequences[k])
         try:
             made = [calmer.calm(piece, model, amount=amount) for amount in AMOUNTS]
         except EmptyMusicError:

@@ -18,6 +18,7 @@ import numpy as np
 
 from calmvae import catalog, checkpoints, compose, configs, magenta, models, other_configs, runtime
 from calmvae.errors import CalmvaeError
+from calmvae.made import Made
 from tests.random_checkpoints import hparams_of, save_random
 
 N, TEMPERATURE, SEED, CHORDS = 2, 1.0, 0, "C G Am F"
@@ -42,7 +43,7 @@ def _sample_melody(name: str, prefix: str) -> str:
     spec = configs.with_hparams(catalog.get_spec(name), hparams_of(name))
     model = models.Model(spec, runtime.Engine(spec, checkpoints.read(prefix)), Path(prefix))
 
-    def sample() -> list[compose.Made]:
+    def sample() -> list[Made]:
         return compose.sample(model, N, bars=spec.bars, temperature=TEMPERATURE, seed=SEED)
 
     return _twice(sample)
@@ -55,7 +56,7 @@ def _sample_other(name: str, prefix: str, config: Any) -> str:
     said = ""
     for given in ({}, {"chords": CHORDS}, {"controls": np.eye(max(depth, 1))[np.arange(steps) % max(depth, 1)]}):
 
-        def sample(given: dict[str, Any] = given) -> list[compose.Made]:
+        def sample(given: dict[str, Any] = given) -> list[Made]:
             return model.sample(N, temperature=TEMPERATURE, seed=SEED, **given)
 
         try:

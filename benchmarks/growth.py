@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks import convert, pairs
 from calmvae import midi
+from calmvae.piece import Note, Piece
 
 POINTS = {
     "samples of 2 bars": (8, 32, 128, 512, 2048, 4096),
@@ -46,9 +47,9 @@ def write_piece(path: Path, minutes: int) -> Path:
     while at < minutes * 60:
         length = float(rng.choice([0.25, 0.5, 1.0]))
         pitch = int(np.clip(pitch + rng.integers(-4, 5), 55, 84))
-        notes.append(midi.Note(pitch, 64, at, at + length))
+        notes.append(Note(pitch, 64, at, at + length))
         at += length
-    return midi.write_midi(midi.Piece(notes), path)
+    return midi.write_midi(Piece(notes), path)
 
 
 def curves(folder: Path) -> dict[str, Measure]:

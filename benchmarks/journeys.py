@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import datasets, journey, models, notebook, scores, tfrecord
-from calmvae.console import markdown
+from calmvae import datasets, journey, models, note_sequence, notebook, tfrecord
 from calmvae.errors import EmptyMusicError
 from calmvae.midi import read_piece
+from calmvae.text import markdown
 from calmvae.traveller import Source
 
 
@@ -29,7 +29,7 @@ def held_out(data: Path, model: models.Model, seed: int) -> Iterator[Source]:
     while True:
         for k in rng.permutation(len(sequences)):
             try:
-                yield journey.of_piece(scores.piece_of(sequences[k]), model)
+                yield journey.of_piece(note_sequence.piece_of(sequences[k]), model)
             except EmptyMusicError:
                 continue
 

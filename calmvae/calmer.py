@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from calmvae import calmness, compose, datasets, directions, examples, models, outputs, phrases
-from calmvae.compose import Made
 from calmvae.console import Console
 from calmvae.errors import DataError, ModelError, OptionError
+from calmvae.made import Made
 from calmvae.piece import Piece
 from calmvae.render import Section
 
@@ -102,7 +102,7 @@ def calm(
     }
     remarks.append(f"Calmness {before.calmness:.0f} of the melody as given, {after.calmness:.0f} now.")
     sections = [Section(0.0, line.bars * 4.0, made.name, emphasis=True)]
-    return Made(made, sections, info, remarks, beside=played(given, amount, softer=False))
+    return Made(made, sections, info, remarks, beside=played(given, amount, softer=False)).begun()
 
 
 def played(piece: Piece, amount: float, softer: bool = True, backwards: bool = False) -> Piece:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from calmvae import calmness, mixture, models, outputs, personal
-from calmvae.console import Console, command, count
+from calmvae.console import Console
 from calmvae.errors import DataError, ModelError, OptionError
+from calmvae.text import command, count
 
 PRIOR_FILE = "calm.safetensors"
 # Windows of which the calmness is worked out, a millisecond each.

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import catalog, compose, configs, folders, midi, models, opening, other_configs, outputs, render
-from calmvae.console import Console, command, count
+from calmvae.console import Console
 from calmvae.errors import InputError, ModelError, OptionError
+from calmvae.made import Made
 from calmvae.phrases import STEPS_PER_BAR
+from calmvae.piece import Piece
+from calmvae.text import by_kind, command, count
 
 DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 
@@ -190,7 +193,7 @@ def _remake(
     making: Making,
     console: Console,
     names: tuple[str, str],
-    make: Callable[[midi.Piece, models.Model], compose.Made],
+    make: Callable[[Piece, models.Model], Made],
     options: dict[str, Any],
 ) -> None:
     """What a command makes of one piece; `names` are the command's and the files'. The last remark is its result."""
@@ -217,6 +220,7 @@ def convert(
         from calmvae import other_training
 
         other_training.say_converted(out, config, console.remark)
+    _say_read(out, console)
     skipped = sum(summary.skipped.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items())
     more = summary.entries - summary.files
@@ -231,12 +235,25 @@ def convert(
     )
 
 
+def _say_read(data: Path, console: Console) -> None:
+    """What readers mended or left out, and why files were skipped, of a converted folder."""
+    from calmvae import corpus
+
+    records = corpus.read_manifest(data)
+    skipped = [(r["file"], [r["detail"]]) for r in records if r["status"] == "skipped"]
+    for line in by_kind(skipped):
+        console.remark(f"Skipped: {line}")
+    for line in by_kind([(r["name"], r.get("warnings", [])) for r in records]):
+        console.remark(line)
+
+
 def build_corpus(given: list[str], out: Path, console: Console, **options: Any) -> None:
     """Writes train-*.tfrecord, eval-*.tfrecord, manifest.jsonl and DATA.md."""
     from calmvae import gather
 
     with console.progress("reading") as progress:
         built = gather.build(given, out, progress=progress, say=console.remark, **options)
+    _say_read(out, console)
     summary = built.summary
     counted = {bars: sum(c["windows"][bars]["train"]["kept"] for c in built.collections.values()) for bars in (2, 16)}
     console.result(
@@ -360,7 +377,7 @@ def demo(out: Path, seed: int, console: Console) -> None:
     interpolate(a, b, out, making, console, **options)
 
 
-def _write(folder: outputs.OutputFolder, name: str, made: compose.Made, making: Making, origin: str = "") -> None:
+def _write(folder: outputs.OutputFolder, name: str, made: Made, making: Making, origin: str = "") -> None:
     """The piece as .mid, .png and .wav; the picture's title is the piece's name, or where it comes from."""
     midi.write_midi(made.piece, folder.path(f"{name}.mid"))
     if making.sound:
@@ -380,13 +397,13 @@ def _write(folder: outputs.OutputFolder, name: str, made: compose.Made, making: 
             render.write_piano_roll(made.piece, picture, **style)
 
 
-def _together(piece: midi.Piece, beside: midi.Piece) -> midi.Piece:
+def _together(piece: Piece, beside: Piece) -> Piece:
     """Both pieces in one roll, as two tracks."""
     lifted = [dataclasses.replace(n, track=n.track + 1) for n in piece.notes]
     names = beside.track_names | {k + 1: v for k, v in piece.track_names.items()}
     return dataclasses.replace(piece, notes=beside.notes + lifted, track_names=names)
 
 
-def _length(piece: midi.Piece) -> str:
+def _length(piece: Piece) -> str:
     minutes, seconds = divmod(round(piece.duration), 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

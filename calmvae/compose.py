@@ -6,15 +6,15 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from calmvae import evaluation, latent, midi, models, personal, phrases, render, runtime
 from calmvae.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.errors import OptionError
-from calmvae.midi import Note, Piece
+from calmvae.made import Made
 from calmvae.phrases import STEPS_PER_BAR, STEPS_PER_QUARTER, Melody
+from calmvae.piece import Note, Piece
 from calmvae.render import Section
 
 DEFAULT_PROGRAM = 0
@@ -23,27 +23,6 @@ _GROUP = 8
 _SECTION_BARS = 8
 # MIDI's tempo event cannot say less than 3.6; nobody plays above 400.
 _QPM_RANGE = (4.0, 400.0)
-
-
-@dataclasses.dataclass
-class Made:
-    """A piece that calmvae made.
-
-    Attributes:
-      piece: the music.
-      sections: its parts.
-      info: measurements for run.json.
-      remarks: what the user should know, one sentence each.
-      parts: the sections as pieces of their own (of an interpolation: its steps).
-      beside: another piece to show in the picture (of a reconstruction: the given melody).
-    """
-
-    piece: Piece
-    sections: list[Section]
-    info: dict[str, Any]
-    remarks: list[str]
-    parts: list[Piece] = dataclasses.field(default_factory=list)
-    beside: Piece | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +129,7 @@ def interpolate(
         "melodies": [dataclasses.asdict(end.melody.report) for end in ends],
     }
     parts = [_arrange([s], f"{piece.name}, step {s.label}")[0] for s in segments]
-    return Made(piece, sections, info, remarks, parts)
+    return Made(piece, sections, info, remarks, parts).begun()
 
 
 def sample(
@@ -238,7 +217,8 @@ def reconstruct(
         "melody": dataclasses.asdict(line.report),
     }
     sections = [Section(0.0, line.bars * 4.0, line.piece.name, emphasis=True)]
-    return Made(made, sections, info, remarks, beside=on_own_time(line, line.tokens, line.piece.name, "given melody"))
+    given = on_own_time(line, line.tokens, line.piece.name, "given melody")
+    return Made(made, sections, info, remarks, beside=given).begun()
 
 
 def _model(model: models.Model | str | Path) -> models.Model:

@@ -4,27 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
-
-
-def count(n: int, noun: str) -> str:
-    """A number of things, such as `1 bar` or `2 bars`."""
-    return f"{n} {noun}{'' if n == 1 else 's'}"
-
-
-def command(*words: Any) -> str:
-    """A command of calmvae's that can be typed, whatever stands in its words."""
-    return shlex.join(["calmvae", *map(str, words)])
-
-
-def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> str:
-    """A table in Markdown; without rows, its head."""
-    lines = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
-    return "\n".join([next(lines), "|" + "---|" * len(columns), *lines])
 
 
 class Console:

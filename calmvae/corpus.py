@@ -15,7 +15,7 @@ from typing import Any
 from calmvae import chunks, entries, families, outputs, tfrecord
 from calmvae.entries import REASONS
 from calmvae.errors import DataError, InputError, OptionError, OutputError
-from calmvae.midi import SUFFIXES
+from calmvae.files import SUFFIXES
 
 MANIFEST = "manifest.jsonl"
 _PIECES_PER_SHARD = 1000
@@ -155,8 +155,8 @@ def fill(
     partial = folder.folder / ".partial"
     collections = {file: name for file, (name, _) in origins.items()} if origins is not None else None
     work = functools.partial(entries.convert_files, steps=steps, collections=collections, config=config)
-    # 4: by what the pieces' content is told, which the entries depend on as they do on the steps.
-    key = (4, steps, sorted(collections.items()) if collections else None, *([config] if config else []))
+    # 5: by what the pieces' content is told, which the entries depend on as they do on the steps.
+    key = (5, steps, sorted(collections.items()) if collections else None, *([config] if config else []))
     found = list(chunks.run(files, work, key, partial, entries.died, workers, progress))
     records = [record for record, _ in found]
     _mark_duplicates(records)

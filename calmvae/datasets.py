@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import configs, examples, outputs
-from calmvae.console import count
 from calmvae.errors import DataError
+from calmvae.text import count
 
 
 def data_files(data: str | Path) -> tuple[list[Path], list[Path]]:

@@ -12,7 +12,7 @@ from calmvae.errors import CalmvaeError
 
 # What each part of calmvae needs, by the name it is installed under.
 _GENERATION = (
-    "numpy", "threadpoolctl", "safetensors", "mido", "pretty_midi", "matplotlib", "tinysoundfont", "typer", "rich",
+    "numpy", "threadpoolctl", "safetensors", "symusic", "pretty_midi", "matplotlib", "tinysoundfont", "typer", "rich",
 )  # fmt: skip
 _TRAINING = ("tensorflow", "tf-keras", "tensorflow-probability", "tf-slim", "note-seq", "magenta")
 _MEND = "run `make test` in the checkout, or pip install --require-hashes --no-deps -r requirements.lock"

@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import calmness, events, examples, families, midi, phrases, scores
-from calmvae.errors import CalmvaeError, InputError
-from calmvae.piece import Piece
+from calmvae import calmness, examples, families, files, midi, midi_events, phrases, wire
+from calmvae.errors import CalmvaeError, Damaged, InputError, MissingDependencyError, NoMusicError
+from calmvae.piece import Performance, Piece
 
 REASONS = {
     "unreadable": "not a readable file of its kind",
+    "no-music": "an XML file that is no score",
+    "needs-package": "a package that reads it is not installed",
     "no-notes": "no notes",
     "drums-only": "only drums",
     "no-windows": "no window with a note in it",
@@ -28,27 +30,27 @@ _GROUP_BYTES = 1 << 20
 
 
 def convert_files(
-    files: list[str], steps: int, collections: Mapping[str, str] | None = None, config: str | None = None
+    names: list[str], steps: int, collections: Mapping[str, str] | None = None, config: str | None = None
 ) -> list[tuple[dict[str, Any], bytes]]:
     """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process.
 
     Some files at a time go through each stage, for some stages are faster when they get many.
 
     Args:
-      files: their names.
+      names: of the files.
       steps: window length in steps by which the records count windows.
       collections: the name of each file's collection; default its folder's. With it, records have a sketch (see
         `families`), by which variants of a tune can be told.
     """
     found: list[tuple[dict[str, Any], bytes]] = []
-    for group in _groups(files):
+    for group in _groups(names):
         drafts = _read_files(group)
         for draft in drafts:
             if collections is not None:
                 draft.collection = draft.record["collection"] = collections[draft.record["file"]]
             _examine(draft, steps, of_melodies=config is None)
         kept = [draft for draft in drafts if draft.record["status"] == "kept"]
-        written = scores.serialize([(draft.source, *draft.names()) for draft in kept])
+        written = wire.note_sequences([draft.named() for draft in kept]) if kept else []
         if config:
             written = [_count(draft.record, data, config) for draft, data in zip(kept, written, strict=True)]
         stored = {id(draft): data for draft, data in zip(kept, written, strict=True)}
@@ -71,11 +73,11 @@ def _count(record: dict[str, Any], data: bytes, config: str) -> bytes:
     return b""
 
 
-def _groups(files: list[str]) -> Iterator[list[str]]:
+def _groups(names: list[str]) -> Iterator[list[str]]:
     """Neighbouring files of not too many bytes together."""
     group: list[str] = []
     size = 0
-    for file in files:
+    for file in names:
         try:
             more = os.stat(file).st_size
         except OSError:
@@ -96,29 +98,30 @@ class _Draft:
     record: dict[str, Any]
     path: Path
     piece: Piece | None = None
-    source: scores.Source = None
+    source: Performance | None = None
     collection: str | None = None
 
-    def names(self) -> tuple[str, str, str]:
-        """The NoteSequence's id, filename and collection name."""
+    def named(self) -> wire.Named:
+        """What it plays, with the NoteSequence's id, filename and collection name."""
+        assert self.source
         # Protocol buffers take UTF-8 only.
         filename, collection = (
             os.fsencode(name).decode("utf-8", "replace")
             for name in (self.path.name, self.collection or self.path.parent.name)
         )
-        return f"/id/calmvae/{self.record['content'][:16]}", filename, collection
+        return wire.Named(self.source, f"/id/calmvae/{self.record['content'][:16]}", filename, collection)
 
 
-def _read_files(files: list[str]) -> list[_Draft]:
-    contents = [_read_bytes(file) for file in files]
-    plain = [i for i, data in enumerate(contents) if isinstance(data, bytes) and _is_midi(files[i])]
-    found = dict(zip(plain, events.read_all([contents[i] for i in plain]), strict=True))  # type: ignore[misc]
-    return [draft for i, file in enumerate(files) for draft in _read_file(file, contents[i], found.get(i))]
+def _read_files(names: list[str]) -> list[_Draft]:
+    contents = [_read_bytes(name) for name in names]
+    plain = [i for i, data in enumerate(contents) if isinstance(data, bytes) and _is_midi(names[i])]
+    found = dict(zip(plain, midi_events.read_all([contents[i] for i in plain]), strict=True))  # type: ignore[misc]
+    return [draft for i, name in enumerate(names) for draft in _read_file(name, contents[i], found.get(i))]
 
 
 def _read_bytes(file: str) -> bytes | _Draft:
     try:
-        return midi.read_bytes(Path(file))
+        return files.read_bytes(Path(file))
     except InputError as error:
         return _Draft(_skipped(file, "unreadable", str(error)), Path(file))
     except (OSError, MemoryError) as error:
@@ -126,21 +129,33 @@ def _read_bytes(file: str) -> bytes | _Draft:
 
 
 def _is_midi(file: str) -> bool:
-    return file.lower().endswith(midi.MIDI_SUFFIXES)
+    return file.lower().endswith(files.MIDI_SUFFIXES)
 
 
-def _read_file(file: str, data: bytes | _Draft, found: events.Events | None) -> list[_Draft]:
+def _read_file(file: str, data: bytes | _Draft, found: midi_events.Events | Damaged | None) -> list[_Draft]:
     if isinstance(data, _Draft):
         return [data]
     path = Path(file)
     try:
-        read = scores.read_entries(path, data, found)
-    except InputError as error:
-        return [_Draft(_skipped(file, "unreadable", str(error)), path)]
-    except (OSError, RecursionError, MemoryError) as error:
-        return [_Draft(_skipped(file, "unreadable", type(error).__name__), path)]
+        read = midi.read_performances(path, data, found)
+    except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
+        return [_Draft(_skipped(file, why(error), str(error) or type(error).__name__), path)]
     digest = hashlib.sha256(data).hexdigest()
-    return [_Draft({"file": file, "name": piece.name, "sha256": digest}, path, piece, how) for piece, how in read]
+    drafts = []
+    for name, played in read:
+        record: dict[str, Any] = {"file": file, "name": name, "sha256": digest}
+        if isinstance(played, InputError):
+            drafts.append(_Draft(_skipped(file, "unreadable", str(played)) | {"name": name, "sha256": digest}, path))
+        else:
+            drafts.append(_Draft(record, path, played.piece(name), played))
+    return drafts
+
+
+def why(error: Exception) -> str:
+    """The reason, of those in `REASONS`, for which a file that raised an error when it was read is skipped."""
+    if isinstance(error, NoMusicError):
+        return "no-music"
+    return "needs-package" if isinstance(error, MissingDependencyError) else "unreadable"
 
 
 def _examine(draft: _Draft, steps: int, of_melodies: bool = True) -> None:
@@ -149,6 +164,7 @@ def _examine(draft: _Draft, steps: int, of_melodies: bool = True) -> None:
     if piece is None:
         return
     notes = piece.columns()
+    record["warnings"] = piece.warnings
     if not len(notes):
         detail = " ".join([REASONS["no-notes"], *piece.warnings])
         record |= {"status": "skipped", "reason": "no-notes", "detail": detail}
@@ -189,7 +205,6 @@ def _kept(draft: _Draft, piece: Piece, notes: int) -> dict[str, Any]:
         "notes": notes,
         "qpm": round(piece.mean_qpm(), 2),
         "tempo_events": len(piece.tempos),
-        "warnings": piece.warnings,
     }
 
 

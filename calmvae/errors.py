@@ -15,6 +15,14 @@ class InputError(CalmvaeError):
     """A file or folder given as input is missing, unreadable or of the wrong kind."""
 
 
+class NoMusicError(InputError):
+    """A file of a suffix that music has, too, holds something else."""
+
+
+class Damaged(Exception):
+    """The bytes of a file cannot be read; says why, for an `InputError` that also names the file."""
+
+
 class EmptyMusicError(CalmvaeError):
     """A file was read, but holds nothing a melody model can use (no notes, or drums only)."""
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from calmvae import phrases
 from calmvae.errors import DataError, EmptyMusicError, OptionError
-from calmvae.midi import Piece
+from calmvae.piece import Piece
 
 MELODIES = (*phrases.METHODS, "tracks", "all")
 # The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
@@ -158,7 +158,7 @@ def load_windows(
 
 
 def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:
-    from calmvae import scores, tfrecord
+    from calmvae import note_sequence, tfrecord
 
     found, origins = [np.zeros((0, steps), np.uint8)], [np.zeros(0, np.int32)]
     collections: dict[str, Counter[str]] = {}
@@ -166,7 +166,7 @@ def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable
     pieces = 0
     for sequence in tfrecord.note_sequences(files):
         try:
-            windows, silent = piece_windows(scores.piece_of(sequence, sequence.filename), steps, melody)
+            windows, silent = piece_windows(note_sequence.piece_of(sequence, sequence.filename), steps, melody)
         except EmptyMusicError:
             continue
         counts = collections.setdefault(sequence.collection_name, Counter())

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from calmvae import catalog, configs, datasets, evaluation, examples, folders, growth, models, outputs, runtime, top
-from calmvae.console import Console, command, count
+from calmvae.console import Console
 from calmvae.errors import ModelError
+from calmvae.text import command, count
 
 _EVAL_WINDOWS = 512
 # Far more sequences a batch than in a whole training: each costs a fiftieth.

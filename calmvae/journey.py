@@ -15,11 +15,12 @@ import numpy as np
 
 from calmvae import calming, calmness, compose, itinerary, latent, models, phrases, phrasing, playing, tonality
 from calmvae.calmness import DEFAULT_VELOCITY
-from calmvae.compose import DEFAULT_PROGRAM, Made
+from calmvae.compose import DEFAULT_PROGRAM
 from calmvae.errors import OptionError
 from calmvae.itinerary import PHRASE_STEPS, Itinerary
-from calmvae.midi import Piece
+from calmvae.made import Made, lead
 from calmvae.phrases import STEPS_PER_QUARTER
+from calmvae.piece import Piece
 from calmvae.playing import Phrase
 from calmvae.render import Section
 from calmvae.traveller import Source, Traveller
@@ -117,8 +118,10 @@ def journey(
     piece = playing.play(
         walked, plan, range(plan.phrases), f"{a.name} to {b.name}" if a is not b else f"{a.name}, calmer"
     )
-    info = _info(traveller, walked, piece)
-    return Made(piece, _sections(plan, traveller.opening), info, _remarks(traveller, info, a is b))
+    made = Made(piece, _sections(plan, traveller.opening), {}, []).begun()
+    made.info = _info(traveller, walked, made.piece) | {"silence_left_out": round(lead(piece), 2)}
+    made.remarks = _remarks(traveller, made.info, a is b)
+    return made
 
 
 def by_minute(piece: Piece) -> list[float]:

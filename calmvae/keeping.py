@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import catalog, checkpoints, folders, magenta_js, models, opening, outputs, registry, shelf
-from calmvae.console import Console, command
+from calmvae.console import Console
 from calmvae.errors import ModelError, OptionError
+from calmvae.text import command
 
 FORMATS = ("calmvae", "magenta", "magenta-js")
 

@@ -1,93 +1,107 @@
-"""Music files to a `Piece` and back to MIDI.
-
-Plain MIDI files, nearly all there are, are read by `performance.py`, forty times as fast; mido and pretty_midi decide
-what the others mean.
-"""
+"""Music files of any kind to pieces, and pieces to MIDI."""
 
 from __future__ import annotations
 
-import io
 import math
-import stat
 import struct
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from calmvae import events, performance
-from calmvae.errors import InputError, OutputError
-from calmvae.events import NotPlain
-from calmvae.piece import DEFAULT_QPM, Note, Notes, Piece
-
-__all__ = ["DEFAULT_QPM", "Note", "Notes", "Piece", "load_pretty_midi", "parse_midi", "read_piece", "write_midi"]
-
-MIDI_SUFFIXES = (".mid", ".midi")
-SCORE_SUFFIXES = (".xml", ".musicxml", ".mxl", ".abc")
-SUFFIXES = MIDI_SUFFIXES + SCORE_SUFFIXES
+from calmvae import files, midi_events, midi_read
+from calmvae.errors import Damaged, InputError, NoMusicError, OutputError
+from calmvae.piece import Note, Performance, Piece
 
 TICKS_PER_QUARTER = 480
 
-# Bytes; so large a MIDI file has millions of notes and would take minutes to read.
-_MAX_BYTES = 32 << 20
+# Longer than this is no music: a note's length or a tempo is wrong.
+_MAX_HOURS = 48
 # Files are written so that pretty_midi in its first state, where it refuses later ticks, takes them.
 _MAX_WRITTEN_TICK = 9_999_000
 
 # What is written to a track: the tick, what comes first at one tick (the least), and the bytes.
 _Event = tuple[int, int, bytes]
+# A piece of a file: its name, and what it plays or why it cannot be read.
+Entry = tuple[str, Performance | InputError]
+
+
+def read_performances(path: Path, data: bytes, found: midi_events.Events | Damaged | None = None) -> list[Entry]:
+    """What every piece of a music file plays; of those that cannot be read, why. Only tune books hold more than one.
+
+    Args:
+      path: where it comes from; its suffix says what it is.
+      data: its bytes.
+      found: of a MIDI file, its events, if they are known already.
+
+    Raises:
+      InputError: the file as a whole cannot be read.
+      MissingDependencyError: a package that reads it is not installed.
+    """
+    suffix = path.suffix.lower()
+    kind = "MIDI" if suffix in files.MIDI_SUFFIXES else "ABC" if suffix == ".abc" else "MusicXML"
+    played: list[Performance | Damaged]
+    try:
+        if kind == "MIDI":
+            found = midi_events.read(data) if found is None else found
+            if isinstance(found, Damaged):
+                raise found
+            played = [midi_read.of_events(found)]
+        elif kind == "ABC":
+            from calmvae import abc_tunes
+
+            played = abc_tunes.read(data)
+        else:
+            from calmvae import musicxml
+
+            played = [musicxml.read(data)]
+    except NoMusicError as error:
+        raise NoMusicError(f"{path} is no music ({error}); leave it out.") from error
+    except Damaged as error:
+        raise _unreadable(path, kind, error) from error
+    names = [path.stem] if len(played) == 1 else [f"{path.stem}#{k}" for k in range(1, len(played) + 1)]
+    where = [str(path)] if len(played) == 1 else [f"{path}, tune {k}," for k in range(1, len(played) + 1)]
+    return [(name, _checked(one, place, kind)) for name, one, place in zip(names, played, where, strict=True)]
+
+
+def _checked(played: Performance | Damaged, where: str, kind: str) -> Performance | InputError:
+    if isinstance(played, Damaged):
+        return _unreadable(where, kind, played)
+    hours = float(played.notes.end.max(initial=0.0)) / 3600
+    if hours > _MAX_HOURS:
+        return InputError(
+            f"{where} lasts {hours:,.0f} hours; up to {_MAX_HOURS} hours are read: cut it, or correct its last note."
+        )
+    return played
+
+
+def _unreadable(where: str | Path, kind: str, reason: Damaged) -> InputError:
+    return InputError(f"{where} is not a readable {kind} file ({reason}); export it again.")
+
+
+def read_pieces(path: str | Path) -> list[Piece]:
+    """Every piece of a MIDI, MusicXML or ABC file (by its suffix) that can be read; the first says of the others.
+
+    Raises:
+      InputError: the file is missing, empty, damaged or of another kind, or none of its pieces can be read.
+      MissingDependencyError: a package that reads it is not installed.
+    """
+    path = Path(path)
+    entries = read_performances(path, files.read_bytes(path))
+    pieces = [one.piece(name) for name, one in entries if isinstance(one, Performance)]
+    faults = [one for _, one in entries if isinstance(one, InputError)]
+    if not pieces:
+        raise faults[0]
+    if faults:
+        pieces[0].warnings.append(f"{len(faults)} of the {len(entries)} tunes in {path.name} cannot be read.")
+    return pieces
 
 
 def read_piece(path: str | Path) -> Piece:
-    """Reads a MIDI, MusicXML or ABC file (by its suffix).
-
-    Raises:
-      InputError: the file is missing, empty, damaged or of another kind.
-    """
-    path = Path(path)
-    _check_file(path)
-    suffix = path.suffix.lower()
-    if suffix in SCORE_SUFFIXES:
-        # note_seq is only needed, and only imported, for scores.
-        from calmvae import scores
-
-        return scores.read_pieces(path)[0]
-    if suffix not in MIDI_SUFFIXES:
-        raise InputError(f"{path} has the suffix '{path.suffix}'; music files end in {_list(SUFFIXES)}.")
-    return parse_midi(read_bytes(path), name=path.stem, where=str(path))
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a music file.
-
-    Raises:
-      InputError: it is missing, no regular file (reading a pipe could wait for ever), too large or unreadable.
-    """
-    _check_file(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _cannot_read(path, error) from error
-
-
-def _check_file(path: Path) -> None:
-    try:
-        found = path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise InputError(f"{path} does not exist; give the path of a music file ({_list(SUFFIXES)}).") from None
-    except OSError as error:
-        raise _cannot_read(path, error) from error
-    if stat.S_ISDIR(found.st_mode):
-        raise InputError(f"{path} is a folder; a single music file is expected here ({_list(SUFFIXES)}).")
-    if not stat.S_ISREG(found.st_mode):
-        raise InputError(f"{path} is a device or a pipe; save the music to a file first ({_list(SUFFIXES)}).")
-    if found.st_size > _MAX_BYTES:
-        size, most = found.st_size >> 20, _MAX_BYTES >> 20
-        raise InputError(f"{path} has {size} MiB; music files of up to {most} MiB are read: give an excerpt.")
-
-
-def _cannot_read(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path} cannot be read ({error.strerror}); check its name and permissions.")
+    """The piece of a file, as `read_pieces`; of a tune book the first, which says so."""
+    pieces = read_pieces(path)
+    if len(pieces) > 1:
+        pieces[0].warnings.append(f"{Path(path).name} holds {len(pieces)} tunes; only {pieces[0].name} is used.")
+    return pieces[0]
 
 
 def parse_midi(data: bytes, name: str = "", where: str = "the MIDI data") -> Piece:
@@ -97,77 +111,12 @@ def parse_midi(data: bytes, name: str = "", where: str = "the MIDI data") -> Pie
       InputError: the bytes are no readable MIDI file.
     """
     try:
-        return performance.read(data).piece(name, strip=True)
-    except NotPlain:
-        return _parse_odd(data, name, where)
-
-
-def _parse_odd(data: bytes, name: str, where: str) -> Piece:
-    midi, found = load_pretty_midi(data, where)
-    notes = [
-        Note(n.pitch, n.velocity, float(n.start), float(n.end), instrument.program, instrument.is_drum, track)
-        for track, instrument in enumerate(midi.instruments)
-        for n in instrument.notes
-    ]
-    times, qpms = midi.get_tempo_changes()
-    return Piece(
-        notes=notes,
-        tempos=list(zip(times.tolist(), qpms.tolist(), strict=True)),
-        time_signatures=[(float(t.time), t.numerator, t.denominator) for t in midi.time_signature_changes],
-        track_names={i: inst.name.strip() for i, inst in enumerate(midi.instruments) if inst.name.strip()},
-        name=name,
-        warnings=found,
-    )
-
-
-def load_pretty_midi(data: bytes, where: str) -> tuple[Any, list[str]]:
-    """Parses MIDI bytes to a `PrettyMIDI` and the warnings met on the way.
-
-    Raises:
-      InputError: the bytes are no readable MIDI file.
-    """
-    import pretty_midi
-
-    if not data:
-        raise InputError(f"{where} is empty (0 bytes); a MIDI file was expected.")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            parsed, mended = _parse_bytes(data)
-            # pretty_midi stumbles over tracks without any event.
-            parsed.tracks = [track for track in parsed.tracks if track]
-            if not parsed.tracks or parsed.ticks_per_beat <= 0:
-                raise ValueError("no tracks, or time in frames instead of beats")
-            if any(event.type == "set_tempo" and not event.tempo for event in parsed.tracks[0]):
-                raise ValueError("a tempo of 0 microseconds a quarter")
-            last = max(sum(event.time for event in track) for track in parsed.tracks)
-            if last > performance.MAX_TICK:
-                raise ValueError(f"its last event is {last // parsed.ticks_per_beat} quarter notes away")
-            # As note_seq sets it for the whole process: a file must not be good before its import and bad after.
-            pretty_midi.pretty_midi.MAX_TICK = 1e10
-            struck = sum(e.type == "note_on" and e.velocity > 0 for track in parsed.tracks for e in track)
-            midi = pretty_midi.PrettyMIDI(mido_object=parsed)
-    except MemoryError:
-        raise
-    # mido and pretty_midi raise nearly every kind of exception on damaged files.
-    except Exception as error:
-        reason = "it ends in the middle" if isinstance(error, EOFError) else " ".join(str(error).split())
-        reason = reason[:160] or type(error).__name__
-        raise InputError(f"{where} is not a readable MIDI file ({reason}); export it again.") from error
-    found = sorted({str(w.message).split(".")[0] + "." for w in caught if w.category is RuntimeWarning}) + mended
-    lost = struck - sum(len(instrument.notes) for instrument in midi.instruments)
-    return midi, found + performance.leftovers(lost, parsed.type, len(parsed.tracks))
-
-
-def _parse_bytes(data: bytes) -> tuple[Any, list[str]]:
-    import mido
-
-    try:
-        return mido.MidiFile(file=io.BytesIO(data), charset="latin1"), []
-    except (OSError, ValueError, TypeError):
-        # Data bytes above 127 are common in old files and harmless.
-        parsed = mido.MidiFile(file=io.BytesIO(data), charset="latin1", clip=True)
-        return parsed, ["Data bytes above 127 are taken as 127."]
+        played = _checked(midi_read.read(data), where, "MIDI")
+    except Damaged as error:
+        raise _unreadable(where, "MIDI", error) from error
+    if isinstance(played, InputError):
+        raise played
+    return played.piece(name)
 
 
 def write_midi(piece: Piece, path: str | Path) -> Path:
@@ -187,9 +136,9 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
         _ticks(piece, [t for t, _, _ in piece.time_signatures], resolution), piece.time_signatures, strict=True
     ):
         # With a click every 24 MIDI clocks and 8 notated 32nds a quarter, as is usual.
-        conductor.append((tick, 1, _meta(events.METRE, bytes([numerator, denominator.bit_length() - 1, 24, 8]))))
+        conductor.append((tick, 1, _meta(midi_events.METRE, bytes([numerator, denominator.bit_length() - 1, 24, 8]))))
     for tick, (_, qpm) in zip(_ticks(piece, [t for t, _ in piece.tempos], resolution), piece.tempos, strict=True):
-        conductor.append((tick, 2, _meta(events.TEMPO, round(6e7 / qpm).to_bytes(3, "big"))))
+        conductor.append((tick, 2, _meta(midi_events.TEMPO, round(6e7 / qpm).to_bytes(3, "big"))))
     chunks = [_track(conductor)]
 
     tracks: dict[int, list[Note]] = {}
@@ -232,7 +181,9 @@ def _check_writable(piece: Piece) -> None:
 def _note_events(piece: Piece, notes: list[Note], channel: int, resolution: int) -> list[_Event]:
     played: list[_Event] = []
     program = None
-    change, strike, release = (kind << 4 | channel for kind in (events.PROGRAM, events.NOTE_ON, events.NOTE_OFF))
+    change, strike, release = (
+        kind << 4 | channel for kind in (midi_events.PROGRAM, midi_events.NOTE_ON, midi_events.NOTE_OFF)
+    )
     starts, ends = (_ticks(piece, times, resolution) for times in ([n.start for n in notes], [n.end for n in notes]))
     for note, start, end in zip(notes, starts, ends, strict=True):
         if note.program != program:
@@ -255,7 +206,7 @@ def _resolution(piece: Piece) -> int:
 
 def _name(name: str) -> bytes:
     # A file's name may hold bytes that are no UTF-8; Python keeps them as lone surrogates.
-    return _meta(events.TRACK_NAME, name.encode("utf-8", "replace"))
+    return _meta(midi_events.TRACK_NAME, name.encode("utf-8", "replace"))
 
 
 def _meta(kind: int, content: bytes) -> bytes:
@@ -280,12 +231,8 @@ def _track(written: list[_Event]) -> bytes:
         # Meta events end a running status.
         status = event[0] if event[0] < 0xF0 else 0
         now = max(tick, now)
-    return _chunk(b"MTrk", bytes(out) + b"\x00" + _meta(events.END_OF_TRACK, b""))
+    return _chunk(b"MTrk", bytes(out) + b"\x00" + _meta(midi_events.END_OF_TRACK, b""))
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
     return name + struct.pack(">L", len(content)) + content
-
-
-def _list(suffixes: tuple[str, ...]) -> str:
-    return ", ".join(suffixes)

@@ -23,7 +23,7 @@ from calmvae.piece import Piece
 from calmvae.render import FAINT, INK, MUTED, TRACK_COLORS
 
 if TYPE_CHECKING:
-    from calmvae.compose import Made
+    from calmvae.made import Made
 
 # A player's sound becomes part of the notebook: mono at this rate, a minute takes 3.5 MB of it.
 _RATE = 22050

@@ -16,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import catalog, compose, configs, magenta, magenta_engine, opening, runtime, scores
-from calmvae.compose import DEFAULT_PROGRAM, DEFAULT_QPM, DEFAULT_VELOCITY, Made
+from calmvae import catalog, compose, configs, magenta, magenta_engine, note_sequence, opening, runtime
+from calmvae.compose import DEFAULT_PROGRAM, DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.errors import OptionError
-from calmvae.midi import Piece
+from calmvae.made import Made
 from calmvae.phrases import STEPS_PER_BAR
+from calmvae.piece import Piece
 from calmvae.render import Section
 
 # Always the same, so that the draws of a sample do not depend on how many others are asked for.
@@ -140,7 +141,7 @@ class OtherModel:
         windows = [self.sequences(tensors[:n]) for tensors in self.decode(given, latents, temperature, seed)]
         made = []
         for k in range(n):
-            parts = [scores.piece_of(sequences[k]) for sequences in windows]
+            parts = [note_sequence.piece_of(sequences[k]) for sequences in windows]
             piece = arranged(parts, window, [qpm] * len(parts), f"{self.name} sample {k + 1}, seed {seed}")
             piece.notes = [dataclasses.replace(note, **style) for note in piece.notes]
             labels = enumerate(symbols or [f"sample {k + 1}"])

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import compose, latent, magenta, other_examples, scores
-from calmvae.compose import Made
+from calmvae import compose, latent, magenta, note_sequence, other_examples
 from calmvae.errors import EmptyMusicError, OptionError
+from calmvae.made import Made
 from calmvae.other_configs import OtherModel, arranged, window_bars
 from calmvae.other_examples import Reader, Window
 from calmvae.phrases import FIRST_PITCH
@@ -95,7 +95,7 @@ def interpolate(
     share = np.linspace(0.0, 1.0, steps)
     qpms = [round(float(ends[0].qpm ** (1 - t) * ends[1].qpm ** t), 6) for t in share]
     velocities = [round((1 - t) * ends[0].velocity + t * ends[1].velocity) for t in share]
-    parts = [scores.piece_of(sequence) for sequence in model.sequences(decoded)]
+    parts = [note_sequence.piece_of(sequence) for sequence in model.sequences(decoded)]
     if not model.has_dynamics():
         parts = [_at_velocity(part, velocity) for part, velocity in zip(parts, velocities, strict=True)]
     labels = ["A", *(f"{k}/{steps - 1}" for k in range(1, steps - 1)), "B"]
@@ -116,9 +116,7 @@ def interpolate(
         for part, qpm, label in zip(parts, qpms, labels, strict=True)
     ]
     piece = arranged(parts, window, qpms, name)
-    if not piece.notes:
-        remarks.append("The piece is silent: of all steps the model makes silence; try another model or temperature.")
-    return Made(piece, sections, info, remarks, single)
+    return Made(piece, sections, info, remarks, single).begun()
 
 
 def _check(
@@ -150,7 +148,7 @@ def _check(
 
 
 def _end(file: Path, reader: Reader, model: OtherModel, start_bar: int | None, remarks: list[str]) -> _End:
-    read = scores.read_note_sequences(file)
+    read = note_sequence.read_note_sequences(file)
     name, sequence, warnings = read[0]
     remarks += [f"{name}: {warning}" for warning in warnings]
     if len(read) > 1:

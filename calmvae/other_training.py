@@ -28,10 +28,10 @@ from calmvae import (
     tfrecord,
 )
 from calmvae.compose import DEFAULT_QPM
-from calmvae.console import count
 from calmvae.errors import DataError, OptionError
 from calmvae.loop import Options, Progress, Result
 from calmvae.other_examples import Examples, Reader, Window
+from calmvae.text import count
 
 _EVAL_WINDOWS = 1024
 _SAMPLES = 4
@@ -282,7 +282,7 @@ class _Trainer(loop.Loop):
         folders.write_other(self.folder / "model", self.name, changed, weights, meta)
 
     def write_samples(self, folder: Path) -> None:
-        from calmvae import midi, render, scores
+        from calmvae import midi, note_sequence, render
 
         opened = opening.Opened(self.folder, "run folder", self.engine.weights(), self.name, "", None)
         model = other_configs.of_opened(opened, self.config.hparams.values())
@@ -299,7 +299,7 @@ class _Trainer(loop.Loop):
         rows += model.sequences(fresh[0])
         labels += [f"sample {k + 1}" for k in range(_SAMPLES)]
         bars = other_configs.window_bars(self.config)
-        parts = [scores.piece_of(row) for row in rows]
+        parts = [note_sequence.piece_of(row) for row in rows]
         piece = other_configs.arranged(parts, bars, [DEFAULT_QPM] * len(parts), f"step {self.step}")
         sections = [render.Section(4.0 * bars * k, 4.0 * bars * (k + 1), label) for k, label in enumerate(labels)]
         name = folder / f"step-{self.step:08d}"

@@ -28,7 +28,7 @@ RUN_FILE = "run.json"
 JSON_ERRORS = "backslashreplace"
 # What is typed for a command that run.json calls otherwise.
 _TYPED = {"export": "models export"}
-_PACKAGES = ("numpy", "pretty_midi", "matplotlib", "tinysoundfont", "tensorflow", "magenta", "note-seq")
+_PACKAGES = ("numpy", "symusic", "pretty_midi", "matplotlib", "tinysoundfont", "tensorflow", "magenta", "note-seq")
 
 
 def sha256(path: str | Path) -> str:

@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 
 from calmvae import corpus, examples, midi, models, outputs, personal
-from calmvae.console import Console, command
-from calmvae.entries import REASONS
-from calmvae.errors import CalmvaeError, DataError, EmptyMusicError, OptionError
+from calmvae.console import Console
+from calmvae.entries import REASONS, why
+from calmvae.errors import CalmvaeError, DataError, EmptyMusicError, InputError, OptionError
+from calmvae.files import read_bytes
 from calmvae.piece import Piece
+from calmvae.text import by_kind, command
 
 # Windows used at most: of 16 bars the encoding of so many takes about as long as the fit.
 MOST = 2048
@@ -87,7 +89,7 @@ def personalize(
         folder.protect(files)
         with console.progress("reading") as progress:
             material = read(files, model.spec.steps, melody, progress)
-        _say_skipped(material, console)
+        _say_read(material, console)
         prior, fitted, windows = _fit(material, model, seed, steps, most, console)
         kept, read_in_all = int(material.pieces[-1]) + 1, len(material.records)
         facts = {"config": model.spec.name, "sha256": personal.sha256_of(model)}
@@ -146,15 +148,18 @@ def read(
 
 def _read_file(file: Path, steps: int, melody: str) -> list[tuple[dict[str, Any], np.ndarray]]:
     """The record of every piece of a file, and the windows of those that are kept."""
+    nothing = np.zeros((0, steps), np.uint8)
     try:
-        if file.suffix.lower() in midi.SCORE_SUFFIXES:
-            from calmvae import scores
-
-            return [_examine(file, piece, steps, melody) for piece in scores.read_pieces(file)]
-        return [_examine(file, midi.read_piece(file), steps, melody)]
+        entries = midi.read_performances(file, read_bytes(file))
     except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
         said = str(error) or type(error).__name__
-        return [(_skipped(file, file.stem, "unreadable", said), np.zeros((0, steps), np.uint8))]
+        return [(_skipped(file, file.stem, why(error), said), nothing)]
+    return [
+        (_skipped(file, name, "unreadable", str(played)), nothing)
+        if isinstance(played, InputError)
+        else _examine(file, played.piece(name), steps, melody)
+        for name, played in entries
+    ]
 
 
 def _examine(file: Path, piece: Piece, steps: int, melody: str) -> tuple[dict[str, Any], np.ndarray]:
@@ -168,17 +173,21 @@ def _examine(file: Path, piece: Piece, steps: int, melody: str) -> tuple[dict[st
         return _skipped(file, piece.name, "unreadable", str(error)), nothing
     if not len(windows):
         return _skipped(file, piece.name, "no-windows", REASONS["no-windows"]), nothing
-    return {"file": str(file), "name": piece.name, "status": "kept", "windows": len(windows)}, windows
+    record = {"file": str(file), "name": piece.name, "status": "kept", "windows": len(windows)}
+    return record | {"warnings": piece.warnings}, windows
 
 
 def _skipped(file: Path, name: str, reason: str, detail: str) -> dict[str, Any]:
     return {"file": str(file), "name": name, "status": "skipped", "reason": reason, "detail": detail}
 
 
-def _say_skipped(material: Material, console: Console) -> None:
+def _say_read(material: Material, console: Console) -> None:
+    """What was skipped, and what readers mended or left out."""
     for record in material.records:
         if record["status"] == "skipped":
             console.remark(f"{record['file']} is skipped, {record['reason']}: {record['detail']}")
+    for line in by_kind([(record["name"], record.get("warnings", [])) for record in material.records]):
+        console.remark(line)
 
 
 def _fit(

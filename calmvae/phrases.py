@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import unicodedata
 
 import numpy as np
 
 from calmvae.errors import EmptyMusicError, InputError, OptionError
+from calmvae.melody_report import MelodyReport
 from calmvae.piece import Notes, Piece
 
 STEPS_PER_QUARTER = 4
@@ -36,48 +38,11 @@ METHODS = {
 _PAINTED_AT_ONCE = 1 << 20
 # A note moved by more than this share of a step is counted as off the grid.
 _OFF_GRID = 0.25
+# Notes that overlap by no more than this share of a step come one after the other.
+_TOUCH = 0.05
 # The grid follows the notes when their starts agree this well (mean resultant length, 1 = all alike) on a place
 # this far (steps) beside the file's beats. Triplets and swing agree on no place and stay as they are.
 _AGREEMENT, _BESIDE = 0.6, 0.1
-
-
-@dataclasses.dataclass
-class MelodyReport:
-    """What became of a piece's notes on the way to its melody (counts of notes unless said otherwise)."""
-
-    notes: int = 0
-    in_melody: int = 0
-    hidden: int = 0
-    other_tracks: int = 0
-    drums: int = 0
-    shortened: int = 0
-    octave_folded: int = 0
-    off_grid: int = 0
-    metres: list[str] = dataclasses.field(default_factory=list)
-    rebarred: bool = False
-    tempo_events: int = 1
-    lead_steps: float = 0.0
-    realigned: bool = False
-    bars: int = 0
-
-    def sentences(self) -> list[str]:
-        """The changes a user should know of, in words; empty when the melody is the piece."""
-        said = []
-        if self.hidden:
-            said.append(f"{self.hidden} of {self.notes} notes are not part of the melody line")
-        if self.other_tracks:
-            said.append(f"{self.other_tracks} notes of other tracks are left out")
-        if self.drums:
-            said.append(f"{self.drums} drum notes are left out")
-        if self.rebarred:
-            said.append(f"metre {', '.join(self.metres)} is re-barred onto 16 steps a bar")
-        if self.octave_folded:
-            said.append(f"{self.octave_folded} notes outside A0 to C8 are moved by octaves")
-        if self.realigned:
-            said.append("the notes start beside the file's beats, so the grid is laid where the notes are")
-        if self.off_grid:
-            said.append(f"{self.off_grid} of {self.in_melody} melody notes are moved to the sixteenth grid")
-        return said
 
 
 @dataclasses.dataclass
@@ -249,11 +214,16 @@ def _select_track(piece: Piece, notes: Notes, track: int | str | None) -> Notes:
     indices = np.unique(notes.track).tolist()
     wanted = str(track).strip()
     found = [i for i in indices if str(i) == wanted]
-    found = found or [i for i in indices if piece.track_names.get(i, "").casefold() == wanted.casefold()]
+    found = found or [i for i in indices if _folded(piece.track_names.get(i, "")) == _folded(wanted)]
     if not found:
         names = ", ".join(f"{i} ({piece.track_names[i]})" if i in piece.track_names else str(i) for i in indices)
         raise OptionError(f"{piece.name or 'the piece'} has no pitched track '{wanted}'; its tracks are {names}.")
     return notes.take(np.isin(notes.track, found))
+
+
+def _folded(name: str) -> str:
+    """A name for comparing: case and the ways to write one accented letter do not count."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _begin_report(piece: Piece, pitched: int) -> MelodyReport:
@@ -317,7 +287,8 @@ def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) ->
     onsets = np.flatnonzero(tokens >= FIRST_PITCH)
     kept = owner[onsets]
     report.in_melody = len(kept)
-    report.hidden = len(notes) - len(kept)
+    report.same_sixteenth = _same_sixteenth(at, starts, owner, kept)
+    report.hidden = len(notes) - len(kept) - report.same_sixteenth
     report.octave_folded = int(np.sum(folded[kept] != notes.pitch[kept]))
     report.off_grid = int(np.sum(np.abs(at[kept, 0] - starts[kept]) > _OFF_GRID))
     events = np.append(np.flatnonzero(tokens), total)
@@ -332,6 +303,27 @@ def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) ->
         velocity=round(float(np.mean(notes.velocity[kept]))),
         piece=piece,
     )
+
+
+def _same_sixteenth(at: np.ndarray, starts: np.ndarray, owner: np.ndarray, kept: np.ndarray) -> int:
+    """How many notes are left out for one of the melody that begins in their step, after or before them and not with
+    them: the grid is too coarse for both.
+
+    Args:
+      at: where notes begin and end, in steps, float64 `[notes, 2]`.
+      starts: the step in which each begins.
+      owner: the note heard at each step.
+      kept: the notes of the melody.
+    """
+    lost = np.ones(len(starts), bool)
+    lost[kept] = False
+    rows = np.flatnonzero(lost)
+    others = owner[starts[rows]]
+    rows, others = rows[others >= 0], others[others >= 0]
+    beside = starts[others] == starts[rows]
+    rows, others = rows[beside], others[beside]
+    apart = (at[rows, 1] <= at[others, 0] + _TOUCH) | (at[others, 1] <= at[rows, 0] + _TOUCH)
+    return int(apart.sum())
 
 
 def _tokens(owner: np.ndarray, starts: np.ndarray, pitches: np.ndarray) -> np.ndarray:

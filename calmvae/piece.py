@@ -1,7 +1,8 @@
 """A piece of music in memory: notes, tempo map, metres and names.
 
 Times are seconds, as in Magenta's NoteSequence; positions on the beat grid are quarter notes, obtained by
-integrating the tempo map. A `Piece` keeps only what melodies are made from.
+integrating the tempo map. A `Piece` keeps only what melodies are made from;
+a `Performance` is all that a file plays, from which a NoteSequence is written.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ class Piece:
             # MIDI's own default holds until the first tempo event.
             tempos.insert(0, (0.0, DEFAULT_QPM))
         self.tempos = tempos
-        self.time_signatures = sorted(self.time_signatures)
+        # Of two at one time the later holds, so that their order must stay.
+        self.time_signatures = sorted(self.time_signatures, key=lambda signature: signature[0])
         self._map = _tempo_map(tempos)
 
     @classmethod
@@ -150,6 +152,55 @@ class Piece:
         nexts = [at for at, _ in self.tempos[1:]] + [float("inf")]
         heard = [qpm for (at, qpm), until in zip(self.tempos, nexts, strict=True) if at < end and until > start]
         return (min(heard), max(heard)) if heard else (self.tempos[0][1], self.tempos[0][1])
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Instrument:
+    """The notes of a track on one channel with one program."""
+
+    program: int
+    is_drum: bool
+    name: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Performance:
+    """What a file plays. Times are seconds.
+
+    Attributes:
+      resolution: ticks per quarter note.
+      tempos: `(time, quarters per minute)`.
+      time_signatures: `(time, numerator, denominator)`.
+      key_signatures: `(time, tonic from 0 = C, 1 if minor)`.
+      instruments: in the order of the file.
+      notes: by instrument, then by the place of their ends in the file; `track` is the instrument's index.
+      controls: int64 `[controls, 3]`, instrument, number and value, and their times float64 `[controls]`.
+      bends: int64 `[bends, 2]`, instrument and bend (-8192 to 8191), and their times float64 `[bends]`.
+      warnings: what was mended or passed over, one sentence for each kind.
+      encoding: what it was read from: midi, musicxml or abc.
+    """
+
+    resolution: int
+    tempos: list[tuple[float, float]]
+    time_signatures: list[tuple[float, int, int]]
+    key_signatures: list[tuple[float, int, int]]
+    instruments: list[Instrument]
+    notes: Notes
+    controls: tuple[np.ndarray, np.ndarray]
+    bends: tuple[np.ndarray, np.ndarray]
+    warnings: list[str]
+    encoding: str = "midi"
+
+    def piece(self, name: str) -> Piece:
+        """The piece, with a copy of the warnings."""
+        return Piece.of_columns(
+            self.notes,
+            tempos=list(self.tempos),
+            time_signatures=list(self.time_signatures),
+            track_names={i: part.name.strip() for i, part in enumerate(self.instruments) if part.name.strip()},
+            name=name,
+            warnings=list(self.warnings),
+        )
 
 
 def _tempo_map(tempos: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

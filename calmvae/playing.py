@@ -9,8 +9,8 @@ import numpy as np
 
 from calmvae import accompany, phrases
 from calmvae.itinerary import PHRASE_BARS, PHRASE_STEPS, Itinerary
-from calmvae.midi import Note, Piece
 from calmvae.phrases import STEPS_PER_BAR
+from calmvae.piece import Note, Piece
 
 # The accompaniment's velocity as a share of the melody's, and what it does not fall below.
 _SOFT, _FAINTEST = 0.62, 18

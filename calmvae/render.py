@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from calmvae.errors import MissingDependencyError, OptionError, OutputError
-from calmvae.midi import Piece
+from calmvae.piece import Piece
 
 # Okabe and Ito's colours without black and yellow, then three of Paul Tol's: told apart with any colour vision.
 TRACK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#999933")

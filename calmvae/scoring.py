@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from calmvae import calmness, corpus, midi, outputs
 from calmvae.calmness import FEATURES, Score
-from calmvae.console import Console, count
-from calmvae.errors import InputError
+from calmvae.console import Console
+from calmvae.entries import why
+from calmvae.errors import CalmvaeError, InputError
+from calmvae.files import read_bytes
 from calmvae.piece import Piece
+from calmvae.text import by_kind, count
 
 SECONDS, HOP = 20.0, 5.0
 CSV_FILE = "scores.csv"
@@ -20,15 +24,16 @@ CSV_FILE = "scores.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A file and its score."""
+    """A piece of a file and its score; `label` is the file, of a tune book with the tune's number."""
 
     file: Path
+    label: str
     piece: Piece
     score: Score
 
 
 def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, console: Console) -> None:
-    """Scores files and folders, the calmest first; writes scores.csv and a picture of each with `out`.
+    """Scores every piece of files and folders, the calmest first; writes scores.csv and a picture of each with `out`.
 
     Args:
       paths: music files and folders.
@@ -41,16 +46,17 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
       InputError: no music, or none that can be read.
     """
     files, others = corpus.find_files(paths)
-    scored, skipped = [], {}
+    scored: list[Scored] = []
+    skipped: dict[str, str] = {}
+    reasons: Counter[str] = Counter()
     with console.progress("scoring") as progress:
         for k, file in enumerate(files, 1):
-            try:
-                piece = midi.read_piece(file)
-                if not len(piece.columns()):
-                    raise InputError(f"{file} has no notes; there is nothing to score.")
-                scored.append(Scored(file, piece, calmness.score(piece)))
-            except InputError as error:
-                skipped[str(file)] = str(error)
+            for label, found in _read(file):
+                if isinstance(found, Scored):
+                    scored.append(found)
+                else:
+                    skipped[label] = str(found) or type(found).__name__
+                    reasons[why(found)] += 1
             progress(k, len(files))
     if not scored:
         raise InputError(next(iter(skipped.values())))
@@ -59,13 +65,41 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
         _write(scored, files, out, {"paths": [str(path) for path in paths]})
     for said in skipped.values():
         console.remark(f"Skipped: {said}")
+    for line in by_kind([(one.label, one.piece.warnings) for one in scored]):
+        console.remark(line)
     rows = [_row(one, windows) for one in scored]
-    sums = (
-        f"{count(len(files), 'file')} = {len(scored)} scored + {len(skipped)} skipped; {others} of other kinds ignored."
-    )
+    pieces, why_skipped = len(scored) + len(skipped), ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    read = count(len(files), "file") if pieces == len(files) else f"{pieces} pieces of {count(len(files), 'file')}"
+    sums = f"{read} = {len(scored)} scored + {len(skipped)} skipped{f' ({why_skipped})' if reasons else ''}; "
+    sums += f"{others} of other kinds ignored."
     wrote = [f"{out}: {CSV_FILE} and {count(len(scored), 'picture')}."] if out else []
-    table = [f"{one.score.calmness:5.1f}  {one.file}{_explained(one, explain)}" for one in scored]
+    table = [f"{one.score.calmness:5.1f}  {one.label}{_explained(one, explain)}" for one in scored]
     console.result({"files": rows, "skipped": skipped, "ignored": others}, *table, sums, *wrote)
+
+
+def _read(file: Path) -> list[tuple[str, Scored | Exception]]:
+    """Every piece of a file with its label, scored, or why it cannot be."""
+    try:
+        entries = midi.read_performances(file, read_bytes(file))
+    except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
+        return [(str(file), error)]
+    found: list[tuple[str, Scored | Exception]] = []
+    for k, (name, played) in enumerate(entries, 1):
+        label = str(file) if len(entries) == 1 else f"{file}#{k}"
+        if not isinstance(played, InputError) and len(played.notes):
+            piece = played.piece(name)
+            found.append((label, Scored(file, label, piece, calmness.score(piece))))
+            continue
+        silent = "" if isinstance(played, InputError) else " ".join(["", *played.warnings])
+        found.append(
+            (
+                label,
+                played
+                if isinstance(played, InputError)
+                else InputError(f"{label} has no notes; there is nothing to score.{silent}"),
+            )
+        )
+    return found
 
 
 def _explained(one: Scored, wanted: bool) -> str:
@@ -76,8 +110,9 @@ def _row(one: Scored, windows: bool) -> dict[str, Any]:
     """A file's score, JSON-ready."""
     values = {name: None if math.isnan(value) else round(value, 4) for name, value in one.score.values.items()}
     points = {name: round(value, 3) for name, value in one.score.points.items()}
-    row = {"file": str(one.file), "calmness": round(one.score.calmness, 2), "features": values, "points": points}
+    row = {"file": one.label, "calmness": round(one.score.calmness, 2), "features": values, "points": points}
     row["explained"] = one.score.explained()
+    row["warnings"] = one.piece.warnings
     if windows:
         curve = calmness.over_time(one.piece, SECONDS, HOP)
         row["windows"] = [{"seconds": round(at, 2), "calmness": round(s.calmness, 2)} for at, s in curve]
@@ -95,12 +130,12 @@ def _write(scored: list[Scored], files: list[Path], out: Path, arguments: dict[s
             for one in scored:
                 values = [one.score.values[name] for name in FEATURES] + [one.score.points[name] for name in FEATURES]
                 shown = ["" if math.isnan(value) else f"{value:.4f}" for value in values]
-                writer.writerow([str(one.file), f"{one.score.calmness:.2f}", *shown])
+                writer.writerow([one.label, f"{one.score.calmness:.2f}", *shown])
         taken: set[str] = set()
         for one in scored:
-            name = one.file.stem
+            name = one.piece.name
             while name in taken:
                 name += "_"
             taken.add(name)
             curve = [(at, s.calmness) for at, s in calmness.over_time(one.piece, SECONDS, HOP)]
-            calmplot.write_score(folder.path(f"{name}.png"), one.file.stem, one.score, curve, one.piece.duration)
+            calmplot.write_score(folder.path(f"{name}.png"), one.piece.name, one.score, curve, one.piece.duration)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from calmvae.errors import InputError, MissingDependencyError, OptionError
-from calmvae.midi import SUFFIXES
+from calmvae.files import SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from calmvae import calming, examples, latent, mixture, statistics
-from calmvae.console import markdown
 from calmvae.phrases import FIRST_PITCH, STEPS_PER_BAR
 from calmvae.runtime import Engine
+from calmvae.text import markdown
 
 SCALES = (0.5, 0.75, 1.0, 1.25)
 

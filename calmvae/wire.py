@@ -14,13 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.performance import Performance
+from calmvae.piece import Performance
 
 # Types of fields in the wire format.
 _VARINT, _DOUBLE, _BYTES = 0, 1, 2
 
-# The source_info: encoding_type MIDI, parser PRETTY_MIDI.
-_SOURCE = bytes([13 << 3 | _BYTES, 4, 2 << 3, 3, 3 << 3, 2])
+# The source_info: of MIDI, encoding_type MIDI and, as note_seq says it, parser PRETTY_MIDI; of scores, source_type
+# SCORE_BASED and encoding_type MUSIC_XML or ABC.
+_SOURCE = {
+    "midi": bytes([13 << 3 | _BYTES, 4, 2 << 3, 3, 3 << 3, 2]),
+    "musicxml": bytes([13 << 3 | _BYTES, 4, 1 << 3, 1, 2 << 3, 1]),
+    "abc": bytes([13 << 3 | _BYTES, 4, 1 << 3, 1, 2 << 3, 2]),
+}
 
 # A field's number and its values, one a message: integers, truth values or float64.
 Field = tuple[int, np.ndarray]
@@ -82,7 +87,7 @@ def _whole(piece: Named, notes: bytes, bends: bytes, controls: bytes) -> bytes:
     parts.append(notes)
     if len(played.notes):
         parts.append(_varint(9 << 3 | _DOUBLE) + struct.pack("<d", played.notes.end.max()))
-    parts += [bends, controls, _SOURCE]
+    parts += [bends, controls, _SOURCE[played.encoding]]
     for number, part in enumerate(played.instruments):
         if part.name:
             name = _text(2, part.name)

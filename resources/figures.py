@@ -22,6 +22,7 @@ import numpy as np
 from calmvae import calming, directions, evaluation, examples, latent, midi, mixture, models, phrases, statistics
 from calmvae.directions import Directions
 from calmvae.phrases import FIRST_PITCH, HOLD, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR, STEPS_PER_QUARTER, Melody
+from calmvae.piece import Note
 from calmvae.render import BAR_LINE, BEAT_LINE, FAINT, INK, MUTED, OCTAVE_LINE, ROLL, TRACK_COLORS
 
 HERE = Path(__file__).parent
@@ -615,7 +616,7 @@ def midi_events() -> tuple[int, list[tuple[int, Any]]]:
 
 
 @functools.cache
-def bar_notes() -> list[midi.Note]:
+def bar_notes() -> list[Note]:
     """The notes of `BAR`."""
     stem, track, bar = BAR
     line, piece = melody(stem, track), midi.read_piece(PIECES / f"{stem}.mid")

@@ -12,7 +12,7 @@ import mido
 import numpy as np
 
 from calmvae import phrases
-from calmvae.midi import Note, Piece
+from calmvae.piece import Note, Piece
 
 # (pitch, velocity, start, end); positions in quarters.
 QuarterNote = tuple[int, int, float, float]

@@ -12,9 +12,9 @@ import sys
 import pytest
 
 from calmvae import assess, checkpoints, commands, midi, models, outputs, render
-from calmvae.compose import Made
 from calmvae.console import Console
-from calmvae.midi import Note, Piece
+from calmvae.made import Made
+from calmvae.piece import Note, Piece
 from tests.conftest import PIECES, ROOT, run_calmvae
 
 COMMANDS = [

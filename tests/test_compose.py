@@ -13,7 +13,7 @@ import pytest
 import calmvae
 from calmvae import compose, midi, models, phrases
 from calmvae.errors import EmptyMusicError, OptionError
-from calmvae.midi import Note, Piece
+from calmvae.piece import Note, Piece
 from tests.conftest import PIECES, ROOT
 
 

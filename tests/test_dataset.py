@@ -9,7 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import catalog, configs, corpus, entries, examples, magenta, midi, outputs, phrases, scores, tfrecord
+from calmvae import (
+    catalog,
+    configs,
+    corpus,
+    entries,
+    examples,
+    magenta,
+    midi,
+    note_sequence,
+    outputs,
+    phrases,
+    tfrecord,
+)
 from calmvae.errors import DataError, InputError
 from tests import builders
 
@@ -233,7 +245,7 @@ def test_windows_are_magentas(tmp_path):
     compared = 0
     for seed in range(40):
         path = builders.write_midi(tmp_path / "a.mid", singable(seed), qpm=random.Random(seed).uniform(50, 150))
-        ((_, sequence, _),) = scores.read_note_sequences(path)
+        ((_, sequence, _),) = note_sequence.read_note_sequences(path)
         theirs = {tuple(np.argmax(x, axis=1)) for x in converter.to_tensors(sequence).inputs}
         ours = {tuple(row) for row in examples.piece_windows(midi.read_piece(path), STEPS)[0]}
         assert ours == theirs

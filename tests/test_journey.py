@@ -12,6 +12,7 @@ import pytest
 
 from calmvae import calmness, features, itinerary, journey, midi, models, phrases, playing, tonality
 from calmvae.errors import EmptyMusicError, OptionError
+from calmvae.piece import Piece
 from calmvae.playing import Phrase
 from tests import builders
 from tests.conftest import PIECES, run_calmvae
@@ -25,7 +26,7 @@ def model() -> models.Model:
     return models.load_model()
 
 
-def odd_pieces() -> dict[str, midi.Piece]:
+def odd_pieces() -> dict[str, Piece]:
     """Music that is no lullaby."""
     rng = np.random.default_rng(0)
     wild = [(int(p), 115, k / 4, k / 4 + 0.2) for k, p in enumerate(rng.integers(36, 96, 400))]

@@ -14,7 +14,7 @@ import pytest
 
 from calmvae import midi, phrases
 from calmvae.errors import CalmvaeError, InputError, OutputError
-from calmvae.midi import Note, Piece
+from calmvae.piece import Note, Piece
 from tests import builders
 
 WRITABLE = Note(60, 64, 0.0, 1.0)

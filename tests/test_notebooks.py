@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from calmvae import magenta_js, notebook
-from calmvae.compose import Made
-from calmvae.midi import Note, Piece
+from calmvae.made import Made
+from calmvae.piece import Note, Piece
 from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
 from tools import notebooks
 

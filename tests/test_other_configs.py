@@ -15,7 +15,7 @@ import pytest
 from calmvae import catalog, commands, compose, models, other_configs, outputs
 from calmvae.console import Console
 from calmvae.errors import ModelError, OptionError
-from calmvae.midi import Piece
+from calmvae.piece import Piece
 from tests.random_checkpoints import hparams_of, save_random, small_config
 
 DRUMS, TRIO, CHORDS = "cat-drums_2bar_small", "flat-trio_16bar", "cat-mel_2bar_med_chords"

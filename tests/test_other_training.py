@@ -23,17 +23,17 @@ from calmvae import (
     loop,
     magenta,
     midi,
+    note_sequence,
     opening,
     other_configs,
     other_examples,
     other_interpolation,
     other_training,
-    scores,
     tfrecord,
     training,
 )
 from calmvae.errors import DataError, EmptyMusicError, ModelError, OptionError, OutputError
-from calmvae.midi import Note, Piece
+from calmvae.piece import Note, Piece
 from tests.conftest import tiny_spec
 from tests.random_checkpoints import hparams_of, save_random, small_config
 
@@ -248,7 +248,7 @@ def test_batches_smaller_and_larger_than_the_set(data, tmp_path):
 
 def test_all_windows_count_stocks_converter_keeps_few(data, music):
     config = magenta.load().configs.CONFIG_MAP[DRUMS]
-    (_, sequence, _) = scores.read_note_sequences(music / "band0.mid")[0]
+    (_, sequence, _) = note_sequence.read_note_sequences(music / "band0.mid")[0]
     config.data_converter.set_mode("train")
     assert len(config.data_converter.to_tensors(sequence).inputs) == 5
     windows = other_examples.Reader(config).windows(sequence)
@@ -300,7 +300,7 @@ def test_drums_that_a_groove_does_not_know(tmp_path):
     """General MIDI's other bass drum is taken for the bass drum, a whistle is left out and counted."""
     notes = [Note(pitch, 90, k * 0.25, k * 0.25 + 0.1, 0, True, 9) for k, pitch in enumerate([35, 42, 71, 3] * 8)]
     midi.write_midi(Piece(notes, [(0.0, 120.0)], [(0.0, 4, 4)]), tmp_path / "a.mid")
-    (_, sequence, _) = scores.read_note_sequences(tmp_path / "a.mid")[0]
+    (_, sequence, _) = note_sequence.read_note_sequences(tmp_path / "a.mid")[0]
     reader = other_examples.reader_of(GROOVE)
     windows = reader.windows(sequence)
     hits = windows[0].outputs.unpack()[:, :9]
@@ -343,8 +343,8 @@ def test_interpolation_begins_and_ends_at_what_magenta_makes_of_the_pieces(check
     """Stock TrainedModel reads the same two bars, encodes and decodes them."""
     files = [write_band(tmp_path / f"{k}.mid", k, 2, "drums") for k in (0, 5)]
     stock = magenta.load().TrainedModel(small_config(DRUMS), 2, checkpoint(DRUMS))
-    _, mu, _ = stock.encode([scores.read_note_sequences(file)[0][1] for file in files])
-    expected = [simple(scores.piece_of(s)) for s in stock.decode(mu, length=32, temperature=1e-6)]
+    _, mu, _ = stock.encode([note_sequence.read_note_sequences(file)[0][1] for file in files])
+    expected = [simple(note_sequence.piece_of(s)) for s in stock.decode(mu, length=32, temperature=1e-6)]
     made = other_interpolation.interpolate(*files, model_of(DRUMS, checkpoint), steps=3)
     slower = 120 / 100
     for part, notes in zip((made.parts[0], made.parts[-1]), expected, strict=True):

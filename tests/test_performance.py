@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from calmvae.events import NotPlain
 
 from calmvae import entries, events, magenta, midi, performance, scores, wire
 from calmvae.errors import InputError
-from calmvae.events import NotPlain
+from calmvae.piece import Note, Piece
 from tests import builders, conftest, odd_midi
 
 NAMES = ("/id/é", "ü.mid", "folder")
@@ -209,11 +210,11 @@ def test_steps_of_eight_and_of_one_find_the_same_events():
 def test_columns_and_objects_are_the_same_notes(count):
     rng = np.random.default_rng(count)
     rows = rng.integers(1, 128, [count, 2]).tolist()
-    made = midi.Piece([midi.Note(*row, t / 2, t + 1.0, 3, t % 2 == 0, 1) for t, row in enumerate(rows)])
-    columns = midi.Piece.of_columns(made.columns())
+    made = Piece([Note(*row, t / 2, t + 1.0, 3, t % 2 == 0, 1) for t, row in enumerate(rows)])
+    columns = Piece.of_columns(made.columns())
     assert columns.duration == made.duration
     assert columns == made and repr(columns) == repr(made)
-    columns.notes.append(midi.Note(1, 2, 0.0, count + 5.0))
+    columns.notes.append(Note(1, 2, 0.0, count + 5.0))
     assert len(columns.columns()) == count + 1 and columns.duration == count + 5
     with pytest.raises(AttributeError, match="no attribute 'note'"):
         columns.note  # noqa: B018

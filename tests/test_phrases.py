@@ -9,8 +9,8 @@ import pytest
 
 from calmvae import phrases
 from calmvae.errors import EmptyMusicError, InputError, OptionError
-from calmvae.midi import Note, Piece
 from calmvae.phrases import HOLD, NOTE_OFF
+from calmvae.piece import Note, Piece
 from tests import builders
 from tests.builders import piece, scale
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from calmvae import midi
+from calmvae.piece import Note, Piece
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 FILES = sorted((RESOURCES / "pieces").glob("*.mid"))
@@ -29,7 +30,7 @@ def _load_script():
 make_pieces = _load_script()
 
 
-def _voices(piece: midi.Piece) -> dict[int, list[midi.Note]]:
+def _voices(piece: Piece) -> dict[int, list[Note]]:
     return {track: [n for n in piece.notes if n.track == track] for track in {n.track for n in piece.notes}}
 
 

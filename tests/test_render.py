@@ -15,7 +15,7 @@ import pytest
 
 from calmvae import render
 from calmvae.errors import MissingDependencyError, OptionError, OutputError
-from calmvae.midi import Note, Piece
+from calmvae.piece import Note, Piece
 from calmvae.render import Section, write_piano_roll, write_wav
 
 RATE = 44100

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from calmvae import magenta, midi, phrases, scores
+from calmvae import magenta, midi, note_sequence, phrases, scores
 from calmvae.errors import EmptyMusicError, InputError
+from calmvae.piece import Piece
 from tests import builders
 
 MUSICXML = """<?xml version="1.0" encoding="UTF-8"?>
@@ -71,7 +72,7 @@ def write_mxl(path: Path, **files: str | bytes) -> Path:
     return path
 
 
-def quarters(piece: midi.Piece) -> list[tuple[int, float, float]]:
+def quarters(piece: Piece) -> list[tuple[int, float, float]]:
     at = piece.quarters([[n.start, n.end] for n in piece.notes]).round(6).tolist()
     return [(n.pitch, *span) for n, span in zip(piece.notes, at, strict=True)]
 
@@ -185,14 +186,14 @@ def test_entities_do_not_blow_up(tmp_path):
 
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(InputError, match="a MIDI, MusicXML or ABC file was expected"):
-        scores.read_note_sequences(write(tmp_path / "a.txt", ABC))
+        note_sequence.read_note_sequences(write(tmp_path / "a.txt", ABC))
 
 
 def test_a_midi_file_gives_the_sequence_note_seq_gives(tmp_path):
     note_seq = magenta.load_note_seq()
     for make in (builders.write_ritardando, builders.write_type_0, builders.write_pads, builders.write_drums_only):
         path = make(tmp_path / "a.mid")
-        ((name, sequence, warnings),) = scores.read_note_sequences(path)
+        ((name, sequence, warnings),) = note_sequence.read_note_sequences(path)
         assert sequence == note_seq.midi_file_to_note_sequence(str(path))
         assert (name, warnings) == ("a", [])
-        assert scores.piece_of(sequence, "a") == midi.read_piece(path)
+        assert note_sequence.piece_of(sequence, "a") == midi.read_piece(path)

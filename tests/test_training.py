@@ -14,7 +14,7 @@ import pytest
 
 from calmvae import catalog, checkpoints, configs, corpus, evaluation, folders, midi, models, runtime, training
 from calmvae.errors import DataError, InputError, ModelError, OptionError, OutputError
-from calmvae.midi import Note, Piece
+from calmvae.piece import Note, Piece
 from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
 
 

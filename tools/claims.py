@@ -34,7 +34,7 @@ else:
 
 from benchmarks.pairs import CALMVAE
 from calmvae import measured
-from calmvae.console import markdown
+from calmvae.text import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = Path(__file__).with_name("claims.toml")

@@ -1,0 +1,231 @@
+"""The order in which the measures of a score are played: repeats, endings, da capo, dal segno, coda and fine."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from xml.etree.ElementTree import Element
+
+# More measures than these are no music that anyone plays.
+MAX_PLAYED = 50_000
+
+_DA_CAPO = re.compile(r"\b(d\.\s*c\.|da\s+capo\b)", re.IGNORECASE)
+_DAL_SEGNO = re.compile(r"\b(d\.\s*s\.|dal\s+segno\b)", re.IGNORECASE)
+_TO_CODA = re.compile(r"\W*(to|al)\s+coda\W*", re.IGNORECASE)
+_FINE = re.compile(r"\W*fine\W*", re.IGNORECASE)
+_JUMPS = ("dacapo", "dalsegno", "tocoda", "fine", "segno", "coda")
+
+
+@dataclasses.dataclass
+class Marks:
+    """What stands at a measure, in any part.
+
+    Attributes:
+      forward: a repeated section begins here.
+      backward: how often a section that ends here is played, 0 for none.
+      ending: the passes that play this measure, None outside of endings.
+      begins: an ending begins here.
+      segno, coda: labels of places to go to; `dalsegno` and `tocoda` of those to go to from here.
+      dacapo: from here to the beginning.
+      fine: the end, once the beginning is played again.
+    """
+
+    forward: bool = False
+    backward: int = 0
+    ending: frozenset[int] | None = None
+    begins: bool = False
+    segno: set[str] = dataclasses.field(default_factory=set)
+    coda: set[str] = dataclasses.field(default_factory=set)
+    dalsegno: str | None = None
+    tocoda: str | None = None
+    dacapo: bool = False
+    fine: bool = False
+
+
+def read_marks(parts: Sequence[Element]) -> list[Marks]:
+    """The marks of every measure. One order holds for all parts, and often only the top one has them."""
+    marks = [Marks() for _ in range(max((len(part.findall("measure")) for part in parts), default=0))]
+    for part in parts:
+        ending: frozenset[int] | None = None
+        for mark, measure in zip(marks, part.findall("measure"), strict=False):
+            stops = False
+            for barline in measure.findall("barline"):
+                found = barline.find("ending")
+                if found is not None and found.get("type") == "start":
+                    ending, mark.begins = _passes(found), True
+                elif found is not None:
+                    stops = True
+                _read_repeat(barline.find("repeat"), mark)
+            mark.ending = mark.ending or ending
+            ending = None if stops else ending
+            for direction in measure.findall("direction"):
+                _read_direction(direction, mark)
+            for sound in measure.findall("sound"):
+                _read_sound(sound, mark)
+    return marks
+
+
+def _passes(ending: Element) -> frozenset[int]:
+    """The passes of an ending, such as `1, 2` or `1-3`: what is printed counts, else what the attribute says."""
+    for text in (ending.text or "", ending.get("number", "")):
+        passes: set[int] = set()
+        for first, last in re.findall(r"(\d{1,2})(?:\s*[-–]\s*(\d{1,2}))?", text):
+            passes |= set(range(int(first), int(last or first) + 1))
+        if passes:
+            return frozenset(passes)
+    return frozenset({1})
+
+
+def _read_repeat(repeat: Element | None, mark: Marks) -> None:
+    if repeat is None:
+        return
+    if repeat.get("direction") == "forward":
+        mark.forward = True
+    else:
+        times = repeat.get("times", "2")
+        mark.backward = max(mark.backward, int(times) if re.fullmatch(r"\d{1,2}", times) and int(times) > 1 else 2)
+
+
+def _read_direction(direction: Element, mark: Marks) -> None:
+    """Marks as a player sees them count where the file does not say what they do."""
+    sound = direction.find("sound")
+    if sound is not None:
+        _read_sound(sound, mark)
+        if any(name in sound.attrib for name in _JUMPS):
+            return
+    for sign in direction.findall("direction-type/*"):
+        text = " ".join((sign.text or "").split())
+        if sign.tag == "segno":
+            mark.segno.add("")
+        elif sign.tag == "coda":
+            mark.coda.add("")
+        elif sign.tag == "words" and _DA_CAPO.search(text):
+            mark.dacapo = True
+        elif sign.tag == "words" and _DAL_SEGNO.search(text):
+            mark.dalsegno = mark.dalsegno or ""
+        elif sign.tag == "words" and _TO_CODA.fullmatch(text):
+            mark.tocoda = mark.tocoda or ""
+        elif sign.tag == "words" and _FINE.fullmatch(text):
+            mark.fine = True
+
+
+def _read_sound(sound: Element, mark: Marks) -> None:
+    if "segno" in sound.attrib:
+        mark.segno.add(sound.get("segno", ""))
+    if "coda" in sound.attrib:
+        mark.coda.add(sound.get("coda", ""))
+    mark.dalsegno = sound.get("dalsegno", mark.dalsegno)
+    mark.tocoda = sound.get("tocoda", mark.tocoda)
+    mark.dacapo |= sound.get("dacapo") == "yes"
+    mark.fine |= "fine" in sound.attrib
+    mark.forward |= sound.get("forward-repeat") == "yes"
+
+
+def play_order(marks: Sequence[Marks]) -> list[tuple[int, int]]:
+    """Measures in the order in which they are played, each with the number of the pass through its section.
+
+    After a jump back no repeats are made, and of endings the last is played, as is the custom.
+    """
+    groups = _groups(marks)
+    jumps = any(mark.dacapo or mark.dalsegno is not None for mark in marks)
+    order: list[tuple[int, int]] = []
+    taken: set[int] = set()
+    at, start, number, jumped, leave = 0, 0, 1, False, -1
+    while at < len(marks) and len(order) < MAX_PLAYED:
+        mark, group = marks[at], groups.get(at)
+        if mark.forward and at != start:
+            start, number = at, 1
+        if group and at == group.first:
+            chosen = group.choose(number, jumped, jumps)
+            if chosen is None:
+                at = start = group.last + 1
+                number = 1
+                continue
+            at, leave = chosen
+            mark = marks[at]
+        order.append((at, number))
+        if mark.backward and not jumped:
+            if number < (group.passes if group else mark.backward):
+                at, number = start, number + 1
+                continue
+            start, number = at + 1, 1
+        if jumped and mark.fine:
+            break
+        target = _target(marks, mark.tocoda, "coda") if jumped and mark.tocoda is not None else None
+        if target is not None and target > at:
+            at = start = target
+            number, jumped = 1, False
+            continue
+        if (mark.dacapo or mark.dalsegno is not None) and at not in taken:
+            taken.add(at)
+            found = 0 if mark.dacapo else _target(marks, mark.dalsegno, "segno")
+            if found is not None:
+                at = start = found
+                number, jumped = 1, True
+                continue
+        if group and at == leave:
+            at = start = group.last + 1
+            number = 1
+            continue
+        at += 1
+    return order
+
+
+@dataclasses.dataclass(frozen=True)
+class _Group:
+    """Endings side by side.
+
+    Attributes:
+      first, last: its measures.
+      endings: first and last measure of each, and its passes.
+      repeats: whether a repeat sign in them leads back.
+    """
+
+    first: int
+    last: int
+    endings: list[tuple[int, int, frozenset[int]]]
+    repeats: bool
+
+    @property
+    def passes(self) -> int:
+        """How often the section before the endings is played."""
+        return max(2, *(max(numbers) for _, _, numbers in self.endings))
+
+    def choose(self, number: int, jumped: bool, jumps: bool) -> tuple[int, int] | None:
+        """First and last measure to play on a pass; None where no ending is for it."""
+        if not self.repeats and not jumps:
+            # Nothing leads back to play another ending: brackets alone change nothing.
+            return self.first, self.last
+        if jumped:
+            return max(self.endings, key=lambda ending: max(ending[2]))[:2]
+        return next((ending[:2] for ending in self.endings if number in ending[2]), None)
+
+
+def _groups(marks: Sequence[Marks]) -> dict[int, _Group]:
+    """The group of endings of each measure that is in one."""
+    found: dict[int, _Group] = {}
+    at = 0
+    while at < len(marks):
+        first, endings = at, []
+        while at < len(marks) and (numbers := marks[at].ending):
+            begin = at
+            at += 1
+            while at < len(marks) and marks[at].ending and not marks[at].begins:
+                at += 1
+            endings.append((begin, at - 1, numbers))
+        if endings:
+            repeats = any(mark.backward for mark in marks[first:at])
+            group = _Group(first, at - 1, endings, repeats)
+            found |= dict.fromkeys(range(first, at), group)
+        else:
+            at += 1
+    return found
+
+
+def _target(marks: Sequence[Marks], label: str | None, kind: str) -> int | None:
+    """The measure with a label; if none has it, the first with any for a segno, the last for a coda."""
+    places = [i for i, mark in enumerate(marks) if getattr(mark, kind)]
+    named = [i for i in places if label in getattr(marks[i], kind)]
+    chosen = named or places
+    return (chosen[-1] if kind == "coda" else chosen[0]) if chosen else None

@@ -1,0 +1,65 @@
+"""Words around numbers, tables and commands, as they are printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+
+def count(n: int, noun: str) -> str:
+    """A number of things, such as `1 bar` or `2 bars`."""
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def are(n: int) -> str:
+    """The verb that goes with a number of things."""
+    return "is" if n == 1 else "are"
+
+
+def by_kind(said: Sequence[tuple[str, Sequence[str]]], most: int = 8) -> list[str]:
+    """What is said of each of some pieces, a line each; when that is much, a line for each kind, the commonest first.
+
+    Args:
+      said: `(name, sentences)` of each piece.
+      most: so many lines are given as they are.
+    """
+    lines = [(name, sentence) for name, sentences in said for sentence in sentences]
+    if len(lines) <= most:
+        return [_of(name, sentence) for name, sentence in lines]
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for name, sentence in lines:
+        kinds.setdefault(_kind(sentence), []).append((name, sentence))
+    found = []
+    for examples in sorted(kinds.values(), key=len, reverse=True):
+        names, example = len({name for name, _ in examples}), _of(*examples[0])
+        found.append(f"{count(names, 'piece')}, such as {example}" if names > 1 else example)
+    return found
+
+
+def _of(name: str, sentence: str) -> str:
+    return sentence if sentence.startswith(name) else f"{name}: {sentence}"
+
+
+def _kind(sentence: str) -> str:
+    """A sentence without its numbers, paths, examples and plurals."""
+    bare = re.sub(r"\S*/\S*|\([^)]*\)|'[^']*'|:.*", "", sentence)
+    bare = re.sub(r"\bare\b", "is", re.sub(r"\bhave\b", "has", bare))
+    return re.sub(r"s\b", "", re.sub(r"\d+", "N", bare))
+
+
+def no_length(n: int) -> str:
+    """What is said of notes without a length."""
+    return f"{count(n, 'note')} {'has no length; it' if n == 1 else 'have no length; each'} is played as a sixteenth."
+
+
+def command(*words: Any) -> str:
+    """A command of calmvae's that can be typed, whatever stands in its words."""
+    return shlex.join(["calmvae", *map(str, words)])
+
+
+def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> str:
+    """A table in Markdown; without rows, its head."""
+    lines = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
+    return "\n".join([next(lines), "|" + "---|" * len(columns), *lines])
