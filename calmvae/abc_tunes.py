@@ -29,8 +29,8 @@ _VOICE = ["%%MIDI beat 90 80 65 1", "%%MIDI nobeataccents", "%%MIDI chordattack 
 _FORBIDDEN = re.compile(r"^(%%|I:)\s*(abc-include|abc-charset)", re.IGNORECASE)
 _FIELD = re.compile(r"^([A-Za-z]):")
 _REMARK = re.compile(r"^(?:Error|Warning) in line-char \d+-\d+ :\s*(.+)$", re.MULTILINE)
-# It says so of every voice that ends before the others, and of its own way to write repeats.
-_NO_MATTER = re.compile(r"^Track \d+ is|^Assuming repeat|^replacing ")
+# It says so of every voice that ends before the others, of incomplete bars, and of its own way to write repeats.
+_NO_MATTER = re.compile(r"^Track \d+ (is|Bar \d+ has)|^Assuming repeat|^replacing ")
 _JUMP = re.compile(r"[!+](d\.c\.(?:al ?fine)?|dacapo|d\.s\.(?:al ?fine)?)[!+]", re.IGNORECASE)
 _MARKS = re.compile(r"[!+](?:fine|segno)[!+]", re.IGNORECASE)
 _MANY_TIMES = re.compile(r"\|(:{2,})(?!\|)([^|:\[]*(?:\|(?!:)[^|:\[]*)*?)(:{2,})\|")

@@ -73,7 +73,9 @@ def end_tempo(start: float) -> float:
     return float(np.clip(END_QPM, start * (1 - MOST_FALL), start * (1 - LEAST_FALL)))
 
 
-def plan(minutes: float, start_qpm: float, end_qpm: float, velocity: float, onsets: float) -> Itinerary:
+def plan(
+    minutes: float, start_qpm: float, end_qpm: float, velocity: float, onsets: float, silence: float = 0.0
+) -> Itinerary:
     """Plans a journey that lasts as long as it is asked to.
 
     The tempo of a bar is `start_qpm * (end_qpm / start_qpm) ** x ** p` with x from 0 to 1; p, close to 1, makes the
@@ -83,6 +85,7 @@ def plan(minutes: float, start_qpm: float, end_qpm: float, velocity: float, onse
       minutes: 1 to 180.
       start_qpm, end_qpm: quarters a minute.
       velocity, onsets: of A: mean MIDI velocity, notes begun in a phrase of 4 bars.
+      silence: seconds before A's first note, which are not played.
 
     Raises:
       OptionError: `minutes` or a tempo is out of range.
@@ -94,7 +97,7 @@ def plan(minutes: float, start_qpm: float, end_qpm: float, velocity: float, onse
             raise OptionError(f"the {name} tempo is {qpm:g}; it must be from 10 to 400 quarters a minute.")
     if end_qpm > start_qpm:
         raise OptionError(f"the end tempo {end_qpm:g} is above the start tempo {start_qpm:g}; a journey slows down.")
-    tempos = _tempos(minutes * 60, start_qpm, end_qpm)
+    tempos = _tempos(minutes * 60 + silence, start_qpm, end_qpm)
     count = len(tempos) // PHRASE_BARS
     x = np.linspace(0.0, 1.0, count) if count > 1 else np.zeros(1)
     softest, sparsest = min(_SOFTEST, velocity), min(_SPARSEST, onsets)

@@ -112,7 +112,9 @@ def journey(
     start = a.qpm if start_qpm is None else start_qpm
     end = itinerary.end_tempo(start) if end_qpm is None else end_qpm
     onsets = int((a.tokens >= phrases.FIRST_PITCH).sum()) / itinerary.OPENING_PHRASES
-    plan = itinerary.plan(minutes, start, end, a.velocity, onsets)
+    # Chords begin with the first bar, a melody with its upbeat.
+    first = 0 if accompanied else int(np.argmax(a.tokens >= phrases.FIRST_PITCH))
+    plan = itinerary.plan(minutes, start, end, a.velocity, onsets, first / STEPS_PER_QUARTER * 60 / start)
     traveller = Traveller(a, b, model, plan, accompanied, seed)
     walked = traveller.walk(progress)
     piece = playing.play(

@@ -117,11 +117,14 @@ def _walk_file(walk: _Walk, data: bytes, begin: int) -> _Walked | Damaged:
     except Damaged as error:
         return error
     before = walk.lengths()
-    walk.strays = walk.unread = 0
+    walk.strays = walk.mended = walk.unread = 0
     for start, end in chunks.tracks:
         walk.track(begin + start, begin + end)
     if walk.strays:
         chunks.said.append(f"{count(walk.strays, 'stray system message')} {are(walk.strays)} passed over.")
+    if n := walk.mended:
+        has = "has a wrong length; its end was" if n == 1 else "have a wrong length; their ends were"
+        chunks.said.append(f"{count(n, 'system exclusive message')} {has} found by its mark.")
     if walk.unread:
         chunks.said.append(
             f"{count(walk.unread, 'byte')} at the end of tracks cannot be read and {are(walk.unread)} passed over."
@@ -138,7 +141,8 @@ class _Walk:
       stops: where an event begins that was stepped over alone, or, inverted (`~`), the first of eight.
       ends: for each track that has events, the number of stops up to its end.
       metas: the meta events, their places counted in stops.
-      strays: how many system messages without a length, and `unread`, how many bytes were passed over.
+      strays: how many system messages without a length were passed over; `mended`, how many had a wrong one; `unread`,
+        how many bytes were passed over.
     """
 
     def __init__(self, data: bytes, careful: bool = False) -> None:
@@ -149,7 +153,7 @@ class _Walk:
         self.stops: list[int] = []
         self.ends: list[int] = []
         self.metas: list[Meta] = []
-        self.strays = self.unread = 0
+        self.strays = self.mended = self.unread = 0
 
     def lengths(self) -> tuple[int, int, int]:
         """How many stops, tracks and meta events there are so far."""
@@ -208,6 +212,7 @@ class _Walk:
             if following > end:
                 # Its length is wrong; the mark of its end may tell.
                 following = data.find(b"\xf7", begin, end) + 1
+                self.mended += following > 0
             return following, running
         self.strays += 1
         return at + 1 + _SYSTEM_BYTES.get(status, 0), running
@@ -281,8 +286,7 @@ def _decode(walk: _Walk, walked: list[_Walked | Damaged]) -> list[Events | Damag
     first, second = data[first_at], data[first_at + 1]
     single = (status >= 0xC0) & (status < 0xE0)
     high = np.flatnonzero((status < 0xF0) & ((first | np.where(single, 0, second)) >= 0x80))
-    if len(high):
-        first, second = np.minimum(first, 127), np.minimum(second, 127)
+    first, second = np.minimum(first, 127), np.minimum(second, 127)
     tick = np.cumsum(delta)
     ends = upto[np.array(walk.ends) - 1]
     begins = np.append(0, ends[:-1])

@@ -99,7 +99,8 @@ class _Score:
         self.bars, self.order = bars, order
         self.said = []
         if len(order) >= musicxml_order.MAX_PLAYED:
-            self.said.append(f"Its repeats do not end; {count(len(order), 'measure')} are played.")
+            most = musicxml_order.MAX_PLAYED
+            self.said.append(f"Its repeats make more than {most} measures; the first {most} are played.")
         columns = list(itertools.zip_longest(*bars))
         metres = _events(columns, "metres")
         self._lengths = _lengths(columns, metres)

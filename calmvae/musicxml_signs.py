@@ -14,11 +14,11 @@ MARKS = {
 }  # fmt: skip
 DEFAULT_LEVEL = MARKS["mf"]
 # Signs that change how notes are played, and that are not carried out.
-UNPLAYED = {
+UNPLAYED = (
     "staccato", "staccatissimo", "spiccato", "detached-legato", "breath-mark", "caesura", "scoop", "plop", "doit",
     "falloff", "trill-mark", "turn", "delayed-turn", "inverted-turn", "vertical-turn", "shake", "mordent",
     "inverted-mordent", "schleifer", "tremolo", "haydn",
-}  # fmt: skip
+)  # fmt: skip
 # Tempos that metronomes and notation programs give for words, quarters a minute; of a text the first one counts.
 _WORDS = {
     "larghissimo": 24, "sehr langsam": 40, "grave": 40, "very slow": 40, "largo": 50, "lento": 52, "langsam": 54,

@@ -182,10 +182,10 @@ def write_one_note(path: Path) -> Path:
 
 # Files no melody comes from, and a word the message has to hold.
 UNUSABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "zero_ticks": (write_zero_ticks, "time in frames"),
+    "zero_ticks": (write_zero_ticks, "0 ticks"),
     "drums_only": (write_drums_only, "only drums (8 notes)"),
     "no_notes": (write_no_notes, "has no notes"),
     "empty": (write_empty, "is empty (0 bytes)"),
-    "random": (write_random_bytes, "MThd not found"),
+    "random": (write_random_bytes, "does not hold MThd"),
     "truncated": (write_truncated, "ends in the middle"),
 }

@@ -32,7 +32,14 @@ def run_calmvae(
     *arguments: str | Path, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command line in a process of its own."""
-    command = [sys.executable, "-c", "from calmvae.cli import main; main()", *map(str, arguments)]
+    return run_python("from calmvae.cli import main; main()", *arguments, cwd=cwd, **environment)
+
+
+def run_python(
+    code: str, *arguments: str | Path, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs some Python in a process of its own, which can import calmvae."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     env = {**os.environ, "PYTHONPATH": path, **environment}
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=600, check=False)

@@ -28,7 +28,7 @@ from calmvae import (
 from calmvae.errors import InputError, MissingDependencyError, OptionError
 from tests import builders
 from tests.conftest import run_calmvae, tiny_spec
-from tests.test_scores import musicxml, write_mxl
+from tests.test_musicxml import musicxml, write_mxl
 
 
 def tune(seed: int, length: int = 40) -> list[builders.QuarterNote]:
