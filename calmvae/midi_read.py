@@ -8,20 +8,19 @@ again. What pretty_midi reads in the same way has the same seconds, to the last 
 
 from __future__ import annotations
 
-import dataclasses
 import struct
 from typing import Any
 
 import numpy as np
 
-from calmvae import midi_events, midi_names
+from calmvae import midi_events, midi_names, midi_strikes
 from calmvae.errors import Damaged
+from calmvae.midi_channels import Channels
 from calmvae.midi_events import Events, Meta
+from calmvae.midi_strikes import Strikes
 from calmvae.piece import Instrument, Notes, Performance
-from calmvae.text import are, count, no_length
+from calmvae.text import are, count
 
-_SUSTAIN, _SOUND_OFF, _RESET, _NOTES_OFF = 64, 120, 121, 123
-_PEDAL_DOWN = 64
 # Denominators of more than 2 to this power fit into no NoteSequence.
 _MAX_DENOMINATOR = 30
 # A file in frames has no beats of its own: they are MIDI's default, two a second, until it gives a tempo.
@@ -49,30 +48,21 @@ def of_events(found: Events) -> Performance:
         raise Damaged(f"it has {found.tracks} tracks; up to {_MAX_TRACKS} can be read")
     said = list(found.said)
     clock = _Clock(found, said)
-    channels = _Channels(found)
-    strikes = _strikes(channels, clock, said)
-    program = channels.programs(strikes.opened)
-    slot = (channels.track[strikes.opened] * channels.lines + channels.line[strikes.opened]) * 128 + program
-    slots, instrument = np.unique(slot, return_inverse=True)
-    # In the order of tracks, and within a track in the order in which their first notes end.
-    first = np.full(len(slots), len(channels.tick), np.int64)
-    np.minimum.at(first, instrument, strikes.closed)
-    rank = np.lexsort((first, slots // (128 * channels.lines)))
-    number = np.argsort(rank)
-    instrument = number[instrument]
-    order = _sorted(instrument, strikes.closed, strikes.opened, len(channels.tick))
-    parts = _instruments(found, slots[rank], channels)
-    opened, instrument = strikes.opened[order], instrument[order]
+    channels = Channels(found)
+    strikes = midi_strikes.of_channels(channels, clock.short, said)
+    slots, instrument, order = _by_instrument(channels, strikes)
+    parts = _instruments(found, slots, channels)
+    opened = strikes.opened[order]
     notes = Notes(
         pitch=channels.first[opened].astype(np.int64),
         velocity=channels.second[opened].astype(np.int64),
         start=clock.seconds(channels.tick[opened]),
         end=clock.seconds(strikes.end[order]),
-        program=program[order],
+        program=(slots % 128)[instrument],
         is_drum=np.array([part.is_drum for part in parts], bool)[instrument],
         track=instrument,
     )
-    controls, bends = _controls_and_bends(channels, slots[rank], clock)
+    controls, bends = _controls_and_bends(channels, slots, clock)
     if found.form == 2 and found.tracks > 1:
         said.append(f"Its {found.tracks} independent sequences (type 2) are played together.")
     return Performance(
@@ -88,13 +78,41 @@ def of_events(found: Events) -> Performance:
     )
 
 
-def _sorted(instrument: np.ndarray, closed: np.ndarray, opened: np.ndarray, events: int) -> np.ndarray:
-    """The order of notes by instrument, by the event that closes them and by the one that opens them."""
-    bits = events.bit_length()
-    if 2 * bits + int(instrument.max(initial=0)).bit_length() > 62:
-        return np.lexsort((opened, closed, instrument))
-    # One number is sorted faster than three.
-    return np.argsort((instrument << bits | closed) << bits | opened)
+def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Puts the notes of each track, channel and program together.
+
+    Returns:
+      slots: track, channel and program of each instrument in one number, in the order of tracks and, within a track, in
+        the order in which their first notes end.
+      instrument: of each note in its new order, int64 `[notes]`.
+      order: of the notes: by instrument, and then by the events that close them and that open them.
+    """
+    bits = len(channels.tick).bit_length()
+    # One number is sorted faster than two.
+    order = np.argsort(strikes.closed << bits | strikes.opened)
+    opened = strikes.opened[order]
+    slot = (channels.track[opened] * channels.lines + channels.line[opened]) * 128 + channels.programs(opened)
+    slots = _distinct(slot)
+    instrument = np.searchsorted(slots, slot)
+    first = np.zeros(len(slots), np.int64)
+    # Backwards, so that the first of each is what stays.
+    first[instrument[::-1]] = np.arange(len(slot))[::-1]
+    rank = np.lexsort((first, slots // (128 * channels.lines)))
+    number = np.empty(len(slots), np.uint16 if len(slots) < 1 << 16 else np.int64)
+    number[rank] = np.arange(len(slots))
+    instrument = number[instrument]
+    last = np.argsort(instrument, kind="stable")
+    return slots[rank], instrument[last].astype(np.int64), order[last]
+
+
+def _distinct(slot: np.ndarray) -> np.ndarray:
+    """The numbers that occur, sorted; of small ones, as nearly always, by a table."""
+    largest = int(slot.max(initial=0))
+    if largest >= 1 << 17:
+        return np.unique(slot)
+    there = np.zeros(largest + 1, bool)
+    there[slot] = True
+    return np.flatnonzero(there)
 
 
 class _Clock:
@@ -149,197 +167,7 @@ def _division(division: int) -> tuple[int, float]:
     return max(1, round(rate * 60 / _DEFAULT_QPM)), rate
 
 
-class _Channels:
-    """The events in the order of time, as far as channels need it: those of a channel stand in it.
-
-    Attributes:
-      lines: how many channels there are, sixteen a port.
-      line: int64 `[events]`, the channel of each event.
-      ends: the last tick of each track.
-      track, tick, status, first, second: as in `Events`.
-    """
-
-    def __init__(self, found: Events) -> None:
-        port = np.zeros(found.tracks, np.int64)
-        ports: dict[int, int] = {}
-        for meta in found.metas:
-            if meta.kind == midi_events.PORT and meta.data:
-                port[found.track[meta.event]] = ports.setdefault(meta.data[0], len(ports))
-        self.lines = 16 * max(1, len(ports))
-        line = (found.status & 15).astype(np.int64) + 16 * port[found.track] if len(ports) > 1 else found.status & 15
-        columns = [found.track, found.tick, found.status, found.first, found.second, line]
-        self.ends = found.tick[np.searchsorted(found.track, np.arange(found.tracks), side="right") - 1]
-        if found.tracks > 1 and self._are_shared(found, line):
-            order = np.argsort(found.tick, kind="stable")
-            columns = [column[order] for column in columns]
-        self.track, self.tick, self.status, self.first, self.second, self.line = columns
-        self.line = self.line.astype(np.int64)
-        self.kind = self.status >> 4
-        # One number for the channel of an event and its place.
-        self._numbers = self.line * len(self.line) + np.arange(len(self.line))
-        self._changes = self.on_lines(self.kind == midi_events.PROGRAM)
-
-    def _are_shared(self, found: Events, line: np.ndarray) -> bool:
-        """Whether tracks share a channel; if not, the order of the file serves."""
-        played = found.status < 0xF0
-        used = np.zeros(found.tracks * self.lines, bool)
-        used[found.track[played] * self.lines + line[played]] = True
-        return bool((used.reshape(-1, self.lines).sum(axis=0) > 1).any())
-
-    def on_lines(self, wanted: np.ndarray) -> np.ndarray:
-        """Numbers of the events that are wanted (bool `[events]`), sorted by channel and then by place."""
-        return np.sort(self._numbers[wanted])
-
-    def before(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Of each place, the last of `events` (made by `on_lines`) before it on its channel; -1 for none."""
-        return self._beside(events, places, -1)
-
-    def after(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Of each place, the first of `events` (made by `on_lines`) after it on its channel; -1 for none."""
-        return self._beside(events, places, 0)
-
-    def _beside(self, events: np.ndarray, places: np.ndarray, step: int) -> np.ndarray:
-        if not len(events):
-            return np.full(len(places), -1)
-        # Beyond both ends stands a number of no channel; index -1 reaches the one at the end.
-        event = np.append(events, -len(self.line))[np.searchsorted(events, self._numbers[places]) + step]
-        found = event - self.line[places] * len(self.line)
-        return np.where((found >= 0) & (found < len(self.line)), found, -1)
-
-    def programs(self, places: np.ndarray) -> np.ndarray:
-        """The program of each event's channel: the last one set before it."""
-        if not len(self._changes):
-            return np.zeros(len(places), np.int64)
-        change = self.before(self._changes, places)
-        return np.where(change >= 0, self.first[change], 0).astype(np.int64)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Strikes:
-    """Notes: the places of the events that open them and that close them, and the ticks at which they fall silent."""
-
-    opened: np.ndarray
-    closed: np.ndarray
-    end: np.ndarray
-
-
-def _strikes(channels: _Channels, clock: _Clock, said: list[str]) -> _Strikes:
-    """Pairs strikes with their ends, by pedal and controllers; says which had none, and which no length."""
-    pairs = _pair(channels)
-    end, open_ended = channels.tick[pairs.closed], pairs.closed < 0
-    if open_ended.any():
-        latest = np.where(pairs.again >= 0, pairs.again, channels.ends[channels.track[pairs.opened]])
-        end = np.where(open_ended, latest, end)
-    control = channels.kind == midi_events.CONTROL
-    if control.any():
-        end = _pedalled(channels, pairs, end, control)
-        hush = control & ((channels.first == _SOUND_OFF) | (channels.first == _NOTES_OFF))
-        if hush.any():
-            silenced = channels.after(channels.on_lines(hush), pairs.opened)
-            cut = (silenced >= 0) & (channels.tick[silenced] <= end)
-            end = np.where(cut, channels.tick[silenced], end)
-            open_ended &= ~cut
-    if unended := int(open_ended.sum()):
-        they = "has no end; it sounds" if unended == 1 else "have no end; each sounds"
-        said.append(f"{count(unended, 'note')} {they} until its pitch is struck again or its track ends.")
-    start = channels.tick[pairs.opened]
-    if zero := int((end <= start).sum()):
-        again = np.where(pairs.again > start, pairs.again, start + clock.short)
-        end = np.where(end <= start, np.minimum(start + clock.short, again), end)
-        said.append(no_length(zero))
-    closed = np.where(pairs.closed >= 0, pairs.closed, len(channels.tick) - 1)
-    return _Strikes(pairs.opened, closed, end)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Strikes by channel and pitch, and in the order of time within.
-
-    Attributes:
-      opened, closed: the places of each strike and of the note-off that ends it, -1 for none.
-      again: the tick of the next strike of the pitch, -1 for none.
-    """
-
-    opened: np.ndarray
-    closed: np.ndarray
-    again: np.ndarray
-
-
-def _pair(channels: _Channels) -> _Pairs:
-    """Note-offs end the strikes of their pitch in turn, the first one first.
-
-    A note-off with no note to end does not count. Where strikes are more than note-offs, those of which no note-off
-    is left, as of brackets that do not close, have no end of their own: the pitch is struck again over them.
-    """
-    strike = (channels.kind == midi_events.NOTE_ON) & (channels.second > 0)
-    places = np.flatnonzero((channels.kind == midi_events.NOTE_ON) | (channels.kind == midi_events.NOTE_OFF))
-    key = channels.line[places] * 128 + channels.first[places]
-    # Small numbers are sorted faster.
-    key = key.astype(np.uint16) if channels.lines <= 512 else key
-    order = np.argsort(key, kind="stable")
-    places, key = places[order], key[order]
-    on = strike[places]
-    ons, offs = np.flatnonzero(on), np.flatnonzero(~on)
-    if len(ons) == len(offs) and (ons < offs).all() and (key[ons] == key[offs]).all():
-        # As nearly always: the first note-off after the first strike, the second after the second.
-        return _pairs(channels, places[ons], key[ons], places[offs])
-    depth, group = _depth(on, key)
-    # A note-off that reaches a new depth below nothing ends no note.
-    apart = depth - (len(places) + 1) * group
-    before = np.minimum(np.append(0, np.minimum.accumulate(apart)[:-1]), -(len(places) + 1) * group)
-    idle = ~on & (apart < before)
-    if idle.any():
-        places, key, on = places[~idle], key[~idle], on[~idle]
-        depth, group = _depth(on, key)
-    ons = np.flatnonzero(on)
-    closed = places[~on]
-    if len(ons) > len(closed):
-        # Open for good: what comes after it never gets below it.
-        apart = depth + (len(places) + 1) * group
-        lowest = np.minimum.accumulate(apart[::-1])[::-1]
-        closed = np.full(len(ons), -1)
-        closed[lowest[ons] < apart[ons]] = places[~on]
-    return _pairs(channels, places[ons], key[ons], closed)
-
-
-def _pairs(channels: _Channels, opened: np.ndarray, key: np.ndarray, closed: np.ndarray) -> _Pairs:
-    ticks = channels.tick[opened]
-    again = np.append(np.where(key[1:] == key[:-1], ticks[1:], -1), -1)[: len(opened)]
-    return _Pairs(opened, closed, again)
-
-
-def _depth(on: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many notes of a key are open after each event, and the number of the key, both int64 `[events]`."""
-    if not len(on):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    total = np.cumsum(np.where(on, 1, -1))
-    fresh = np.append(True, key[1:] != key[:-1])
-    group = np.cumsum(fresh) - 1
-    begins = np.flatnonzero(fresh)
-    return total - np.append(0, total[begins[1:] - 1])[group], group
-
-
-def _pedalled(channels: _Channels, pairs: _Pairs, end: np.ndarray, control: np.ndarray) -> np.ndarray:
-    """The ticks at which notes fall silent when the sustain pedal holds those that end while it is down."""
-    pedal = control & (channels.first == _SUSTAIN)
-    down = pedal & (channels.second >= _PEDAL_DOWN)
-    if not down.any():
-        return end
-    # Resetting all controllers lifts it.
-    moved = pedal | (control & (channels.first == _RESET))
-    moves, lifts = channels.on_lines(moved), channels.on_lines(moved & ~down)
-    ended = pairs.closed >= 0
-    place = np.where(ended, pairs.closed, pairs.opened)
-    move = channels.before(moves, place)
-    held = ended & (move >= 0) & down[move]
-    lift = channels.after(lifts, place)
-    last = np.maximum(channels.ends[channels.track[pairs.opened]], end)
-    until = np.where(lift >= 0, channels.tick[lift], last)
-    until = np.where(pairs.again >= 0, np.minimum(until, pairs.again), until)
-    return np.where(held, np.maximum(end, until), end)
-
-
-def _instruments(found: Events, slots: np.ndarray, channels: _Channels) -> list[Instrument]:
+def _instruments(found: Events, slots: np.ndarray, channels: Channels) -> list[Instrument]:
     """The instruments of slots (track, channel, program in one number), named as their tracks."""
     named = [meta for meta in found.metas if meta.kind == midi_events.TRACK_NAME]
     names = midi_names.decode((int(found.track[meta.event]), meta.data) for meta in named)
@@ -351,7 +179,7 @@ def _instruments(found: Events, slots: np.ndarray, channels: _Channels) -> list[
     return parts
 
 
-def _controls_and_bends(channels: _Channels, slots: np.ndarray, clock: _Clock) -> list[tuple[np.ndarray, np.ndarray]]:
+def _controls_and_bends(channels: Channels, slots: np.ndarray, clock: _Clock) -> list[tuple[np.ndarray, np.ndarray]]:
     """Of the controls and of the bends: the numbers of each, its instrument first, by instrument, and their times.
 
     Each belongs to the instrument of its track and channel with the program of that moment, if there is none to the
@@ -359,8 +187,11 @@ def _controls_and_bends(channels: _Channels, slots: np.ndarray, clock: _Clock) -
     """
     bend = channels.kind == midi_events.BEND
     places = np.flatnonzero(bend | (channels.kind == midi_events.CONTROL))
+    if not len(places):
+        empty = np.zeros((0, 3), np.int64), np.zeros(0)
+        return [empty, (empty[0][:, :2], empty[1])]
     instrument = np.full(len(places), -1)
-    if len(places) and len(slots):
+    if len(slots):
         line = channels.line[places]
         first = np.full(channels.lines, -1)
         # Backwards, so that the first of a channel is what stays.

@@ -90,7 +90,7 @@ def read(data: bytes) -> Song:
             metres[tick] = (message.numerator, message.denominator)
     strikes = _play(events, lasts)
     for strike in strikes:
-        _finish(strike, file.ticks_per_beat)
+        _lengthen(strike, file.ticks_per_beat)
     return Song(file.ticks_per_beat, max(lasts, default=0), strikes, tempos, metres)
 
 
@@ -120,22 +120,23 @@ def _play(events: list, lasts: list[int]) -> list[Strike]:
     strikes: list[Strike] = []
     programs: dict[tuple[int, int], int] = collections.defaultdict(int)
     pedals: set[tuple[int, int]] = set()
+    sounding: dict[tuple[int, int], list[Strike]] = collections.defaultdict(list)  # by channel
     waiting: dict[Key, list[Strike]] = collections.defaultdict(list)  # for their note-offs
+    latest: dict[Key, Strike] = {}
     for place, (tick, track, port, message) in enumerate(events):
         if message.is_meta or not hasattr(message, "channel"):
             continue
         channel = (port, message.channel)
-        ours = [s for s in strikes if s.key[:2] == channel and s.end is None]
         if message.type == "program_change":
             programs[channel] = message.program
         elif _is_strike(message):
             key = (*channel, message.note)
-            for s in [s for s in strikes if s.key == key and s.next is None]:
-                s.next = tick
-                if s.hangs:
-                    s.end = tick
+            if key in latest:
+                latest[key].next = tick
             strike = Strike(key, track, message.velocity, programs[channel], tick, place in unpaired)
+            latest[key] = strike
             strikes.append(strike)
+            sounding[channel].append(strike)
             if not strike.hangs:
                 waiting[key].append(strike)
         elif message.type in ("note_on", "note_off") and place not in unpaired:
@@ -148,26 +149,32 @@ def _play(events: list, lasts: list[int]) -> list[Strike]:
                 pedals.add(channel)
             elif message.control in (64, 121):
                 pedals.discard(channel)
-                for s in ours:
-                    s.end = tick if s.off is not None else None
+                for strike in sounding[channel]:
+                    if strike.off is not None and strike.end is None:
+                        strike.end = tick
             elif message.control in (120, 123):
-                for s in ours:
-                    s.cut = tick if s.cut is None else s.cut
-    for s in strikes:
-        if s.end is None:
-            s.end = lasts[s.track]
+                for strike in sounding[channel]:
+                    strike.cut = tick if strike.cut is None else strike.cut
+        sounding[channel] = [strike for strike in sounding[channel] if strike.end is None]
+    for strike in strikes:
+        _finish(strike, lasts[strike.track])
     return strikes
 
 
-def _finish(strike: Strike, resolution: int) -> None:
-    """Lets what else ends the note do so, and gives a note of no length some."""
-    if strike.off is not None:
-        # The pedal holds a note until its pitch is struck again, but no note is shorter than its note-off says.
-        if strike.next is not None:
-            strike.end = min(strike.end, strike.next)
-        strike.end = max(strike.end, strike.off)
+def _finish(strike: Strike, last: int) -> None:
+    """Lets what else ends the note do so: the next strike of its pitch, the end of its track, "all notes off"."""
+    if strike.hangs:
+        strike.end = last if strike.next is None else strike.next
+    else:
+        # Held by the pedal it sounds until its pitch is struck again, but it is not shorter than its note-off says.
+        strike.end = last if strike.end is None else strike.end
+        strike.end = max(strike.off, strike.end if strike.next is None else min(strike.end, strike.next))
     if strike.cut is not None:
         strike.end = min(strike.end, strike.cut)
+
+
+def _lengthen(strike: Strike, resolution: int) -> None:
+    """Gives a note of no length some, up to the next strike of its pitch."""
     if strike.end <= strike.start:
         strike.end = strike.start + max(1, resolution // 4)
         if strike.next is not None and strike.next > strike.start:

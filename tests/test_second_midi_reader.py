@@ -7,16 +7,30 @@ import os
 import random
 from pathlib import Path
 
+import pytest
+from mido.midifiles.meta import KeySignatureError
+
+from calmvae import midi
+from calmvae.errors import InputError
 from calmvae.piece import Piece
 from tests import odd_midi, second_midi_reader
-from tests.conftest import ROOT
+from tests.conftest import PIECES, ROOT
 
-MID = 0.0
-POP909 = Path(os.environ.get("POP909", ROOT.parent / "shared/data/POP909-Dataset"))
+POP909 = Path(os.environ.get("CALMVAE_POP909", ROOT.parent / "shared/data/POP909-Dataset"))
+
+# What calmvae says of files that the two readers read differently by design, and why.
+APART = {
+    "Its header announces": "mido reads as many tracks as the header says, calmvae all that there are",
+    "counted in film frames": "mido takes frames for ticks a quarter note",
+    "is wrong; the end was found": "calmvae looks for the end of a track behind which there is no chunk, mido does not",
+    "stray system message": "mido lets a running status lead from there",
+}
+# A quarter note of so few microseconds leaves a position, worked out from seconds, less than six digits.
+SHORTEST_QUARTER = 10
 
 
 def random_song(seed: int) -> bytes:
-    """A valid file that mido reads rightly, of type 0 or 1, with all that decides when a note ends."""
+    """A valid file of type 0 or 1 with all that decides when a note ends."""
     draw = random.Random(seed)
     tracks = draw.choice([1, 1, 2, 3, 5, 16, 40])
     resolution = draw.choice([1, 2, 3, 5, 24, 96, 480, 480, 960, 32767, draw.randrange(1, 32768)])
@@ -29,56 +43,54 @@ def random_song(seed: int) -> bytes:
     return odd_midi.header(form, tracks, resolution) + b"".join(odd_midi.chunk(b"MTrk", one) for one in content)
 
 
-def _track(draw: random.Random, resolution: int, channels, ports, length: int) -> bytes:
+def _track(draw: random.Random, resolution: int, channels, ports: list[int], length: int) -> bytes:
     channels = draw.choice([channels, [draw.choice(channels)]])
     pitches = draw.choice([[60], [60, 61], [60, 62, 64, 67], range(128)])
     waits = draw.choice(
         [[0, 0, 0, 1], [0, 1, 2], [0, 0, resolution], [resolution // 2], [1, 127, 128, resolution * 3], [0] * 9 + [500]]
     )
-    # Relative weights: strike, note-off, pedal, another controller, program, tempo, metre, anything else.
-    weights = draw.choice(
+    kinds = draw.choice(
         [
-            [9, 9, 0, 0, 1, 0, 0, 0],
-            [9, 9, 4, 0, 0, 0, 0, 0],
-            [9, 9, 4, 2, 1, 1, 1, 1],
-            [9, 5, 2, 1, 1, 0, 0, 0],
-            [5, 9, 2, 1, 0, 0, 0, 1],
-            [9, 9, 3, 3, 0, 0, 0, 0],
-            [1, 1, 0, 0, 0, 5, 5, 1],
-            [1, 0, 0, 0, 0, 0, 0, 0],
-            [9, 9, 1, 1, 1, 1, 1, 9],
+            "strike end",
+            "strike strike end end program",
+            "strike strike strike end end end pedal",
+            "strike strike strike end end end pedal control",
+            "strike end pedal control program tempo metre other",
+            "strike strike end program",
+            "strike end end pedal other",
+            "strike",
+            "tempo metre strike",
         ]
-    )
+    ).split()
     running = draw.random() < 0.6
     honest = draw.random() < 0.4  # note-offs are for notes that sound
     sounding: list[tuple[int, int]] = []
     out = bytearray()
     status = 0
     if ports:
+        # Once and in front: to calmvae a track is on one port.
         out += bytes([0, 0xFF, 0x21, 1, draw.choice(ports)])
     for _ in range(length):
         out += odd_midi.number(draw.choice(waits))
-        kind = draw.choices(range(8), weights)[0]
+        kind = draw.choice(kinds)
         channel, pitch = draw.choice(channels), draw.choice(pitches)
-        if ports and draw.random() < MID:
-            event = bytes([0xFF, 0x21, 1, draw.choice(ports)])
-        elif kind == 0:
+        if kind == "strike":
             sounding.append((channel, pitch))
             event = bytes([0x90 | channel, pitch, draw.choice([1, 64, 127])])
-        elif kind == 1:
+        elif kind == "end":
             if honest and sounding:
                 channel, pitch = sounding.pop(draw.randrange(len(sounding)))
             event = draw.choice([bytes([0x90 | channel, pitch, 0]), bytes([0x80 | channel, pitch, 64])])
-        elif kind == 2:
+        elif kind == "pedal":
             event = bytes([0xB0 | channel, 64, draw.choice([0, 63, 64, 127, 127])])
-        elif kind == 3:
+        elif kind == "control":
             event = bytes([0xB0 | channel, draw.choice([120, 121, 123]), draw.choice([0, 0, 127])])
-        elif kind == 4:
+        elif kind == "program":
             event = bytes([0xC0 | channel, draw.choice([0, 5, 127])])
-        elif kind == 5:
-            tempo = draw.choice([0, 200_000, 500_000, 500_000, 1_000_001, 37, draw.randrange(1, 3_000_000)])
+        elif kind == "tempo":
+            tempo = draw.choice([0, 200_000, 500_000, 500_000, 1_000_001, 37, draw.randrange(100, 3_000_000)])
             event = b"\xff\x51\x03" + tempo.to_bytes(3, "big")
-        elif kind == 6:
+        elif kind == "metre":
             event = bytes([0xFF, 0x58, 4, draw.choice([0, 2, 3, 4, 6, 255]), draw.randrange(7), 24, 8])
         else:
             event = draw.choice(
@@ -100,49 +112,103 @@ def _track(draw: random.Random, resolution: int, channels, ports, length: int) -
 
 def seconds(piece: Piece, quarters: float) -> float:
     """The time of a position, by the piece's tempos alone."""
-    spans = zip(piece.tempos, [*piece.tempos[1:], (float("inf"), 1.0)], strict=True)
-    for (start, qpm), (end, _) in spans:
+    for (start, qpm), (end, _) in zip(piece.tempos, [*piece.tempos[1:], (math.inf, 1.0)], strict=True):
         if quarters <= (end - start) * qpm / 60:
-            return start + quarters * 60 / qpm
+            break
         quarters -= (end - start) * qpm / 60
-    raise AssertionError("the last tempo ends")
+    return start + quarters * 60 / qpm
 
 
 def differences(piece: Piece, song: second_midi_reader.Song) -> list[str]:
     """What the two readers do not agree on."""
-    found = []
-    ours = [(n.pitch, n.program, n.is_drum, n.velocity, n.start, n.end) for n in piece.notes]
-    found += _unequal("note", ours, song.notes())
+    found = _unequal(
+        "note", [(n.pitch, n.program, n.is_drum, n.velocity, n.start, n.end) for n in piece.notes], song.notes()
+    )
+    # Of two at one time the later holds.
     metres = {at: (above, below) for at, above, below in piece.time_signatures}
     expected = {song.seconds(tick): metre for tick, metre in song.metres.items()}
-    found += _unequal(
-        "metre", [(*metre, at) for at, metre in metres.items()], [(*metre, at) for at, metre in expected.items()]
-    )
-    grid = {song.last * i // 50 for i in range(51)} | set(song.tempos) | {song.last + 9 * song.resolution}
-    found += _unequal(
-        "tick",
-        [(seconds(piece, tick / song.resolution),) for tick in sorted(grid)],
-        [(song.seconds(tick),) for tick in sorted(grid)],
-    )
+    found += _unequal("metre", [(*m, at) for at, m in metres.items()], [(*m, at) for at, m in expected.items()])
+    if min(song.tempos.values(), default=500_000) >= SHORTEST_QUARTER:
+        grid = {song.last * i // 50 for i in range(51)} | set(song.tempos) | {song.last + 9 * song.resolution}
+        times = [(seconds(piece, tick / song.resolution),) for tick in sorted(grid)]
+        found += _unequal("tick", times, [(song.seconds(tick),) for tick in sorted(grid)])
     return found
 
 
 def _unequal(kind: str, ours: list[tuple], theirs: list[tuple]) -> list[str]:
-    """The tuples that have no like one; their floats may differ by a millionth."""
-    # Rows that are one moment apart may be sorted either way: each takes the first like one nearby.
+    """The rows that have no like one."""
     ours, rest = sorted(ours), sorted(theirs)
+    if len(ours) == len(rest) and all(map(_alike, ours, rest)):
+        return []
     found = []
+    # Rows less than a millionth apart may have been sorted either way.
     for one in ours:
-        like = [other for other in rest if _alike(one, other)][:1]
-        if like:
-            rest.remove(like[0])
-        else:
+        at = next((i for i, other in enumerate(rest) if _alike(one, other)), None)
+        if at is None:
             found.append(f"{kind} {one} is calmvae's alone")
+        else:
+            del rest[at]
     return found + [f"{kind} {other} is missing" for other in rest]
 
 
 def _alike(one: tuple, other: tuple) -> bool:
-    return all(
-        math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-6) if isinstance(a, float) else a == b
-        for a, b in zip(one, other, strict=True)
-    )
+    pairs = zip(one, other, strict=True)
+    return all(abs(a - b) <= 1e-6 if isinstance(a, float) else a == b for a, b in pairs)
+
+
+def of_bytes(data: bytes) -> list[str]:
+    return differences(midi.parse_midi(data), second_midi_reader.read(data))
+
+
+def of_files(paths: list[Path]) -> dict[str, list[str]]:
+    """What the readers do not agree on, by file."""
+    read = {path.name: differences(midi.read_piece(path), second_midi_reader.read(path.read_bytes())) for path in paths}
+    return {name: found[:5] for name, found in read.items() if found}
+
+
+@pytest.mark.parametrize("block", range(8))
+def test_they_agree_on_random_files(block):
+    found = {seed: of_bytes(random_song(seed))[:5] for seed in range(100 * block, 100 * block + 100)}
+    assert {seed: wrong for seed, wrong in found.items() if wrong} == {}
+
+
+def test_they_agree_on_odd_files_that_mido_reads():
+    compared, found = 0, {}
+    for seed in range(600):
+        data = odd_midi.random_midi(seed)
+        try:
+            song, piece = second_midi_reader.read(data), midi.parse_midi(data)
+        except (EOFError, OSError, ValueError, LookupError, KeySignatureError, InputError):
+            continue
+        if not any(said in warning for said in APART for warning in piece.warnings):
+            compared += 1
+            found[seed] = differences(piece, song)[:5]
+    assert {seed: wrong for seed, wrong in found.items() if wrong} == {}
+    assert compared > 400
+
+
+def _ports(first: bytes) -> bytes:
+    """A file whose first track sets the program of a channel, and whose second plays that channel on port 1."""
+    tracks = [first + b"\x00\xc0\x05", b"\x00\xff\x21\x01\x01\x00\x90\x3c\x40\x60\x80\x3c\x40"]
+    return odd_midi.header(1, 2, 96) + b"".join(odd_midi.chunk(b"MTrk", one + b"\x00\xff\x2f\x00") for one in tracks)
+
+
+def test_ports_keep_channels_apart():
+    assert of_bytes(_ports(b"\x00\xff\x21\x01\x00")) == []
+
+
+@pytest.mark.xfail(strict=True, reason="calmvae puts a track that names no port on the first port that is named")
+def test_a_track_without_a_port_is_on_port_0():
+    assert of_bytes(_ports(b"")) == []
+
+
+def test_they_agree_on_the_pieces():
+    assert len(PIECES) > 5 and of_files(PIECES) == {}
+
+
+@pytest.mark.slow
+def test_they_agree_on_pop909():
+    songs = sorted(POP909.glob("POP909/[0-9][0-9][0-9]/*.mid"))
+    if not songs:
+        pytest.skip("POP909 is not here")
+    assert of_files(songs[::9]) == {}
