@@ -19,18 +19,16 @@ class Channels:
     """
 
     def __init__(self, found: Events) -> None:
-        port = np.zeros(found.tracks, np.int64)
-        ports = {0: 0}
-        for meta in found.metas:
-            if meta.kind == midi_events.PORT and meta.data:
-                port[found.track[meta.event]] = ports.setdefault(meta.data[0], len(ports))
-        self.lines = 16 * len(ports)
+        begins = np.searchsorted(found.track, np.arange(found.tracks))
+        self.ends = found.tick[np.append(begins[1:], len(found.tick))[: len(begins)] - 1]
         line = (found.status & 15).astype(np.int64)
-        if len(ports) > 1:
-            line += 16 * port[found.track]
+        ports = _ports(found, begins)
+        self.lines = 16
+        if ports is not None:
+            self.lines += 16 * int(ports.max())
+            line += 16 * ports
         columns = [found.track, found.tick, found.status, found.first, found.second, line]
-        self.ends = found.tick[np.searchsorted(found.track, np.arange(found.tracks), side="right") - 1]
-        if found.tracks > 1 and self._are_shared(found, line):
+        if found.tracks > 1 and self._are_shared(found, line, begins):
             order = np.argsort(found.tick, kind="stable")
             columns = [column[order] for column in columns]
         self.track, self.tick, self.status, self.first, self.second, self.line = columns
@@ -39,13 +37,12 @@ class Channels:
         self._numbers = self.line * len(self.line) + np.arange(len(self.line))
         self._changes = self.on_lines(self.kind == midi_events.PROGRAM)
 
-    def _are_shared(self, found: Events, line: np.ndarray) -> bool:
+    def _are_shared(self, found: Events, line: np.ndarray, begins: np.ndarray) -> bool:
         """Whether tracks share a channel, which is taken for granted of many ports; if not, the file's order serves."""
         if self.lines > 48:
             return True
         # A bit for each channel of an event, and of each track all that it uses.
         used = np.where(found.status < 0xF0, np.int64(1) << line, 0)
-        begins = np.searchsorted(found.track, np.arange(found.tracks))
         tracks = np.bitwise_or.reduceat(used, begins)
         return bool(np.bitwise_or.reduce(tracks) != tracks.sum())
 
@@ -77,3 +74,21 @@ class Channels:
             return np.zeros(len(places), np.int64)
         change = self.before(self._changes, places)
         return np.where(change >= 0, self.first[change], 0).astype(np.int64)
+
+
+def _ports(found: Events, begins: np.ndarray) -> np.ndarray | None:
+    """The number of the port that holds at each event, int64 `[events]`; None where none is named.
+
+    A track is on the first port until it names another; each has sixteen channels of its own.
+    """
+    named = [meta for meta in found.metas if meta.kind == midi_events.PORT and meta.data]
+    if not named:
+        return None
+    numbers = {0: 0}
+    port = np.zeros(len(found.tick), np.int64)
+    source = np.zeros(len(found.tick), np.int64)
+    source[begins] = begins
+    for meta in named:
+        port[meta.event] = numbers.setdefault(meta.data[0], len(numbers))
+        source[meta.event] = meta.event
+    return port[np.maximum.accumulate(source)]

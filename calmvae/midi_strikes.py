@@ -31,20 +31,19 @@ def of_channels(channels: Channels, short: int, said: list[str]) -> Strikes:
       short: ticks of a note that has no length of its own.
       said: to which is added how many notes had no end, and how many no length.
     """
-    pairs = _pair(channels)
+    control = channels.kind == midi_events.CONTROL
+    hush = channels.on_lines(control & ((channels.first == _SOUND_OFF) | (channels.first == _NOTES_OFF)))
+    pairs = _pair(channels, hush)
     end, open_ended = channels.tick[pairs.closed], pairs.closed < 0
     if open_ended.any():
         latest = np.where(pairs.again >= 0, pairs.again, channels.ends[channels.track[pairs.opened]])
         end = np.where(open_ended, latest, end)
-    control = channels.kind == midi_events.CONTROL
-    if control.any():
-        end = _pedalled(channels, pairs, end, control)
-        hush = control & ((channels.first == _SOUND_OFF) | (channels.first == _NOTES_OFF))
-        if hush.any():
-            silenced = channels.after(channels.on_lines(hush), pairs.opened)
-            cut = (silenced >= 0) & (channels.tick[silenced] <= end)
-            end = np.where(cut, channels.tick[silenced], end)
-            open_ended &= ~cut
+    end = _pedalled(channels, pairs, end, control)
+    if len(hush):
+        silenced = channels.after(hush, pairs.opened)
+        cut = (silenced >= 0) & (channels.tick[silenced] <= end)
+        end = np.where(cut, channels.tick[silenced], end)
+        open_ended &= ~cut
     if unended := int(open_ended.sum()):
         they = "has no end; it sounds" if unended == 1 else "have no end; each sounds"
         said.append(f"{count(unended, 'note')} {they} until its pitch is struck again or its track ends.")
@@ -71,11 +70,12 @@ class _Pairs:
     again: np.ndarray
 
 
-def _pair(channels: Channels) -> _Pairs:
+def _pair(channels: Channels, hush: np.ndarray) -> _Pairs:
     """Note-offs end the strikes of their pitch in turn, the first one first.
 
-    A note-off with no note to end does not count. Where strikes are more than note-offs, those of which no note-off
-    is left, as of brackets that do not close, have no end of their own: the pitch is struck again over them.
+    Events that silence a channel (`hush`, made by `on_lines`) end all, so that no later note-off is for a strike before
+    them. A note-off with no note to end does not count. Where strikes are more than note-offs, those of which no
+    note-off is left, as of brackets that do not close, have no end of their own: the pitch is struck again over them.
     """
     strike = (channels.kind == midi_events.NOTE_ON) & (channels.second > 0)
     places = np.flatnonzero((channels.kind == midi_events.NOTE_ON) | (channels.kind == midi_events.NOTE_OFF))
@@ -85,10 +85,12 @@ def _pair(channels: Channels) -> _Pairs:
     order = np.argsort(key, kind="stable")
     places, key = places[order], key[order]
     on = strike[places]
+    if len(hush):
+        key = key * np.int64(len(hush) + 1) + channels.after_all(hush, places)
     ons, offs = np.flatnonzero(on), np.flatnonzero(~on)
     if len(ons) == len(offs) and (ons < offs).all() and (key[ons] == key[offs]).all():
         # As nearly always: the first note-off after the first strike, the second after the second.
-        return _pairs(channels, places[ons], key[ons], places[offs])
+        return _pairs(channels, places[ons], places[offs])
     depth, group = _depth(on, key)
     # A note-off that reaches a new depth below nothing ends no note.
     apart = depth - (len(places) + 1) * group
@@ -105,13 +107,13 @@ def _pair(channels: Channels) -> _Pairs:
         lowest = np.minimum.accumulate(apart[::-1])[::-1]
         closed = np.full(len(ons), -1)
         closed[lowest[ons] < apart[ons]] = places[~on]
-    return _pairs(channels, places[ons], key[ons], closed)
+    return _pairs(channels, places[ons], closed)
 
 
-def _pairs(channels: Channels, opened: np.ndarray, key: np.ndarray, closed: np.ndarray) -> _Pairs:
-    ticks = channels.tick[opened]
-    again = np.append(np.where(key[1:] == key[:-1], ticks[1:], -1), -1)[: len(opened)]
-    return _Pairs(opened, closed, again)
+def _pairs(channels: Channels, opened: np.ndarray, closed: np.ndarray) -> _Pairs:
+    ticks, pitch, line = channels.tick[opened], channels.first[opened], channels.line[opened]
+    same = (pitch[1:] == pitch[:-1]) & (line[1:] == line[:-1])
+    return _Pairs(opened, closed, np.append(np.where(same, ticks[1:], -1), -1)[: len(opened)])
 
 
 def _depth(on: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

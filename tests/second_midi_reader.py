@@ -111,6 +111,10 @@ def _unpaired(events: list) -> set[int]:
                 stack.pop()
             else:
                 unpaired.add(place)
+        elif message.type == "control_change" and message.control in (120, 123):
+            # What sounds ends here; no later note-off is for it.
+            for key in [key for key in opened if key[:2] == (port, message.channel)]:
+                unpaired.update(opened.pop(key))
     return unpaired.union(*opened.values())
 
 
