@@ -4,8 +4,9 @@
     .venv/bin/python -m benchmarks.convert [--files 2000] [--pairs 3] [--folder /path/to/midi]
 
 Without a folder the files are made from a seed, with different lengths, tracks, tempos, metres, controls, bends and
-instruments; none of them has what note_seq misreads (`tests/test_midi_read.py` lists the kinds). Start-up is measured on a folder of one file and taken off. calmvae uses a process a core and also
-extracts every melody, checks and de-duplicates; stock runs in one process.
+instruments; none of them has what note_seq misreads (`tests/test_midi_read.py` lists the kinds). Start-up is measured
+on a folder of one file and taken off. calmvae uses a process a core and also extracts every melody, checks and
+de-duplicates; stock runs in one process.
 """
 
 from __future__ import annotations

@@ -101,9 +101,17 @@ class _Score:
         if len(order) >= musicxml_order.MAX_PLAYED:
             most = musicxml_order.MAX_PLAYED
             self.said.append(f"Its repeats make more than {most} measures; the first {most} are played.")
+        elif silent := max((len(part) for part in bars), default=0) - len({measure for measure, _ in order}):
+            self.said.append(f"{count(silent, 'measure')} {are(silent)} never played, by its repeats and jumps.")
         columns = list(itertools.zip_longest(*bars))
         metres = _events(columns, "metres")
         self._lengths = _lengths(columns, metres)
+        uneven = sum(len({bar.length for bar in column if bar and bar.length}) > 1 for column in columns)
+        if uneven:
+            ends = "ends" if uneven == 1 else "end"
+            self.said.append(
+                f"{count(uneven, 'measure')} {ends} earlier in one part than in another; the latest end counts."
+            )
         self.written = list(itertools.accumulate(self._lengths, initial=Fraction(0)))
         self.played = list(itertools.accumulate((self._lengths[m] for m, _ in order), initial=Fraction(0)))
         self.metres = self._as_played(_with_upbeat(metres, self._lengths))
@@ -255,12 +263,11 @@ def _sounds(score: _Score, bars: list[Bar]) -> list[tuple[Fraction, Fraction, So
 
 def _tied_to(waiting: list[tuple[int, Fraction, int]], start: Fraction, k: int) -> int | None:
     """The note that a tie leads on from, taken out of those that wait; it ends here, or in the measure before."""
-    for i in range(len(waiting) - 1, -1, -1):
-        at, end, when = waiting[i]
-        if end == start or (end < start and k - when <= 1):
-            del waiting[i]
-            return at
-    return None
+    latest = range(len(waiting) - 1, -1, -1)
+    exact = (i for i in latest if waiting[i][1] == start)
+    near = (i for i in latest if waiting[i][1] < start and k - waiting[i][2] <= 1)
+    i = next(exact, next(near, None))
+    return None if i is None else waiting.pop(i)[0]
 
 
 class _Loudness:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
@@ -24,8 +25,10 @@ class Marks:
     Attributes:
       forward: a repeated section begins here.
       backward: how often a section that ends here is played, 0 for none.
-      ending: the passes that play this measure, None outside of endings.
+      ending: the passes that play this measure as they are printed, None outside of endings; `numbered`, as the
+        attribute says.
       begins: an ending begins here.
+      movement: a movement begins here.
       segno, coda: labels of places to go to; `dalsegno` and `tocoda` of those to go to from here.
       dacapo: from here to the beginning.
       fine: the end, once the beginning is played again.
@@ -34,7 +37,9 @@ class Marks:
     forward: bool = False
     backward: int = 0
     ending: frozenset[int] | None = None
+    numbered: frozenset[int] | None = None
     begins: bool = False
+    movement: bool = False
     segno: set[str] = dataclasses.field(default_factory=set)
     coda: set[str] = dataclasses.field(default_factory=set)
     dalsegno: str | None = None
@@ -47,17 +52,25 @@ def read_marks(parts: Sequence[Element]) -> list[Marks]:
     """The marks of every measure. One order holds for all parts, and often only the top one has them."""
     marks = [Marks() for _ in range(max((len(part.findall("measure")) for part in parts), default=0))]
     for part in parts:
-        ending: frozenset[int] | None = None
+        ending: Element | None = None
+        before = 0
         for mark, measure in zip(marks, part.findall("measure"), strict=False):
             stops = False
+            shown = re.fullmatch(r"\d{1,6}", measure.get("number", ""))
+            if shown:
+                # Measures are counted anew: what was repeated or marked before is of another movement.
+                mark.movement |= int(shown[0]) <= 1 < before
+                before = int(shown[0])
             for barline in measure.findall("barline"):
                 found = barline.find("ending")
                 if found is not None and found.get("type") == "start":
-                    ending, mark.begins = _passes(found), True
+                    ending, mark.begins = found, True
                 elif found is not None:
                     stops = True
                 _read_repeat(barline.find("repeat"), mark)
-            mark.ending = mark.ending or ending
+            if ending is not None and mark.ending is None:
+                mark.numbered = _passes(ending.get("number", ""))
+                mark.ending = _passes(ending.text or "") or mark.numbered
             ending = None if stops else ending
             for direction in measure.findall("direction"):
                 _read_direction(direction, mark)
@@ -66,15 +79,12 @@ def read_marks(parts: Sequence[Element]) -> list[Marks]:
     return marks
 
 
-def _passes(ending: Element) -> frozenset[int]:
-    """The passes of an ending, such as `1, 2` or `1-3`: what is printed counts, else what the attribute says."""
-    for text in (ending.text or "", ending.get("number", "")):
-        passes: set[int] = set()
-        for first, last in re.findall(r"(\d{1,2})(?:\s*[-–]\s*(\d{1,2}))?", text):
-            passes |= set(range(int(first), int(last or first) + 1))
-        if passes:
-            return frozenset(passes)
-    return frozenset({1})
+def _passes(text: str) -> frozenset[int]:
+    """The passes of an ending, such as `1, 2` or `1.-3.`."""
+    passes: set[int] = set()
+    for first, last in re.findall(r"(\d{1,2})\.?(?:\s*[-–]\s*(\d{1,2}))?", text):
+        passes |= set(range(int(first), int(last or first) + 1))
+    return frozenset(passes - {0})
 
 
 def _read_repeat(repeat: Element | None, mark: Marks) -> None:
@@ -125,14 +135,25 @@ def _read_sound(sound: Element, mark: Marks) -> None:
 def play_order(marks: Sequence[Marks]) -> list[tuple[int, int]]:
     """Measures in the order in which they are played, each with the number of the pass through its section.
 
-    After a jump back no repeats are made, and of endings the last is played, as is the custom.
+    After a jump back no repeats are made, and of endings the last is played, as is the custom. Every movement is played
+    by itself.
     """
+    begins = [0, *(i for i, mark in enumerate(marks) if mark.movement and i), len(marks)]
+    order: list[tuple[int, int]] = []
+    for begin, end in itertools.pairwise(begins):
+        most = MAX_PLAYED - len(order)
+        order += [(begin + at, number) for at, number in _movement(marks[begin:end], most)]
+    return order
+
+
+def _movement(marks: Sequence[Marks], most: int) -> list[tuple[int, int]]:
+    """The order of a movement's measures, as `play_order`, and at most so many."""
     groups = _groups(marks)
     jumps = any(mark.dacapo or mark.dalsegno is not None for mark in marks)
     order: list[tuple[int, int]] = []
     taken: set[int] = set()
     at, start, number, jumped, leave = 0, 0, 1, False, -1
-    while at < len(marks) and len(order) < MAX_PLAYED:
+    while at < len(marks) and len(order) < most:
         mark, group = marks[at], groups.get(at)
         if mark.forward and at != start:
             start, number = at, 1
@@ -164,7 +185,8 @@ def play_order(marks: Sequence[Marks]) -> list[tuple[int, int]]:
                 at = start = found
                 number, jumped = 1, True
                 continue
-        if group and at == leave:
+        # An ending that is not the last and leads nowhere goes on into the next one.
+        if group and at == leave and (jumped or mark.backward or number >= group.passes):
             at = start = group.last + 1
             number = 1
             continue
@@ -179,48 +201,61 @@ class _Group:
     Attributes:
       first, last: its measures.
       endings: first and last measure of each, and its passes.
-      repeats: whether a repeat sign in them leads back.
+      times: how often the repeat signs in them ask for the section, 0 where none leads back.
     """
 
     first: int
     last: int
     endings: list[tuple[int, int, frozenset[int]]]
-    repeats: bool
+    times: int
 
     @property
     def passes(self) -> int:
         """How often the section before the endings is played."""
-        return max(2, *(max(numbers) for _, _, numbers in self.endings))
+        return max(2, self.times, *(max(numbers, default=1) for _, _, numbers in self.endings))
 
     def choose(self, number: int, jumped: bool, jumps: bool) -> tuple[int, int] | None:
         """First and last measure to play on a pass; None where no ending is for it."""
-        if not self.repeats and not jumps:
+        if not self.times and not jumps:
             # Nothing leads back to play another ending: brackets alone change nothing.
             return self.first, self.last
         if jumped:
-            return max(self.endings, key=lambda ending: max(ending[2]))[:2]
+            return max(self.endings, key=lambda ending: max(ending[2], default=0))[:2]
         return next((ending[:2] for ending in self.endings if number in ending[2]), None)
 
 
 def _groups(marks: Sequence[Marks]) -> dict[int, _Group]:
-    """The group of endings of each measure that is in one."""
+    """The group of endings of each measure that is in one; where passes come again another group begins."""
     found: dict[int, _Group] = {}
     at = 0
     while at < len(marks):
-        first, endings = at, []
-        while at < len(marks) and (numbers := marks[at].ending):
+        first, spans = at, []
+        taken: set[int] = set()
+        while at < len(marks) and (numbers := marks[at].ending) is not None and not numbers & taken:
             begin = at
+            taken |= numbers
             at += 1
-            while at < len(marks) and marks[at].ending and not marks[at].begins:
+            while at < len(marks) and marks[at].ending is not None and not marks[at].begins:
                 at += 1
-            endings.append((begin, at - 1, numbers))
-        if endings:
-            repeats = any(mark.backward for mark in marks[first:at])
-            group = _Group(first, at - 1, endings, repeats)
-            found |= dict.fromkeys(range(first, at), group)
+            spans.append((begin, at - 1))
+        if spans:
+            passes = _told([marks[begin] for begin, _ in spans])
+            endings = [(*span, numbers) for span, numbers in zip(spans, passes, strict=True)]
+            times = max(mark.backward for mark in marks[first:at])
+            found |= dict.fromkeys(range(first, at), _Group(first, at - 1, endings, times))
         else:
             at += 1
     return found
+
+
+def _told(endings: Sequence[Marks]) -> list[frozenset[int]]:
+    """The passes of endings side by side: as printed if that counts from 1 on, else as numbered."""
+    for numbers in ([mark.ending for mark in endings], [mark.numbered for mark in endings]):
+        passes = [found or frozenset() for found in numbers]
+        counted = sorted(set().union(*passes))
+        if counted and counted == list(range(1, counted[-1] + 1)):
+            return passes
+    return [mark.ending or frozenset({1}) for mark in endings]
 
 
 def _target(marks: Sequence[Marks], label: str | None, kind: str) -> int | None:

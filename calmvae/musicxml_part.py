@@ -337,7 +337,7 @@ class Reader:
         if not graces:
             return
         if not before:
-            self._left_out["grace note that leads to no note"] += sum(map(len, graces))
+            self._left_out["grace note that cannot be placed"] += sum(map(len, graces))
             return
         each = min(_GRACE, before[0].length / 2 / len(graces))
         end = before[0].at + before[0].length

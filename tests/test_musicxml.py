@@ -132,6 +132,36 @@ ORDERS = {
         marked(("C", ""), ("D", f"<barline>{ending('1', 'start', '1.–2.')}</barline>" +
                repeat("backward", ending("1", "stop"))), ("E", f"<barline>{ending('2', 'start', '3.')}</barline>")),
         "CDCDCE"),
+    "an ending printed for a range of passes": (
+        marked(("C", ""), ("D", f"<barline>{ending('1, 2', 'start', '[ 1.-3. times only ]')}</barline>" +
+               repeat("backward", ending("1, 2", "stop"))),
+               ("E", f"<barline>{ending('2', 'start', '[ 4. ]')}</barline>")),
+        "CDCDCDCE"),
+    "endings printed from 2 on": (
+        marked(("C", ""), ("D", f"<barline>{ending('1', 'start', '2.')}</barline>" +
+               repeat("backward", ending("1", "stop"))), ("E", f"<barline>{ending('2', 'start', '3.')}</barline>")),
+        "CDCE"),
+    "an ending and more passes than it names": (
+        marked(("C", ""), ("D", f"<barline>{ending('1, 2', 'start')}</barline>" +
+               repeat("backward", ending("1, 2", "stop"), times=3)), ("E", "")),
+        "CDCDCE"),
+    "two sets of endings side by side": (
+        marked(("C", ""), ("D", f"<barline>{ending('1', 'start')}</barline>" + repeat("backward", ending("1", "stop"))),
+               ("E", f"<barline>{ending('2', 'start')}{ending('2', 'stop')}</barline>"),
+               ("F", f"<barline>{ending('1', 'start')}</barline>" + repeat("backward", ending("1", "stop"))),
+               ("G", f"<barline>{ending('2', 'start')}{ending('2', 'stop')}</barline>")),
+        "CDCEFG"),
+    "endings of every other pass": (
+        marked(("C", ""), ("D", f"<barline>{ending('1, 3', 'start')}</barline>" +
+               repeat("backward", ending("1, 3", "stop"))),
+               ("E", f"<barline>{ending('2, 4', 'start')}</barline>" + repeat("backward", ending("2, 4", "stop")))),
+        "CDCECDCE"),
+    "an ending that goes on into the next": (
+        marked(("C", ""), ("D", f"<barline>{ending('1, 4', 'start')}</barline>" +
+               repeat("backward", ending("1, 4", "stop")) + sound(fine="yes")),
+               ("E", f"<barline>{ending('2', 'start')}{ending('2', 'stop')}</barline>"),
+               ("F", f"<barline>{ending('3', 'start')}{ending('3', 'stop')}</barline>" + sound(dacapo="yes"))),
+        "CDCEFCD"),
     "an ending with nothing that leads back": (
         marked(("C", ""), ("D", f"<barline>{ending('1', 'start')}{ending('1', 'stop')}</barline>"), ("E", "")), "CDE"),
     "da capo": (marked(("C", ""), ("D", sound(dacapo="yes"))), "CDCD"),
@@ -159,6 +189,34 @@ ORDERS = {
 def test_measures_are_played_in_their_order(tmp_path, name):
     part, order = ORDERS[name]
     check(read(tmp_path, score(part)), Case(wholes(order)))
+
+
+def test_movements_are_played_each_by_itself(tmp_path):
+    """Da capo and fine are of the movement in which they stand: measures are counted anew in each."""
+    letters = [("C", 1, ""), ("D", 2, sound(dacapo="yes")), ("E", 1, repeat("backward")), ("F", 2, sound(fine="yes")),
+               ("G", 3, words("D.C. al Fine")), ("C", 0, ""), ("D", 1, repeat("backward"))]  # fmt: skip
+    part = "".join(
+        bar(more, note(f"{letter}4"), first=k == 0).replace("<measure>", f'<measure number="{number}">')
+        for k, (letter, number, more) in enumerate(letters)
+    )
+    check(read(tmp_path, score(part)), Case(wholes("CDCD" + "EEFGEF" + "CDCD")))
+
+
+def test_what_is_never_played_and_what_ends_early_is_said(tmp_path):
+    part = marked(("C", ""), ("D", sound(tocoda="c", dacapo="yes")), ("E", ""), ("F", sound(coda="c")))
+    below = bar(note("C3", 2), first=True) + bar(note("C3")) * 3
+    piece = read(tmp_path, score(part, below))
+    assert piece.warnings == [
+        "1 measure is never played, by its repeats and jumps.",
+        "1 measure ends earlier in one part than in another; the latest end counts.",
+    ]
+    check(read(tmp_path, score(part)), Case(wholes("CDCDF"), said="1 measure is never played"))
+
+
+def test_a_tie_leads_to_the_note_that_ends_where_it_begins(tmp_path):
+    back, short = "<backup><duration>8</duration></backup>", note("C4", 1, tie("start"))
+    part = bar(note("C4", 2, tie("start")), back, short, note("rest", 1), note("C4", 2, tie("stop")), first=True)
+    check(read(tmp_path, score(part)), Case([(60, 0, 2), (60, 0, 0.5)]))
 
 
 def test_signs_of_one_part_hold_for_all(tmp_path):
