@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import calming, commands, datasets, evaluation, examples, midi, models, outputs, statistics
+from calmvae import calming, commands, datasets, evaluation, examples, midi, models, outputs, statistics, text
 from calmvae.console import Console
-from calmvae.errors import DataError, OptionError
+from calmvae.errors import CalmvaeError, DataError, InputError, OptionError
+from calmvae.piece import Piece
 
 # Of the metrics, what the lines of single collections show.
 _SHOWN = {"accuracy": "steps right", "onset_accuracy": "onsets right", "exact": "whole windows", "kl_bits": "KL bits"}
@@ -55,7 +56,7 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
     if out is not None and wanted.samples < 2:
         raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
     opened = models.load_model(model, config)
-    held_out, train = _windows(wanted, opened.spec.steps)
+    held_out, train = _windows(wanted, opened.spec.steps, console)
     held_out = _calmest(held_out, wanted.calmest)
     if not len(held_out.tokens):
         where = ", ".join(map(str, wanted.data))
@@ -141,7 +142,7 @@ def _of_comparison(compared: statistics.Comparison) -> dict[str, float]:
     return rows
 
 
-def _windows(wanted: Wanted, steps: int) -> tuple[examples.WindowSet, np.ndarray | None]:
+def _windows(wanted: Wanted, steps: int, console: Console) -> tuple[examples.WindowSet, np.ndarray | None]:
     """Windows to measure on, and those that were trained on if they are wanted."""
     train = None
     if commands.is_data_set(wanted.data):
@@ -155,7 +156,7 @@ def _windows(wanted: Wanted, steps: int) -> tuple[examples.WindowSet, np.ndarray
             "--copying compares with the windows that were trained on; give a folder of `calmvae convert`."
         )
     else:
-        held_out = _windows_of_files(wanted, steps)
+        held_out = _windows_of_files(wanted, steps, console)
     return held_out.drawn(wanted.most, [wanted.seed, 2]), train
 
 
@@ -168,8 +169,26 @@ def files_of(path: Path) -> list[Path]:
     return corpus.find_files([path])[0]
 
 
-def _windows_of_files(wanted: Wanted, steps: int) -> examples.WindowSet:
-    files = [file for path in wanted.data for file in files_of(path)]
-    tokens = examples.windows_of(map(midi.read_piece, files), steps, wanted.melody)
-    windows = examples.WindowSet(tokens, np.zeros(len(tokens), np.int32), {"files": Counter(pieces=len(files))})
+def _windows_of_files(wanted: Wanted, steps: int, console: Console) -> examples.WindowSet:
+    """The windows of every piece that has some; what is skipped, mended or left out is said."""
+    kept: list[Piece] = []
+    found: list[np.ndarray] = []
+    skipped: list[tuple[str, list[str]]] = []
+    for file in (file for path in wanted.data for file in files_of(path)):
+        for name, piece in midi.try_pieces(file):
+            try:
+                if isinstance(piece, Exception):
+                    raise piece
+                found.append(examples.piece_windows(piece, steps, wanted.melody)[0])
+                kept.append(piece)
+            except CalmvaeError as error:
+                skipped.append((name, [str(error)]))
+    for line in text.by_kind(skipped):
+        console.remark(f"Skipped: {line}")
+    for line in text.by_kind([(piece.name, piece.warnings) for piece in kept]):
+        console.remark(line)
+    if not kept:
+        raise InputError(skipped[0][1][0])
+    tokens = np.unique(np.concatenate(found), axis=0)
+    windows = examples.WindowSet(tokens, np.zeros(len(tokens), np.int32), {"files": Counter(pieces=len(kept))})
     return windows.narrowed(wanted.max_onsets, wanted.calm)

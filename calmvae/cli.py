@@ -109,7 +109,7 @@ def _top(
 
 @app.command()
 def interpolate(
-    a: Annotated[Path, typer.Argument(help="The piece to start from (.mid, .musicxml, .mxl, .abc).")],
+    a: Annotated[Path, typer.Argument(help="The piece to start from (MIDI, MusicXML or ABC).")],
     b: Annotated[Path, typer.Argument(help="The piece to arrive at.")],
     out: Out = Path("out/interpolate"),
     model: Model = "calm-mel_2bar",
@@ -189,7 +189,7 @@ def sample(
 
 @app.command()
 def reconstruct(
-    piece: Annotated[Path, typer.Argument(help="The piece (.mid, .musicxml, .mxl, .abc).")],
+    piece: Annotated[Path, typer.Argument(help="The piece (MIDI, MusicXML or ABC).")],
     out: Out = Path("out/reconstruct"),
     model: Model = "calm-mel_2bar",
     config: Config = None,

@@ -65,7 +65,7 @@ def directions(
 
 
 def calm(
-    piece: Annotated[Path, typer.Argument(help="The piece (.mid, .musicxml, .mxl, .abc).")],
+    piece: Annotated[Path, typer.Argument(help="The piece (MIDI, MusicXML or ABC).")],
     amount: Annotated[float, typer.Option(help="0: as the model gives it back; 1: much calmer.")] = 0.7,
     out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/calm"),
     model: Annotated[str, typer.Option("--model", help="A model with directions beside it.")] = "calm-mel_2bar",
@@ -84,7 +84,7 @@ def calm(
 
 
 def journey(
-    a: Annotated[Path | None, typer.Argument(help="The piece to start from (.mid, .musicxml, .mxl, .abc).")] = None,
+    a: Annotated[Path | None, typer.Argument(help="The piece to start from (MIDI, MusicXML or ABC).")] = None,
     b: Annotated[Path | None, typer.Argument(help="The piece to arrive at; without it A's own calm.")] = None,
     minutes: Annotated[float, typer.Option("--minutes", help="How long, 1 to 180.")] = 12.0,
     from_model: Annotated[bool, typer.Option("--from-model", help="From a sample to a calm one; no pieces.")] = False,

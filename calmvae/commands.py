@@ -326,6 +326,7 @@ def _data(data: list[Path], folder: Path, config: str, seed: int, console: Conso
         return folder
     console.remark(f"Converting {', '.join(map(str, data))} to {folder}.")
     _convert(data, folder, config, 0.1, seed, None, console)
+    _say_read(folder, console)
     return folder
 
 

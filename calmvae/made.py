@@ -39,8 +39,11 @@ class Made:
     parts: list[Piece] = dataclasses.field(default_factory=list)
     beside: Piece | None = None
 
-    def begun(self) -> Made:
+    def begun(self, grid: float = 0.0) -> Made:
         """The same from its first note on.
+
+        Args:
+          grid: take away whole steps of so many quarter notes only, so that notes beside the grid stay where they are.
 
         Raises:
           EmptyMusicError: it has none.
@@ -50,20 +53,23 @@ class Made:
                 f"'{self.piece.name}' would be silent: the model makes no note of what was given; give a piece "
                 "with more notes, or choose another model."
             )
-        silence = lead(self.piece)
+        silence = lead(self.piece, grid)
         return dataclasses.replace(
             self,
             piece=without(self.piece, silence),
             sections=_shifted(self.sections, self.piece, silence),
-            parts=[without(part, lead(part)) for part in self.parts],
+            parts=[without(part, lead(part, grid)) for part in self.parts],
             beside=self.beside and without(self.beside, silence),
         )
 
 
-def lead(piece: Piece) -> float:
-    """Seconds of silence before the first note; 0 for a piece without notes."""
+def lead(piece: Piece, grid: float = 0.0) -> float:
+    """Seconds of silence before the first note, whole steps of a grid in quarter notes if one is given; 0 for a piece
+    without notes."""
     starts = piece.columns().start
     found = float(starts.min()) if len(starts) else 0.0
+    if grid:
+        found = float(piece.seconds(np.floor(piece.quarters(found) / grid + _LEAST) * grid))
     return found if found > _LEAST else 0.0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from calmvae import files, midi_events, midi_read
-from calmvae.errors import Damaged, InputError, NoMusicError, OutputError
+from calmvae.errors import CalmvaeError, Damaged, InputError, NoMusicError, OutputError
 from calmvae.piece import Note, Performance, Piece
 
 TICKS_PER_QUARTER = 480
@@ -94,6 +94,15 @@ def read_pieces(path: str | Path) -> list[Piece]:
     if faults:
         pieces[0].warnings.append(f"{len(faults)} of the {len(entries)} tunes in {path.name} cannot be read.")
     return pieces
+
+
+def try_pieces(path: Path) -> list[tuple[str, Piece | Exception]]:
+    """Every piece of a file by its name, or why it cannot be read: for commands that go on with the next file."""
+    try:
+        entries = read_performances(path, files.read_bytes(path))
+    except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
+        return [(path.stem, error if str(error) else InputError(f"{path} cannot be read ({type(error).__name__})."))]
+    return [(name, one if isinstance(one, InputError) else one.piece(name)) for name, one in entries]
 
 
 def read_piece(path: str | Path) -> Piece:

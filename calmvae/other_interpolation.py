@@ -22,6 +22,9 @@ from calmvae.phrases import FIRST_PITCH
 from calmvae.piece import Piece
 from calmvae.render import Section
 
+# A sixteenth, in quarter notes: grooves play beside it.
+_STEP = 0.25
+
 
 @dataclasses.dataclass(frozen=True)
 class _Cut:
@@ -116,7 +119,7 @@ def interpolate(
         for part, qpm, label in zip(parts, qpms, labels, strict=True)
     ]
     piece = arranged(parts, window, qpms, name)
-    return Made(piece, sections, info, remarks, single).begun()
+    return Made(piece, sections, info, remarks, single).begun(_STEP)
 
 
 def _check(

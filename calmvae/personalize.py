@@ -23,8 +23,7 @@ import numpy as np
 from calmvae import corpus, examples, midi, models, outputs, personal
 from calmvae.console import Console
 from calmvae.entries import REASONS, why
-from calmvae.errors import CalmvaeError, DataError, EmptyMusicError, InputError, OptionError
-from calmvae.files import read_bytes
+from calmvae.errors import CalmvaeError, DataError, EmptyMusicError, OptionError
 from calmvae.piece import Piece
 from calmvae.text import by_kind, command
 
@@ -149,16 +148,11 @@ def read(
 def _read_file(file: Path, steps: int, melody: str) -> list[tuple[dict[str, Any], np.ndarray]]:
     """The record of every piece of a file, and the windows of those that are kept."""
     nothing = np.zeros((0, steps), np.uint8)
-    try:
-        entries = midi.read_performances(file, read_bytes(file))
-    except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
-        said = str(error) or type(error).__name__
-        return [(_skipped(file, file.stem, why(error), said), nothing)]
     return [
-        (_skipped(file, name, "unreadable", str(played)), nothing)
-        if isinstance(played, InputError)
-        else _examine(file, played.piece(name), steps, melody)
-        for name, played in entries
+        (_skipped(file, name, why(piece), str(piece)), nothing)
+        if isinstance(piece, Exception)
+        else _examine(file, piece, steps, melody)
+        for name, piece in midi.try_pieces(file)
     ]
 
 

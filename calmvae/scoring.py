@@ -13,8 +13,7 @@ from calmvae import calmness, corpus, midi, outputs
 from calmvae.calmness import FEATURES, Score
 from calmvae.console import Console
 from calmvae.entries import why
-from calmvae.errors import CalmvaeError, InputError
-from calmvae.files import read_bytes
+from calmvae.errors import InputError
 from calmvae.piece import Piece
 from calmvae.text import by_kind, count
 
@@ -55,7 +54,7 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
                 if isinstance(found, Scored):
                     scored.append(found)
                 else:
-                    skipped[label] = str(found) or type(found).__name__
+                    skipped[label] = str(found)
                     reasons[why(found)] += 1
             progress(k, len(files))
     if not scored:
@@ -79,26 +78,17 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
 
 def _read(file: Path) -> list[tuple[str, Scored | Exception]]:
     """Every piece of a file with its label, scored, or why it cannot be."""
-    try:
-        entries = midi.read_performances(file, read_bytes(file))
-    except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
-        return [(str(file), error)]
     found: list[tuple[str, Scored | Exception]] = []
-    for k, (name, played) in enumerate(entries, 1):
-        label = str(file) if len(entries) == 1 else f"{file}#{k}"
-        if not isinstance(played, InputError) and len(played.notes):
-            piece = played.piece(name)
+    pieces = midi.try_pieces(file)
+    for k, (_, piece) in enumerate(pieces, 1):
+        label = str(file) if len(pieces) == 1 else f"{file}#{k}"
+        if isinstance(piece, Exception):
+            found.append((label, piece))
+        elif len(piece.columns()):
             found.append((label, Scored(file, label, piece, calmness.score(piece))))
-            continue
-        silent = "" if isinstance(played, InputError) else " ".join(["", *played.warnings])
-        found.append(
-            (
-                label,
-                played
-                if isinstance(played, InputError)
-                else InputError(f"{label} has no notes; there is nothing to score.{silent}"),
-            )
-        )
+        else:
+            said = " ".join([f"{label} has no notes; there is nothing to score.", *piece.warnings])
+            found.append((label, InputError(said)))
     return found
 
 

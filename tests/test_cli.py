@@ -78,7 +78,7 @@ def test_every_command_has_help(command):
         (["train", "resources", "--config", "calm-mel-2bar"], "did you mean calm-mel_2bar"),
         (["train", "nowhere"], "nowhere does not exist"),
         (["convert", "nowhere"], "nowhere does not exist"),
-        (["convert", "tests"], "no music file in tests"),
+        (["convert", "docs"], "no music file in docs"),
         (["models", "export", "nothing"], "no model 'nothing'"),
     ],
 )
