@@ -143,7 +143,7 @@ def _alone(files: list[str], work: Work, died: Callable[[str], Entry], context: 
 
 
 def _fingerprint(chunk: list[Path], key: Any) -> str:
-    parts = [(os.path.realpath(f), *_stamp(f)) for f in chunk]
+    parts = [(outputs.real_path(f), *_stamp(f)) for f in chunk]
     return hashlib.sha256(repr((parts, key, __version__)).encode()).hexdigest()[:24]
 
 

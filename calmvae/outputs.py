@@ -7,6 +7,7 @@ Files are written into a scratch folder and moved into place when the command ha
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -38,6 +39,20 @@ def sha256(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def real_path(path: str | Path) -> str:
+    """As `os.path.realpath`; of many files in one folder it follows the folder once."""
+    return (
+        os.path.realpath(path)
+        if os.path.islink(path)
+        else os.path.join(_real_folder(os.path.dirname(path)), os.path.basename(path))
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def versions() -> dict[str, str]:
@@ -111,7 +126,7 @@ class OutputFolder:
 
     def protect(self, paths: Iterable[str | Path]) -> None:
         """Says which files are inputs without noting them in `run.json`."""
-        self._inputs |= {os.path.realpath(p) for p in paths}
+        self._inputs |= {real_path(p) for p in paths}
 
     def path(self, name: str) -> Path:
         """Where to write the output `name` (relative, may have folders).

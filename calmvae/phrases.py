@@ -240,19 +240,22 @@ def _describe_metre(piece: Piece, report: MelodyReport) -> None:
     signatures = piece.time_signatures or [(0.0, 4, 4)]
     report.metres = list(dict.fromkeys(f"{n}/{d}" for _, n, d in signatures))
     starts = piece.quarters([t for t, _, _ in signatures])
-    ends = np.append(starts[1:], max(float(piece.quarters(piece.duration)), starts[-1]))
-    spans: dict[str, float] = {}
-    for (_, n, d), start, end in zip(signatures, starts, ends, strict=True):
-        spans[f"{n}/{d}"] = spans.get(f"{n}/{d}", 0.0) + end - start
-    main = max(spans, key=lambda metre: spans[metre])
-    first = next(s for (_, n, d), s in zip(signatures, starts, strict=True) if f"{n}/{d}" == main)
+    first = starts[0]
+    if len(report.metres) > 1:
+        ends = np.append(starts[1:], max(float(piece.quarters(piece.duration)), starts[-1]))
+        spans: dict[str, float] = {}
+        for (_, n, d), start, end in zip(signatures, starts, ends, strict=True):
+            spans[f"{n}/{d}"] = spans.get(f"{n}/{d}", 0.0) + end - start
+        main = max(spans, key=lambda metre: spans[metre])
+        first = next(s for (_, n, d), s in zip(signatures, starts, strict=True) if f"{n}/{d}" == main)
     report.lead_steps = float(-round(float(first) * STEPS_PER_QUARTER) % STEPS_PER_BAR)
     report.rebarred = any(n != d for _, n, d in signatures)
 
 
 def _align(at: np.ndarray, report: MelodyReport) -> None:
     """Moves the grid to the notes where a recording's beats are not the file's (nine in ten of POP909's files)."""
-    resultant = np.exp(2j * np.pi * at[:, 0]).mean()
+    angle = 2 * np.pi * (at[:, 0] % 1)
+    resultant = complex(np.cos(angle).mean(), np.sin(angle).mean())
     phase = float(np.angle(resultant)) / (2 * np.pi)
     if abs(resultant) < _AGREEMENT or abs(phase) < _BESIDE:
         return
@@ -295,12 +298,11 @@ def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) ->
     lengths = np.diff(events)[tokens[events[:-1]] >= FIRST_PITCH]
     report.shortened = int(np.sum(lengths < (ends - starts)[kept]))
     report.bars = total // STEPS_PER_BAR
-    programs, counts = np.unique(notes.program[kept], return_counts=True)
     return Melody(
         tokens=tokens,
         report=report,
-        program=int(programs[np.argmax(counts)]),
-        velocity=round(float(np.mean(notes.velocity[kept]))),
+        program=int(np.argmax(np.bincount(notes.program[kept]))),
+        velocity=round(float(notes.velocity[kept].mean())),
         piece=piece,
     )
 
