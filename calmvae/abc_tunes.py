@@ -34,6 +34,8 @@ _NO_MATTER = re.compile(r"^Track \d+ (is|Bar \d+ has)|^Assuming repeat|^replacin
 _JUMP = re.compile(r"[!+](d\.c\.(?:al ?fine)?|dacapo|d\.s\.(?:al ?fine)?)[!+]", re.IGNORECASE)
 _MARKS = re.compile(r"[!+](?:fine|segno)[!+]", re.IGNORECASE)
 _MANY_TIMES = re.compile(r"\|(:{2,})(?!\|)([^|:\[]*(?:\|(?!:)[^|:\[]*)*?)(:{2,})\|")
+# abc2midi writes over its own memory when parts are nested deeper than it foresees.
+_NESTED = 5
 _SECONDS = 10
 _BYTES = 16 << 20
 
@@ -85,7 +87,18 @@ def _split(text: str) -> list[list[str]]:
     return tunes
 
 
+def _depth(line: str) -> int:
+    """How deep the brackets of a line are nested."""
+    depth = deepest = 0
+    for letter in line:
+        depth += (letter == "(") - (letter == ")")
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _play(tune: list[str], program: Path) -> Performance | Damaged:
+    if any(line.startswith("P:") and _depth(line) > _NESTED for line in tune):
+        return Damaged(f"its parts (P:) are nested more than {_NESTED} deep")
     with tempfile.TemporaryDirectory(prefix="calmvae-abc-") as folder:
         source, target = Path(folder, "tune.abc"), Path(folder, "tune.mid")
         source.write_text("\n".join(_written_out(tune)) + "\n", encoding="utf-8")
@@ -103,9 +116,11 @@ def _play(tune: list[str], program: Path) -> Performance | Damaged:
             return Damaged(remarks[-1] if remarks else "abc2midi makes nothing of it")
         midi = target.read_bytes()
     try:
-        played = midi_read.of_events(_on_time(midi_events.read(midi)))
+        played = midi_read.of_all([_on_time(midi_events.read(midi))])[0]
     except Damaged as error:
         return error
+    if isinstance(played, Damaged):
+        return played
     remarks = [remark for remark in remarks if not _NO_MATTER.match(remark)]
     said = [f"{count(len(remarks), 'remark')} by abc2midi; the first: {remarks[0].rstrip('.')}."] if remarks else []
     return dataclasses.replace(played, warnings=said + played.warnings, encoding="abc")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import calmness, examples, families, files, midi, midi_events, phrases, wire
+from calmvae import calmness, examples, families, files, midi, midi_events, midi_read, phrases, wire
 from calmvae.errors import CalmvaeError, Damaged, InputError, MissingDependencyError, NoMusicError
 from calmvae.piece import Performance, Piece
 
@@ -115,8 +115,9 @@ class _Draft:
 def _read_files(names: list[str]) -> list[_Draft]:
     contents = [_read_bytes(name) for name in names]
     plain = [i for i, data in enumerate(contents) if isinstance(data, bytes) and _is_midi(names[i])]
-    found = dict(zip(plain, midi_events.read_all([contents[i] for i in plain]), strict=True))  # type: ignore[misc]
-    return [draft for i, name in enumerate(names) for draft in _read_file(name, contents[i], found.get(i))]
+    found = midi_read.of_all(midi_events.read_all([contents[i] for i in plain]))  # type: ignore[misc]
+    known = dict(zip(plain, found, strict=True))
+    return [draft for i, name in enumerate(names) for draft in _read_file(name, contents[i], known.get(i))]
 
 
 def _read_bytes(file: str) -> bytes | _Draft:
@@ -132,12 +133,12 @@ def _is_midi(file: str) -> bool:
     return file.lower().endswith(files.MIDI_SUFFIXES)
 
 
-def _read_file(file: str, data: bytes | _Draft, found: midi_events.Events | Damaged | None) -> list[_Draft]:
+def _read_file(file: str, data: bytes | _Draft, known: Performance | Damaged | None) -> list[_Draft]:
     if isinstance(data, _Draft):
         return [data]
     path = Path(file)
     try:
-        read = midi.read_performances(path, data, found)
+        read = midi.read_performances(path, data, known)
     except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
         return [_Draft(_skipped(file, why(error), str(error) or type(error).__name__), path)]
     digest = hashlib.sha256(data).hexdigest()

@@ -25,13 +25,13 @@ _Event = tuple[int, int, bytes]
 Entry = tuple[str, Performance | InputError]
 
 
-def read_performances(path: Path, data: bytes, found: midi_events.Events | Damaged | None = None) -> list[Entry]:
+def read_performances(path: Path, data: bytes, known: Performance | Damaged | None = None) -> list[Entry]:
     """What every piece of a music file plays; of those that cannot be read, why. Only tune books hold more than one.
 
     Args:
       path: where it comes from; its suffix says what it is.
       data: its bytes.
-      found: of a MIDI file, its events, if they are known already.
+      known: what `midi_read.of_all` made of a MIDI file, if it was read already.
 
     Raises:
       InputError: the file as a whole cannot be read.
@@ -42,10 +42,9 @@ def read_performances(path: Path, data: bytes, found: midi_events.Events | Damag
     played: list[Performance | Damaged]
     try:
         if kind == "MIDI":
-            found = midi_events.read(data) if found is None else found
-            if isinstance(found, Damaged):
-                raise found
-            played = [midi_read.of_events(found)]
+            played = [midi_read.read(data) if known is None else known]
+            if isinstance(known, Damaged):
+                raise known
         elif kind == "ABC":
             from calmvae import abc_tunes
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from calmvae import midi_events
@@ -9,42 +11,36 @@ from calmvae.midi_events import Events
 
 
 class Channels:
-    """The events of a file with those of a channel in the order of time, whichever track they stand in.
+    """The events of some files, with those of a channel in the order of time, whichever track they stand in.
 
     Attributes:
-      lines: how many channels there are, sixteen a port.
-      line: int64 `[events]`, the channel of each event.
+      tracks: where the tracks of each file begin among all, and the end of the last.
+      lines: how many channels there are, sixteen a port of each file.
+      line: int64 `[events]`, the channel of each event among all of them; `channel`, among those of its file.
+      begin: of each track, the first channel of its file among all.
       ends: the last tick of each track.
-      track, tick, status, first, second: as in `Events`.
+      track: int64 `[events]`, among the tracks of all files.
+      tick, status, first, second: as in `Events`.
     """
 
-    def __init__(self, found: Events) -> None:
-        begins = np.searchsorted(found.track, np.arange(found.tracks))
-        self.ends = found.tick[np.append(begins[1:], len(found.tick))[: len(begins)] - 1]
-        line = (found.status & 15).astype(np.int64)
-        ports = _ports(found, begins)
-        self.lines = 16
-        if ports is not None:
-            self.lines += 16 * int(ports.max())
-            line += 16 * ports
-        columns = [found.track, found.tick, found.status, found.first, found.second, line]
-        if found.tracks > 1 and self._are_shared(found, line, begins):
-            order = np.argsort(found.tick, kind="stable")
-            columns = [column[order] for column in columns]
-        self.track, self.tick, self.status, self.first, self.second, self.line = columns
+    def __init__(self, files: Sequence[Events]) -> None:
+        self.tracks = np.cumsum([0, *(found.tracks for found in files)])
+        held = [_columns(found) for found in files]
+        columns = held[0] if len(held) == 1 else [np.concatenate(column) for column in zip(*held, strict=True)]
+        sizes = [len(found.tick) for found in files]
+        wide = [16 * (1 + int(found[5].max(initial=0)) // 16) for found in held]
+        self.track, self.tick, self.status, self.first, self.second, self.channel = columns
+        lines = np.cumsum([0, *wide[:-1]])
+        self.line, self.begin = self.channel, np.repeat(lines, np.diff(self.tracks))
+        if len(held) > 1:
+            self.track = self.track + np.repeat(self.tracks[:-1], sizes)
+            self.line = self.channel + np.repeat(lines, sizes)
+        self.lines, self.channels = sum(wide), max(wide)
+        self.ends = np.concatenate([_ends(found) for found in files])
         self.kind = self.status >> 4
         # One number for the channel of an event and its place.
         self._numbers = self.line * len(self.line) + np.arange(len(self.line))
         self._changes = self.on_lines(self.kind == midi_events.PROGRAM)
-
-    def _are_shared(self, found: Events, line: np.ndarray, begins: np.ndarray) -> bool:
-        """Whether tracks share a channel, which is taken for granted of many ports; if not, the file's order serves."""
-        if self.lines > 48:
-            return True
-        # A bit for each channel of an event, and of each track all that it uses.
-        used = np.where(found.status < 0xF0, np.int64(1) << line, 0)
-        tracks = np.bitwise_or.reduceat(used, begins)
-        return bool(np.bitwise_or.reduce(tracks) != tracks.sum())
 
     def on_lines(self, wanted: np.ndarray) -> np.ndarray:
         """Numbers of the events that are wanted (bool `[events]`), sorted by channel and then by place."""
@@ -74,6 +70,35 @@ class Channels:
             return np.zeros(len(places), np.int64)
         change = self.before(self._changes, places)
         return np.where(change >= 0, self.first[change], 0).astype(np.int64)
+
+
+def _ends(found: Events) -> np.ndarray:
+    """The last tick of each track of a file."""
+    return found.tick[np.searchsorted(found.track, np.arange(found.tracks), side="right") - 1]
+
+
+def _columns(found: Events) -> list[np.ndarray]:
+    """Track, tick, status, data and channel of a file's events, in the order of time where tracks share channels."""
+    begins = np.searchsorted(found.track, np.arange(found.tracks))
+    channel = (found.status & 15).astype(np.int64)
+    ports = _ports(found, begins)
+    if ports is not None:
+        channel += 16 * ports
+    columns = [found.track, found.tick, found.status, found.first, found.second, channel]
+    if found.tracks > 1 and _are_shared(found, channel, begins):
+        order = np.argsort(found.tick, kind="stable")
+        columns = [column[order] for column in columns]
+    return columns
+
+
+def _are_shared(found: Events, channel: np.ndarray, begins: np.ndarray) -> bool:
+    """Whether tracks share a channel, which is taken for granted of many ports; if not, the file's order serves."""
+    if int(channel.max()) >= 48:
+        return True
+    # A bit for each channel of an event, and of each track all that it uses.
+    used = np.where(found.status < 0xF0, np.int64(1) << channel, 0)
+    tracks = np.bitwise_or.reduceat(used, begins)
+    return bool(np.bitwise_or.reduce(tracks) != tracks.sum())
 
 
 def _ports(found: Events, begins: np.ndarray) -> np.ndarray | None:

@@ -9,6 +9,7 @@ again. What pretty_midi reads in the same way has the same seconds, to the last 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,47 +36,80 @@ def read(data: bytes) -> Performance:
     Raises:
       Damaged: they cannot be read; says why.
     """
-    return of_events(midi_events.read(data))
+    played = of_all([midi_events.read(data)])[0]
+    if isinstance(played, Damaged):
+        raise played
+    return played
 
 
-def of_events(found: Events) -> Performance:
-    """What the events of a file play.
+def of_all(found: Sequence[Events | Damaged]) -> list[Performance | Damaged]:
+    """What the events of some files play; of those that cannot be read, why.
 
-    Raises:
-      Damaged: there are more tracks than can be read.
+    They are worked out together: of a small file, most of the time goes into calling numpy at all.
     """
-    if found.tracks > _MAX_TRACKS:
-        raise Damaged(f"it has {found.tracks} tracks; up to {_MAX_TRACKS} can be read")
-    said = list(found.said)
-    clock = _Clock(found, said)
-    channels = Channels(found)
-    strikes = midi_strikes.of_channels(channels, clock.short, said)
+    readable = [one for one in found if isinstance(one, Events) and one.tracks <= _MAX_TRACKS]
+    played = iter(_played(readable) if readable else [])
+    return [
+        one
+        if isinstance(one, Damaged)
+        else Damaged(f"it has {one.tracks} tracks; up to {_MAX_TRACKS} can be read")
+        if one.tracks > _MAX_TRACKS
+        else next(played)
+        for one in found
+    ]
+
+
+def _played(files: Sequence[Events]) -> list[Performance | Damaged]:
+    """What files play; their notes are paired, ordered and given to instruments in one go."""
+    said = [list(found.said) for found in files]
+    clocks = [_Clock(found, sentences) for found, sentences in zip(files, said, strict=True)]
+    channels = Channels(files)
+    short = np.repeat([clock.short for clock in clocks], np.diff(channels.tracks))
+    strikes = midi_strikes.of_channels(channels, short, said)
     slots, instrument, order = _by_instrument(channels, strikes)
-    parts = _instruments(found, slots, channels)
     opened = strikes.opened[order]
-    notes = Notes(
-        pitch=channels.first[opened].astype(np.int64),
-        velocity=channels.second[opened].astype(np.int64),
-        start=clock.seconds(channels.tick[opened]),
-        end=clock.seconds(strikes.end[order]),
-        program=(slots % 128)[instrument],
-        is_drum=np.array([part.is_drum for part in parts], bool)[instrument],
-        track=instrument,
-    )
-    controls, bends = _controls_and_bends(channels, slots, clock)
-    if found.form == 2 and found.tracks > 1:
-        said.append(f"Its {found.tracks} independent sequences (type 2) are played together.")
-    return Performance(
-        resolution=clock.resolution,
-        tempos=clock.tempos(),
-        time_signatures=_metres(found, clock, said),
-        key_signatures=_keys(found, clock, said),
-        instruments=parts,
-        notes=notes,
-        controls=controls,
-        bends=bends,
-        warnings=said,
-    )
+    program, drums = slots % 128, slots // 128 % channels.channels % 16 == 9
+    rows = channels.tick[opened], strikes.end[order], channels.first[opened], channels.second[opened]
+    controls, bends = _controls_and_bends(channels, slots)
+    tracks = slots // (128 * channels.channels)
+    # Where the instruments of each file begin, and its notes, controls and bends, which stand by instrument.
+    first = np.searchsorted(tracks, channels.tracks)
+    ends = [np.searchsorted(some, first) for some in (instrument, controls[:, 0], bends[:, 0])]
+    out: list[Performance | Damaged] = []
+    for k, (found, clock) in enumerate(zip(files, clocks, strict=True)):
+        parts, (mine, moved, bent) = slice(first[k], first[k + 1]), (slice(end[k], end[k + 1]) for end in ends)
+        own = instrument[mine] - first[k]
+        start, end, pitch, velocity = (row[mine] for row in rows)
+        notes = Notes(
+            pitch=pitch.astype(np.int64),
+            velocity=velocity.astype(np.int64),
+            start=clock.seconds(start),
+            end=clock.seconds(end),
+            program=program[parts][own],
+            is_drum=drums[parts][own],
+            track=own,
+        )
+        if found.form == 2 and found.tracks > 1:
+            said[k].append(f"Its {found.tracks} independent sequences (type 2) are played together.")
+        out.append(
+            Performance(
+                resolution=clock.resolution,
+                tempos=clock.tempos(),
+                time_signatures=_metres(found, clock, said[k]),
+                key_signatures=_keys(found, clock, said[k]),
+                instruments=_instruments(found, program[parts], drums[parts], tracks[parts] - channels.tracks[k]),
+                notes=notes,
+                controls=_timed(controls[moved], first[k], clock),
+                bends=_timed(bends[bent], first[k], clock),
+                warnings=said[k],
+            )
+        )
+    return out
+
+
+def _timed(rows: np.ndarray, first: int, clock: _Clock) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of controls or bends with their instruments counted from `first`, and the times of their last column."""
+    return rows[:, :-1] - np.array([first] + [0] * (rows.shape[1] - 2)), clock.seconds(rows[:, -1])
 
 
 def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -91,13 +125,14 @@ def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np
     # One number is sorted faster than two.
     order = np.argsort(strikes.closed << bits | strikes.opened)
     opened = strikes.opened[order]
-    slot = (channels.track[opened] * channels.lines + channels.line[opened]) * 128 + channels.programs(opened)
+    slot = channels.track[opened] * channels.channels + channels.channel[opened]
+    slot = slot * 128 + channels.programs(opened)
     slots = _distinct(slot)
     instrument = np.searchsorted(slots, slot)
     first = np.zeros(len(slots), np.int64)
     # Backwards, so that the first of each is what stays.
     first[instrument[::-1]] = np.arange(len(slot))[::-1]
-    rank = np.lexsort((first, slots // (128 * channels.lines)))
+    rank = np.lexsort((first, slots // (128 * channels.channels)))
     number = np.empty(len(slots), np.uint16 if len(slots) < 1 << 16 else np.int64)
     number[rank] = np.arange(len(slots))
     instrument = number[instrument]
@@ -108,7 +143,7 @@ def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np
 def _distinct(slot: np.ndarray) -> np.ndarray:
     """The numbers that occur, sorted; of small ones, as nearly always, by a table."""
     largest = int(slot.max(initial=0))
-    if largest >= 1 << 17:
+    if largest >= 1 << 20:
         return np.unique(slot)
     there = np.zeros(largest + 1, bool)
     there[slot] = True
@@ -167,52 +202,44 @@ def _division(division: int) -> tuple[int, float]:
     return max(1, round(rate * 60 / _DEFAULT_QPM)), rate
 
 
-def _instruments(found: Events, slots: np.ndarray, channels: Channels) -> list[Instrument]:
-    """The instruments of slots (track, channel, program in one number), named as their tracks."""
+def _instruments(found: Events, program: np.ndarray, drums: np.ndarray, track: np.ndarray) -> list[Instrument]:
+    """The instruments of some programs and tracks, named as their tracks."""
     named = [meta for meta in found.metas if meta.kind == midi_events.TRACK_NAME]
     names = midi_names.decode((int(found.track[meta.event]), meta.data) for meta in named)
-    parts = []
-    for slot in slots.tolist():
-        line, program = divmod(slot, 128)
-        track, channel = divmod(line, channels.lines)
-        parts.append(Instrument(program, channel % 16 == 9, names.get(track, "")))
-    return parts
+    rows = zip(program.tolist(), drums.tolist(), track.tolist(), strict=True)
+    return [Instrument(number, is_drum, names.get(at, "")) for number, is_drum, at in rows]
 
 
-def _controls_and_bends(channels: Channels, slots: np.ndarray, clock: _Clock) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Of the controls and of the bends: the numbers of each, its instrument first, by instrument, and their times.
+def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The controls and the bends: instrument, number and value or bend, and tick, int64, by instrument.
 
     Each belongs to the instrument of its track and channel with the program of that moment, if there is none to the
     first of its channel; a channel without notes has none, and what it holds is left out.
     """
     bend = channels.kind == midi_events.BEND
     places = np.flatnonzero(bend | (channels.kind == midi_events.CONTROL))
-    if not len(places):
-        empty = np.zeros((0, 3), np.int64), np.zeros(0)
-        return [empty, (empty[0][:, :2], empty[1])]
-    instrument = np.full(len(places), -1)
-    if len(slots):
-        line = channels.line[places]
-        first = np.full(channels.lines, -1)
-        # Backwards, so that the first of a channel is what stays.
-        first[(slots // 128 % channels.lines)[::-1]] = np.arange(len(slots))[::-1]
-        instrument = first[line]
-        if np.count_nonzero(first >= 0) < len(slots):
-            slot = (channels.track[places] * channels.lines + line) * 128 + channels.programs(places)
-            order = np.argsort(slots)
-            at = np.minimum(np.searchsorted(slots, slot, sorter=order), len(slots) - 1)
-            instrument = np.where(slots[order[at]] == slot, order[at], instrument)
+    if not len(places) or not len(slots):
+        return np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
+    # The line of each instrument's channel: of its file's, the track tells which.
+    own = slots // 128 % channels.channels + channels.begin[slots // (128 * channels.channels)]
+    first = np.full(channels.lines, -1)
+    # Backwards, so that the first of a channel is what stays.
+    first[own[::-1]] = np.arange(len(slots))[::-1]
+    instrument = first[channels.line[places]]
+    if np.count_nonzero(first >= 0) < len(slots):
+        slot = channels.track[places] * channels.channels + channels.channel[places]
+        slot = slot * 128 + channels.programs(places)
+        order = np.argsort(slots)
+        at = np.minimum(np.searchsorted(slots, slot, sorter=order), len(slots) - 1)
+        instrument = np.where(slots[order[at]] == slot, order[at], instrument)
     order = np.argsort(instrument, kind="stable")
     order = order[np.searchsorted(instrument[order], 0) :]
     places, instrument = places[order], instrument[order]
     bent = bend[places]
-    first, second, times = channels.first[places], channels.second[places].astype(np.int64), channels.tick[places]
-    seconds = clock.seconds(times)
-    controls = np.stack([instrument, first, second], axis=1)
-    if not bent.any():
-        return [(controls, seconds), (controls[:0, :2], seconds[:0])]
-    bends = np.stack([instrument, first + second * 128 - 8192], axis=1)
-    return [(controls[~bent], seconds[~bent]), (bends[bent], seconds[bent])]
+    first_byte, second, tick = channels.first[places], channels.second[places].astype(np.int64), channels.tick[places]
+    controls = np.stack([instrument, first_byte, second, tick], axis=1)
+    bends = np.stack([instrument, first_byte + second * 128 - 8192, tick], axis=1)
+    return controls[~bent], bends[bent]
 
 
 def _metres(found: Events, clock: _Clock, said: list[str]) -> list[tuple[float, int, int]]:

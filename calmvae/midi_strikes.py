@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from calmvae import midi_events
 from calmvae.midi_channels import Channels
-from calmvae.text import count, no_length
+from calmvae.text import no_end, no_length
 
 _SUSTAIN, _SOUND_OFF, _RESET, _NOTES_OFF = 64, 120, 121, 123
 _PEDAL_DOWN = 64
@@ -23,19 +24,19 @@ class Strikes:
     end: np.ndarray
 
 
-def of_channels(channels: Channels, short: int, said: list[str]) -> Strikes:
+def of_channels(channels: Channels, short: np.ndarray, said: Sequence[list[str]]) -> Strikes:
     """The notes that the events of channels make.
 
     Args:
       channels: the events.
-      short: ticks of a note that has no length of its own.
-      said: to which is added how many notes had no end, and how many no length.
+      short: of each track, ticks of a note that has no length of its own.
+      said: of each file, to which is added how many notes had no end, and how many no length.
     """
     control = channels.kind == midi_events.CONTROL
     hush = channels.on_lines(control & ((channels.first == _SOUND_OFF) | (channels.first == _NOTES_OFF)))
     pairs = _pair(channels, hush)
     end, open_ended = channels.tick[pairs.closed], pairs.closed < 0
-    if open_ended.any():
+    if np.count_nonzero(open_ended):
         latest = np.where(pairs.again >= 0, pairs.again, channels.ends[channels.track[pairs.opened]])
         end = np.where(open_ended, latest, end)
     end = _pedalled(channels, pairs, end, control)
@@ -44,16 +45,25 @@ def of_channels(channels: Channels, short: int, said: list[str]) -> Strikes:
         cut = (silenced >= 0) & (channels.tick[silenced] <= end)
         end = np.where(cut, channels.tick[silenced], end)
         open_ended &= ~cut
-    if unended := int(open_ended.sum()):
-        they = "has no end; it sounds" if unended == 1 else "have no end; each sounds"
-        said.append(f"{count(unended, 'note')} {they} until its pitch is struck again or its track ends.")
+    track = channels.track[pairs.opened]
+    _say(said, channels, track[open_ended], no_end)
     start = channels.tick[pairs.opened]
-    if zero := int((end <= start).sum()):
-        again = np.where(pairs.again > start, pairs.again, start + short)
-        end = np.where(end <= start, np.minimum(start + short, again), end)
-        said.append(no_length(zero))
+    zero = end <= start
+    if np.count_nonzero(zero):
+        longest = start + short[track]
+        end = np.where(zero, np.where(pairs.again > start, np.minimum(longest, pairs.again), longest), end)
+        _say(said, channels, track[zero], no_length)
     closed = np.where(pairs.closed >= 0, pairs.closed, len(channels.tick) - 1)
     return Strikes(pairs.opened, closed, end)
+
+
+def _say(said: Sequence[list[str]], channels: Channels, tracks: np.ndarray, words: Callable[[int], str]) -> None:
+    """Says of each file how many of the notes, given by their tracks, are its own."""
+    if len(tracks):
+        files = np.searchsorted(channels.tracks, tracks, side="right") - 1
+        for file, number in enumerate(np.bincount(files).tolist()):
+            if number:
+                said[file].append(words(number))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

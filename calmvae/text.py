@@ -49,6 +49,12 @@ def _kind(sentence: str) -> str:
     return re.sub(r"s\b", "", re.sub(r"\d+", "N", bare))
 
 
+def no_end(n: int) -> str:
+    """What is said of notes without an end."""
+    they = "has no end; it sounds" if n == 1 else "have no end; each sounds"
+    return f"{count(n, 'note')} {they} until its pitch is struck again or its track ends."
+
+
 def no_length(n: int) -> str:
     """What is said of notes without a length."""
     return f"{count(n, 'note')} {'has no length; it' if n == 1 else 'have no length; each'} is played as a sixteenth."

@@ -141,7 +141,7 @@ def test_no_other_file_is_read(tmp_path, monkeypatch):
         (b"a letter, no tune", "there is no tune in it"),
         (b"X:1\nT:nothing\n", "No valid K: field"),
         (f"{HEAD}C999999 D|".encode(), "lasts 139 hours; up to 48 hours"),
-        (f"X:1\nL:1/4\nP:{'(' * 30}A{')9' * 30}\nK:C\nP:A\nCDEF|".encode(), "a.abc"),
+        (f"X:1\nL:1/4\nP:{'(' * 30}A{')9' * 30}\nK:C\nP:A\nCDEF|".encode(), "nested more than 5 deep"),
         (bytes(range(256)), "there is no tune in it"),
     ],
 )
