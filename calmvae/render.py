@@ -91,7 +91,10 @@ def write_piano_roll(
     table = [(index[n.track], n.is_drum, n.pitch, n.velocity, n.start, n.end) for n in drawn]
     columns = np.array(table, dtype=np.float64).reshape(-1, 6).T
     track, drum, (pitch, velocity, start, end) = columns[0], columns[1] > 0, columns[2:]
-    start, end = piece.quarters(start) / bar_quarters, piece.quarters(end) / bar_quarters
+    # An upbeat stands at the end of the first bar.
+    lead = _lead(piece, bar_quarters)
+    start, end = ((piece.quarters(at) + lead) / bar_quarters for at in (start, end))
+    sections = [dataclasses.replace(s, start=s.start + lead, end=s.end + lead) for s in sections]
 
     # In bars. A release that hangs over the bar line by less than half a beat does not open another bar.
     ends = [s.end / bar_quarters for s in sections]
@@ -135,7 +138,7 @@ def write_piano_roll(
         axes = page.add_axes(box, xlim=(first, last), ylim=(low - lane, high + 1), facecolor=ROLL, xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
         _keys(axes, low, high, lane, step, bar_width)
-        _bar_lines(axes, piece, bar_quarters, bar_width, roll, last == bars)
+        _bar_lines(axes, piece, (bar_quarters, lead), bar_width, roll, last == bars)
         _bands(axes, sections, bar_quarters, bar_width, strip / roll)
         # Rectangles drawn with a round pen of radius r; a sliver of air keeps repeated notes apart. One collection,
         # as 50,000 single patches would take a minute.
@@ -269,8 +272,18 @@ def _keys(axes, low: int, high: int, lane: int, step: float, bar_width: float) -
         _say(axes, x, lane / 2 / height, "drums", 7.5, MUTED, **style)
 
 
-def _bar_lines(axes, piece: Piece, bar_quarters: float, bar_width: float, roll: float, is_end: bool) -> None:
-    """Bar and beat lines, bar numbers and min:sec below them; a heavy line ends the piece."""
+def _lead(piece: Piece, bar_quarters: float) -> float:
+    """What a first bar lacks at its beginning, in quarter notes: the metre says that of an upbeat."""
+    begins = [float(piece.quarters(at)) for at, _, _ in piece.time_signatures[:2]]
+    return bar_quarters - begins[1] if len(begins) == 2 and not begins[0] and begins[1] < bar_quarters else 0.0
+
+
+def _bar_lines(axes, piece: Piece, grid: tuple[float, float], bar_width: float, roll: float, is_end: bool) -> None:
+    """Bar and beat lines, bar numbers and min:sec below them; a heavy line ends the piece.
+
+    `grid` is the length of a bar in quarter notes, and what the first one lacks.
+    """
+    bar_quarters, lead = grid
     first, last = (int(x) for x in axes.get_xlim())
     # In bars: lines at least 0.18 inches apart, numbers at least 0.55.
     every, numbered = (next(2**k for k in range(64) if 2**k * bar_width >= w) for w in (0.18, 0.55))
@@ -279,7 +292,8 @@ def _bar_lines(axes, piece: Piece, bar_quarters: float, bar_width: float, roll: 
         _say(axes, x, -0.16 / roll, number, size, color, ha=ha)
         _say(axes, x, -0.31 / roll, time, 7.5, FAINT if ha == "right" else MUTED, ha=ha)
 
-    seconds = np.round(piece.seconds(np.arange(first, last + 1) * bar_quarters)).astype(int)
+    quarters = np.maximum(np.arange(first, last + 1) * bar_quarters - lead, 0)
+    seconds = np.round(piece.seconds(quarters)).astype(int)
     clock = [f"{s // 60}:{s % 60:02d}" for s in seconds]
     bars, beat = np.arange(first, last, every), 1 / bar_quarters
     beats = [b * beat for b in range(1, math.ceil(bar_quarters))] if bar_width >= 0.9 else []
