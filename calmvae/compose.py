@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import evaluation, latent, midi, models, personal, phrases, render, runtime
+from calmvae import evaluation, latent, midi, models, personal, phrases, render, runtime, text
 from calmvae.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.errors import OptionError
 from calmvae.made import Made
@@ -250,18 +250,19 @@ def read_end(
     if not 0 <= first < line.bars:
         raise OptionError(f"bar {first + 1} of {name} was asked for; it has bars 1 to {line.bars}.")
     if first and start_bar is None:
-        remarks.append(f"{name}: bars 1 to {first}, before the first note, are left out.")
+        remarks.append(f"{name}: {text.bars(1, first)}, before the first note, {text.are(first)} left out.")
     last = min(first + bars, line.bars)
+    chosen, are = text.bars(first + 1, last), text.are(last - first)
     tokens = line.tokens[first * STEPS_PER_BAR :]
     if first:
         # What rings over from before the cut is struck again, as at any window's start.
         tokens = phrases.cut_windows(line.tokens, len(tokens), first * STEPS_PER_BAR)[0][1][: len(tokens)]
     if not (tokens[: bars * STEPS_PER_BAR] >= phrases.FIRST_PITCH).any():
-        raise OptionError(f"bars {first + 1} to {last} of {name} are silent; choose a bar with notes.")
+        raise OptionError(f"{chosen} of {name} {are} silent; choose a bar with notes.")
     if last < line.bars:
-        remarks.append(f"{name}: bars {first + 1} to {last} of {line.bars} are used.")
+        remarks.append(f"{name}: {chosen} of {line.bars} {are} used.")
     elif last - first < bars:
-        remarks.append(f"{name}: bars {first + 1} to {last}, all there is from there on, are repeated to fill {bars}.")
+        remarks.append(f"{name}: {chosen}, all there is from there on, {are} repeated to fill {bars}.")
         copies = np.tile(tokens, (-(-bars // (last - first)), 1))
         tokens = phrases.join_windows(copies)
     windows, tied = phrases.cut_windows(tokens[: bars * STEPS_PER_BAR], model.spec.steps)

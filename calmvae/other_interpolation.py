@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import compose, latent, magenta, note_sequence, other_examples
+from calmvae import compose, latent, magenta, note_sequence, other_examples, text
 from calmvae.errors import EmptyMusicError, OptionError
 from calmvae.made import Made
 from calmvae.other_configs import OtherModel, arranged, window_bars
@@ -164,9 +164,9 @@ def _end(file: Path, reader: Reader, model: OtherModel, start_bar: int | None, r
         if windows:
             break
         if start_bar is not None:
+            chosen = text.bars(start_bar, start_bar + reader.bars - 1)
             raise OptionError(
-                f"{_bars(start_bar, reader.bars)} of {name} give {model.name} no window: it is a piece {why} there; "
-                "choose another bar."
+                f"{chosen} of {name} give {model.name} no window: it is a piece {why} there; choose another bar."
             )
     else:
         raise EmptyMusicError(
@@ -174,15 +174,11 @@ def _end(file: Path, reader: Reader, model: OtherModel, start_bar: int | None, r
             "give another one."
         )
     one = "" if len(windows) == 1 else f" in one reading of {len(windows)}"
-    remarks.append(f"{name}: {_bars(cut.bar, reader.bars)} of {len(cuts)}{one} are used.")
+    remarks.append(f"{name}: {text.bars(cut.bar, cut.bar + reader.bars - 1)} of {len(cuts)}{one} are used.")
     if unknown := reader.unknown_drums(cut.sequence):
         remarks.append(f"{name}: {unknown} drum notes are left out: {model.name} has no class for their pitches.")
     velocity = float(np.mean([note.velocity for note in cut.sequence.notes]))
     return _End(name, max(windows, key=_height) if reader.is_melody else windows[0], cut.qpm, velocity)
-
-
-def _bars(first: int, count: int) -> str:
-    return f"bar {first}" if count == 1 else f"bars {first} to {first + count - 1}"
 
 
 def _height(window: Window) -> float:

@@ -60,6 +60,11 @@ def no_length(n: int) -> str:
     return f"{count(n, 'note')} {'has no length; it' if n == 1 else 'have no length; each'} is played as a sixteenth."
 
 
+def bars(first: int, last: int) -> str:
+    """Some bars, the first and the last of them counted in."""
+    return f"bar {first}" if first == last else f"bars {first} to {last}"
+
+
 def command(*words: Any) -> str:
     """A command of calmvae's that can be typed, whatever stands in its words."""
     return shlex.join(["calmvae", *map(str, words)])
