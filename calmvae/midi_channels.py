@@ -9,6 +9,8 @@ import numpy as np
 from calmvae import midi_events
 from calmvae.midi_events import Events
 
+_NONE = np.zeros(0, np.int64)
+
 
 class Channels:
     """The events of some files, with those of a channel in the order of time, whichever track they stand in.
@@ -25,7 +27,13 @@ class Channels:
 
     def __init__(self, files: Sequence[Events]) -> None:
         self.tracks = np.cumsum([0, *(found.tracks for found in files)])
-        held = [_columns(found) for found in files]
+        begins = [np.searchsorted(found.track, np.arange(found.tracks)) for found in files]
+        held = [_columns(found, begin) for found, begin in zip(files, begins, strict=True)]
+        ends = [
+            found.tick[np.append(begin[1:], len(found.tick))[: found.tracks] - 1]
+            for found, begin in zip(files, begins, strict=True)
+        ]
+        self.ends = ends[0] if len(ends) == 1 else np.concatenate(ends)
         columns = held[0] if len(held) == 1 else [np.concatenate(column) for column in zip(*held, strict=True)]
         sizes = [len(found.tick) for found in files]
         wide = [16 * (1 + int(found[5].max(initial=0)) // 16) for found in held]
@@ -36,11 +44,15 @@ class Channels:
             self.track = self.track + np.repeat(self.tracks[:-1], sizes)
             self.line = self.channel + np.repeat(lines, sizes)
         self.lines, self.channels = sum(wide), max(wide)
-        self.ends = np.concatenate([_ends(found) for found in files])
         self.kind = self.status >> 4
         # One number for the channel of an event and its place.
         self._numbers = self.line * len(self.line) + np.arange(len(self.line))
-        self._changes = self.on_lines(self.kind == midi_events.PROGRAM)
+        self._kinds = np.bincount(self.kind, minlength=16).tolist()
+        self._changes = self.on_lines(self.kind == midi_events.PROGRAM) if self.has(midi_events.PROGRAM) else _NONE
+
+    def has(self, *kinds: int) -> bool:
+        """Whether there is an event of some kinds: most files lack most of them."""
+        return any(self._kinds[kind] for kind in kinds)
 
     def on_lines(self, wanted: np.ndarray) -> np.ndarray:
         """Numbers of the events that are wanted (bool `[events]`), sorted by channel and then by place."""
@@ -72,14 +84,11 @@ class Channels:
         return np.where(change >= 0, self.first[change], 0).astype(np.int64)
 
 
-def _ends(found: Events) -> np.ndarray:
-    """The last tick of each track of a file."""
-    return found.tick[np.searchsorted(found.track, np.arange(found.tracks), side="right") - 1]
+def _columns(found: Events, begins: np.ndarray) -> list[np.ndarray]:
+    """Track, tick, status, data and channel of a file's events, in the order of time where tracks share channels.
 
-
-def _columns(found: Events) -> list[np.ndarray]:
-    """Track, tick, status, data and channel of a file's events, in the order of time where tracks share channels."""
-    begins = np.searchsorted(found.track, np.arange(found.tracks))
+    `begins` says where each track begins.
+    """
     channel = (found.status & 15).astype(np.int64)
     ports = _ports(found, begins)
     if ports is not None:

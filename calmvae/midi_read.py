@@ -216,10 +216,10 @@ def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarr
     Each belongs to the instrument of its track and channel with the program of that moment, if there is none to the
     first of its channel; a channel without notes has none, and what it holds is left out.
     """
+    if not len(slots) or not channels.has(midi_events.CONTROL, midi_events.BEND):
+        return np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
     bend = channels.kind == midi_events.BEND
     places = np.flatnonzero(bend | (channels.kind == midi_events.CONTROL))
-    if not len(places) or not len(slots):
-        return np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
     # The line of each instrument's channel: of its file's, the track tells which.
     own = slots // 128 % channels.channels + channels.begin[slots // (128 * channels.channels)]
     first = np.full(channels.lines, -1)

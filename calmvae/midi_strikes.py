@@ -32,14 +32,17 @@ def of_channels(channels: Channels, short: np.ndarray, said: Sequence[list[str]]
       short: of each track, ticks of a note that has no length of its own.
       said: of each file, to which is added how many notes had no end, and how many no length.
     """
-    control = channels.kind == midi_events.CONTROL
-    hush = channels.on_lines(control & ((channels.first == _SOUND_OFF) | (channels.first == _NOTES_OFF)))
+    control, hush = None, np.zeros(0, np.int64)
+    if channels.has(midi_events.CONTROL):
+        control = channels.kind == midi_events.CONTROL
+        hush = channels.on_lines(control & ((channels.first == _SOUND_OFF) | (channels.first == _NOTES_OFF)))
     pairs = _pair(channels, hush)
     end, open_ended = channels.tick[pairs.closed], pairs.closed < 0
     if np.count_nonzero(open_ended):
         latest = np.where(pairs.again >= 0, pairs.again, channels.ends[channels.track[pairs.opened]])
         end = np.where(open_ended, latest, end)
-    end = _pedalled(channels, pairs, end, control)
+    if control is not None:
+        end = _pedalled(channels, pairs, end, control)
     if len(hush):
         silenced = channels.after(hush, pairs.opened)
         cut = (silenced >= 0) & (channels.tick[silenced] <= end)
