@@ -207,7 +207,7 @@ def _ticks(piece: Piece, seconds: list[float], resolution: int) -> list[int]:
 
 
 def _resolution(piece: Piece) -> int:
-    """Ticks per quarter by which readers made with pretty_midi, this one among them, take the file."""
+    """Ticks per quarter by which pretty_midi takes the file, as it is first imported."""
     length = float(piece.quarters(max([piece.duration, *(t for t, _ in piece.tempos)])))
     return next((ticks for ticks in (TICKS_PER_QUARTER, 240, 120, 48) if length * ticks < _MAX_WRITTEN_TICK), 24)
 
