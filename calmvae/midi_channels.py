@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,14 +20,14 @@ class Channels:
       tracks: where the tracks of each file begin among all, and the end of the last.
       lines: how many channels there are, sixteen a port of each file.
       line: int64 `[events]`, the channel of each event among all of them; `channel`, among those of its file.
-      begin: of each track, the first channel of its file among all.
+      begins: of each file, its first channel among all.
       ends: the last tick of each track.
       track: int64 `[events]`, among the tracks of all files.
       tick, status, first, second: as in `Events`.
     """
 
     def __init__(self, files: Sequence[Events]) -> None:
-        self.tracks = np.cumsum([0, *(found.tracks for found in files)])
+        self.tracks = np.array([0, *itertools.accumulate(found.tracks for found in files)])
         begins = [np.searchsorted(found.track, np.arange(found.tracks)) for found in files]
         held = [_columns(found, begin) for found, begin in zip(files, begins, strict=True)]
         ends = [
@@ -38,11 +39,11 @@ class Channels:
         sizes = [len(found.tick) for found in files]
         wide = [16 * (1 + int(found[5].max(initial=0)) // 16) for found in held]
         self.track, self.tick, self.status, self.first, self.second, self.channel = columns
-        lines = np.cumsum([0, *wide[:-1]])
-        self.line, self.begin = self.channel, np.repeat(lines, np.diff(self.tracks))
+        self.begins = [0, *itertools.accumulate(wide[:-1])]
+        self.line = self.channel
         if len(held) > 1:
             self.track = self.track + np.repeat(self.tracks[:-1], sizes)
-            self.line = self.channel + np.repeat(lines, sizes)
+            self.line = self.channel + np.repeat(self.begins, sizes)
         self.lines, self.channels = sum(wide), max(wide)
         self.kind = self.status >> 4
         # One number for the channel of an event and its place.

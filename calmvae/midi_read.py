@@ -64,8 +64,7 @@ def _played(files: Sequence[Events]) -> list[Performance | Damaged]:
     said = [list(found.said) for found in files]
     clocks = [_Clock(found, sentences) for found, sentences in zip(files, said, strict=True)]
     channels = Channels(files)
-    short = np.repeat([clock.short for clock in clocks], np.diff(channels.tracks))
-    strikes = midi_strikes.of_channels(channels, short, said)
+    strikes = midi_strikes.of_channels(channels, [clock.short for clock in clocks], said)
     slots, instrument, order = _by_instrument(channels, strikes)
     opened = strikes.opened[order]
     program, drums = slots % 128, slots // 128 % channels.channels % 16 == 9
@@ -109,7 +108,11 @@ def _played(files: Sequence[Events]) -> list[Performance | Damaged]:
 
 def _timed(rows: np.ndarray, first: int, clock: _Clock) -> tuple[np.ndarray, np.ndarray]:
     """Rows of controls or bends with their instruments counted from `first`, and the times of their last column."""
-    return rows[:, :-1] - np.array([first] + [0] * (rows.shape[1] - 2)), clock.seconds(rows[:, -1])
+    if not len(rows):
+        return rows[:, :-1], np.zeros(0)
+    told = rows[:, :-1].copy()
+    told[:, 0] -= first
+    return told, clock.seconds(rows[:, -1])
 
 
 def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -221,7 +224,9 @@ def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarr
     bend = channels.kind == midi_events.BEND
     places = np.flatnonzero(bend | (channels.kind == midi_events.CONTROL))
     # The line of each instrument's channel: of its file's, the track tells which.
-    own = slots // 128 % channels.channels + channels.begin[slots // (128 * channels.channels)]
+    own = slots // 128 % channels.channels
+    if len(channels.begins) > 1:
+        own += np.repeat(channels.begins, np.diff(channels.tracks))[slots // (128 * channels.channels)]
     first = np.full(channels.lines, -1)
     # Backwards, so that the first of a channel is what stays.
     first[own[::-1]] = np.arange(len(slots))[::-1]

@@ -24,12 +24,12 @@ class Strikes:
     end: np.ndarray
 
 
-def of_channels(channels: Channels, short: np.ndarray, said: Sequence[list[str]]) -> Strikes:
+def of_channels(channels: Channels, short: Sequence[int], said: Sequence[list[str]]) -> Strikes:
     """The notes that the events of channels make.
 
     Args:
       channels: the events.
-      short: of each track, ticks of a note that has no length of its own.
+      short: of each file, ticks of a note that has no length of its own.
       said: of each file, to which is added how many notes had no end, and how many no length.
     """
     control, hush = None, np.zeros(0, np.int64)
@@ -53,7 +53,7 @@ def of_channels(channels: Channels, short: np.ndarray, said: Sequence[list[str]]
     start = channels.tick[pairs.opened]
     zero = end <= start
     if np.count_nonzero(zero):
-        longest = start + short[track]
+        longest = start + np.repeat(short, np.diff(channels.tracks))[track]
         end = np.where(zero, np.where(pairs.again > start, np.minimum(longest, pairs.again), longest), end)
         _say(said, channels, track[zero], no_length)
     closed = np.where(pairs.closed >= 0, pairs.closed, len(channels.tick) - 1)
@@ -126,7 +126,9 @@ def _pair(channels: Channels, hush: np.ndarray) -> _Pairs:
 def _pairs(channels: Channels, opened: np.ndarray, closed: np.ndarray) -> _Pairs:
     ticks, pitch, line = channels.tick[opened], channels.first[opened], channels.line[opened]
     same = (pitch[1:] == pitch[:-1]) & (line[1:] == line[:-1])
-    return _Pairs(opened, closed, np.append(np.where(same, ticks[1:], -1), -1)[: len(opened)])
+    again = np.full(len(opened), -1)
+    again[:-1] = np.where(same, ticks[1:], -1)
+    return _Pairs(opened, closed, again)
 
 
 def _depth(on: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -219,6 +219,8 @@ class Performance:
 
 
 def _tempo_map(tempos: list[tuple[float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if len(tempos) == 1:
+        return np.array([tempos[0][0]]), np.zeros(1), np.array([tempos[0][1] / 60.0])
     knots = np.array([t for t, _ in tempos])
     slopes = np.array([q / 60.0 for _, q in tempos])
     positions = np.concatenate([[0.0], np.cumsum(np.diff(knots) * slopes[:-1])])
