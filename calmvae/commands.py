@@ -9,13 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from calmvae import catalog, compose, configs, folders, midi, models, opening, other_configs, outputs, render
-from calmvae.console import Console
+from calmvae import catalog, compose, configs, corpus, folders, midi, models, opening, other_configs, outputs, render
+from calmvae.console import Console, say_records
 from calmvae.errors import InputError, ModelError, OptionError
 from calmvae.made import Made
 from calmvae.phrases import STEPS_PER_BAR
 from calmvae.piece import Piece
-from calmvae.text import by_kind, command, count
+from calmvae.text import command, count
 
 DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 
@@ -220,7 +220,7 @@ def convert(
         from calmvae import other_training
 
         other_training.say_converted(out, config, console.remark)
-    _say_read(out, console)
+    say_records(corpus.read_manifest(out), console)
     skipped = sum(summary.skipped.values())
     reasons = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items())
     more = summary.entries - summary.files
@@ -235,25 +235,13 @@ def convert(
     )
 
 
-def _say_read(data: Path, console: Console) -> None:
-    """What readers mended or left out, and why files were skipped, of a converted folder."""
-    from calmvae import corpus
-
-    records = corpus.read_manifest(data)
-    skipped = [(r["file"], [r["detail"]]) for r in records if r["status"] == "skipped"]
-    for line in by_kind(skipped):
-        console.remark(f"Skipped: {line}")
-    for line in by_kind([(r["name"], r.get("warnings", [])) for r in records]):
-        console.remark(line)
-
-
 def build_corpus(given: list[str], out: Path, console: Console, **options: Any) -> None:
     """Writes train-*.tfrecord, eval-*.tfrecord, manifest.jsonl and DATA.md."""
     from calmvae import gather
 
     with console.progress("reading") as progress:
         built = gather.build(given, out, progress=progress, say=console.remark, **options)
-    _say_read(out, console)
+    say_records(corpus.read_manifest(out), console)
     summary = built.summary
     counted = {bars: sum(c["windows"][bars]["train"]["kept"] for c in built.collections.values()) for bars in (2, 16)}
     console.result(
@@ -273,8 +261,6 @@ def _convert(
     workers: int | None,
     console: Console,
 ) -> Any:
-    from calmvae import corpus
-
     split: dict[str, Any] = {"eval_share": eval_share, "seed": seed}
     if other_configs.is_other(config):
         split |= {"steps": catalog.bars(config) * STEPS_PER_BAR, "config": config}
@@ -326,7 +312,7 @@ def _data(data: list[Path], folder: Path, config: str, seed: int, console: Conso
         return folder
     console.remark(f"Converting {', '.join(map(str, data))} to {folder}.")
     _convert(data, folder, config, 0.1, seed, None, console)
-    _say_read(folder, console)
+    say_records(corpus.read_manifest(folder), console)
     return folder
 
 

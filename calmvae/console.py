@@ -6,8 +6,10 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+from calmvae.text import by_kind
 
 
 class Console:
@@ -72,3 +74,12 @@ class Console:
                     print(f"{what}: {' of '.join(shown)}", file=sys.stderr, flush=True)
 
             yield line
+
+
+def say_records(records: Iterable[dict[str, Any]], console: Console) -> None:
+    """Says of a manifest's records why files were skipped, and what readers mended or left out."""
+    records = list(records)
+    for line in by_kind([(r["file"], [r["detail"]]) for r in records if r["status"] == "skipped"]):
+        console.remark(f"Skipped: {line}")
+    for line in by_kind([(r["name"], r.get("warnings", [])) for r in records]):
+        console.remark(line)
