@@ -45,9 +45,8 @@ def load(data: bytes) -> tuple[Element, list[str]]:
 
 def _reason(error: expat.ExpatError) -> str:
     """What is wrong with the XML, in words."""
-    if expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS] == error.code:
-        return "it ends in the middle"
-    if expat.errors.codes[expat.errors.XML_ERROR_UNCLOSED_TOKEN] == error.code:
+    errors = expat.errors
+    if error.code in (errors.codes[errors.XML_ERROR_NO_ELEMENTS], errors.codes[errors.XML_ERROR_UNCLOSED_TOKEN]):
         return "it ends in the middle"
     return f"line {error.lineno}: {expat.ErrorString(error.code)}"
 
