@@ -59,7 +59,7 @@ def of_all(found: Sequence[Events | Damaged]) -> list[Performance | Damaged]:
     ]
 
 
-def _played(files: Sequence[Events]) -> list[Performance | Damaged]:
+def _played(files: Sequence[Events]) -> list[Performance]:
     """What files play; their notes are paired, ordered and given to instruments in one go."""
     said = [list(found.said) for found in files]
     clocks = [_Clock(found, sentences) for found, sentences in zip(files, said, strict=True)]
@@ -74,7 +74,7 @@ def _played(files: Sequence[Events]) -> list[Performance | Damaged]:
     # Where the instruments of each file begin, and its notes, controls and bends, which stand by instrument.
     first = np.searchsorted(tracks, channels.tracks)
     ends = [np.searchsorted(some, first) for some in (instrument, controls[:, 0], bends[:, 0])]
-    out: list[Performance | Damaged] = []
+    out: list[Performance] = []
     for k, (found, clock) in enumerate(zip(files, clocks, strict=True)):
         parts, (mine, moved, bent) = slice(first[k], first[k + 1]), (slice(end[k], end[k + 1]) for end in ends)
         own = instrument[mine] - first[k]
