@@ -170,7 +170,7 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _windows_of_files(wanted: Wanted, steps: int, console: Console) -> examples.WindowSet:
-    """The windows of every piece that has some; what is skipped, mended or left out is said."""
+    """The windows of every piece that has some; what is skipped, mended or left out is reported."""
     kept: list[Piece] = []
     found: list[np.ndarray] = []
     skipped: list[tuple[str, list[str]]] = []

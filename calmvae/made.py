@@ -1,4 +1,4 @@
-"""What calmvae makes: a piece with all that is said of it, from its first note on."""
+"""What calmvae makes: a piece and the messages about it, from its first note on."""
 
 from __future__ import annotations
 
