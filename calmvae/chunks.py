@@ -25,7 +25,8 @@ from typing import Any
 
 from calmvae import __version__, outputs
 
-_CHUNK = 16
+# Files a chunk: many are quicker together, few are soon done again when a process dies, and every process wants some.
+_FEWEST, _MOST = 16, 64
 
 # A JSON-ready record and the bytes that belong to it.
 Entry = tuple[dict[str, Any], bytes]
@@ -67,7 +68,8 @@ def run(
       progress: called with the number of files done and of all.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    chunks = [files[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)]
+    size = min(max(len(files) // 32, _FEWEST), _MOST)
+    chunks = [files[i : i + size] for i in range(0, len(files), size)]
     stores = [folder / _fingerprint(chunk, key) for chunk in chunks]
     todo = [i for i, store in enumerate(stores) if not _is_whole(store)]
     done = len(files) - sum(len(chunks[i]) for i in todo)

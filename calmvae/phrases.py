@@ -254,21 +254,21 @@ def _describe_metre(piece: Piece, report: MelodyReport) -> None:
 
 def _align(at: np.ndarray, report: MelodyReport) -> None:
     """Moves the grid to the notes where a recording's beats are not the file's (nine in ten of POP909's files)."""
-    angle = 2 * np.pi * (at[:, 0] % 1)
+    angle = 2 * np.pi * (at[0] % 1)
     resultant = complex(np.cos(angle).mean(), np.sin(angle).mean())
     phase = float(np.angle(resultant)) / (2 * np.pi)
     if abs(resultant) < _AGREEMENT or abs(phase) < _BESIDE:
         return
     # With the beats gone the bar lines are too: they go where long notes start.
-    step = np.floor(at[:, 0] - phase + 0.5).astype(np.int64) % STEPS_PER_BAR
-    weight = np.bincount(step, weights=at[:, 1] - at[:, 0], minlength=STEPS_PER_BAR)
+    step = np.floor(at[0] - phase + 0.5).astype(np.int64) % STEPS_PER_BAR
+    weight = np.bincount(step, weights=at[1] - at[0], minlength=STEPS_PER_BAR)
     score = weight + np.roll(weight, -8) / 2 + (np.roll(weight, -4) + np.roll(weight, -12)) / 4
     report.lead_steps = float(-(int(np.argmax(score)) + phase) % STEPS_PER_BAR)
     report.realigned = True
 
 
 def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) -> Melody:
-    at = piece.quarters(np.stack([notes.start, notes.end], axis=1)) * STEPS_PER_QUARTER
+    at = piece.quarters(np.stack([notes.start, notes.end])) * STEPS_PER_QUARTER
     # So put that times that are no number fail too.
     if not np.abs(at).max() < MAX_BARS * STEPS_PER_BAR:
         raise InputError(
@@ -281,7 +281,7 @@ def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) ->
     report.lead_steps += STEPS_PER_BAR * math.ceil(max(0.0, -(at.min() + report.lead_steps)) / STEPS_PER_BAR)
     at += report.lead_steps
     steps = np.floor(at + 0.5).astype(np.int64)
-    starts, ends = steps[:, 0], np.maximum(steps[:, 1], steps[:, 0] + 1)
+    starts, ends = steps[0], np.maximum(steps[1], steps[0] + 1)
     folded = _fold(notes.pitch)
     total = math.ceil(int(ends.max()) / STEPS_PER_BAR) * STEPS_PER_BAR
     owner = _owners(starts, ends, folded, method, total)
@@ -293,7 +293,7 @@ def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) ->
     report.same_sixteenth = _same_sixteenth(at, starts, owner, kept)
     report.hidden = len(notes) - len(kept) - report.same_sixteenth
     report.octave_folded = int(np.sum(folded[kept] != notes.pitch[kept]))
-    report.off_grid = int(np.sum(np.abs(at[kept, 0] - starts[kept]) > _OFF_GRID))
+    report.off_grid = int(np.sum(np.abs(at[0, kept] - starts[kept]) > _OFF_GRID))
     events = np.append(np.flatnonzero(tokens), total)
     lengths = np.diff(events)[tokens[events[:-1]] >= FIRST_PITCH]
     report.shortened = int(np.sum(lengths < (ends - starts)[kept]))
@@ -312,7 +312,7 @@ def _same_sixteenth(at: np.ndarray, starts: np.ndarray, owner: np.ndarray, kept:
     them: the grid is too coarse for both.
 
     Args:
-      at: where notes begin and end, in steps, float64 `[notes, 2]`.
+      at: where notes begin and end, in steps, float64 `[2, notes]`.
       starts: the step in which each begins.
       owner: the note heard at each step.
       kept: the notes of the melody.
@@ -324,7 +324,7 @@ def _same_sixteenth(at: np.ndarray, starts: np.ndarray, owner: np.ndarray, kept:
     rows, others = rows[others >= 0], others[others >= 0]
     beside = starts[others] == starts[rows]
     rows, others = rows[beside], others[beside]
-    apart = (at[rows, 1] <= at[others, 0] + _TOUCH) | (at[others, 1] <= at[rows, 0] + _TOUCH)
+    apart = (at[1, rows] <= at[0, others] + _TOUCH) | (at[1, others] <= at[0, rows] + _TOUCH)
     return int(apart.sum())
 
 
@@ -364,8 +364,9 @@ def _owners(starts: np.ndarray, ends: np.ndarray, pitches: np.ndarray, method: s
             owner[starts[i] : min(ends[i], limit)] = i
         return owner
     # Painted from the voice that matters least to the one that matters most; of equal pitches the later start wins.
-    rank = -pitches if method == "lowest" else pitches
-    order = np.lexsort((starts, rank))
+    rank = MAX_PITCH - pitches if method == "lowest" else pitches
+    # By rank, start and place, in one number, which is sorted faster than three.
+    order = np.sort((rank * total + starts) * len(starts) + np.arange(len(starts))) % len(starts)
     starts, lengths = starts[order], (ends - starts)[order]
     if lengths.sum() > _PAINTED_AT_ONCE:
         for i, start, length in zip(order, starts, lengths, strict=True):

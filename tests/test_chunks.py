@@ -89,7 +89,7 @@ class Pool(futures.ThreadPoolExecutor):
 
 def test_an_interrupt_does_not_wait_for_what_has_not_begun(many, tmp_path, monkeypatch):
     monkeypatch.setattr(chunks.futures, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(chunks, "_CHUNK", 1)
+    monkeypatch.setattr(chunks, "_FEWEST", 1)
     done: list[str] = []
 
     def work(files: list[str]) -> list[chunks.Entry]:
