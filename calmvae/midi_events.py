@@ -219,6 +219,9 @@ class _Walk:
 
     def _behind_number(self, at: int, end: int) -> int:
         """The place behind a variable-length number; its end is the track's at the latest."""
+        if at < end and self.data[at] < 0x80:
+            # As nearly always.
+            return at + 1
         while at < end and self.data[at] >= 0x80:
             at += 1
         return min(at + 1, end)
@@ -226,6 +229,8 @@ class _Walk:
 
 def _number(data: bytes) -> int:
     """The value of a variable-length number; those of more bytes than may be are huge or begin with zeros."""
+    if len(data) == 1:
+        return data[0] & 0x7F
     number = 0
     for byte in data:
         number = min(number << 7 | byte & 0x7F, _LATEST)
@@ -289,7 +294,8 @@ def _decode(walk: _Walk, walked: list[_Walked | Damaged]) -> list[Events | Damag
     first, second = np.minimum(first, 127), np.minimum(second, 127)
     tick = np.cumsum(delta)
     ends = upto[np.array(walk.ends) - 1]
-    begins = np.append(0, ends[:-1])
+    begins = np.zeros_like(ends)
+    begins[1:] = ends[:-1]
     tick -= np.repeat(tick[begins] - delta[begins], ends - begins)
     track = np.repeat(np.arange(len(ends)), ends - begins)
 

@@ -124,9 +124,7 @@ def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np
       instrument: of each note in its new order, int64 `[notes]`.
       order: of the notes: by instrument, and then by the events that close them and that open them.
     """
-    bits = len(channels.tick).bit_length()
-    # One number is sorted faster than two.
-    order = np.argsort(strikes.closed << bits | strikes.opened)
+    order = _by_place(strikes, len(channels.tick))
     opened = strikes.opened[order]
     slot = channels.track[opened] * channels.channels + channels.channel[opened]
     slot = slot * 128 + channels.programs(opened)
@@ -141,6 +139,17 @@ def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np
     instrument = number[instrument]
     last = np.argsort(instrument, kind="stable")
     return slots[rank], instrument[last].astype(np.int64), order[last]
+
+
+def _by_place(strikes: Strikes, places: int) -> np.ndarray:
+    """The order of notes by the events that close them, and then by those that open them."""
+    note = np.full(places, -1)
+    note[strikes.closed] = np.arange(len(strikes.closed))
+    order = note[note >= 0]
+    if len(order) == len(strikes.closed):
+        return order
+    # Some have no end of their own, but the file's. One number is sorted faster than two.
+    return np.argsort(strikes.closed << places.bit_length() | strikes.opened)
 
 
 def _distinct(slot: np.ndarray) -> np.ndarray:
@@ -243,6 +252,8 @@ def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarr
     bent = bend[places]
     first_byte, second, tick = channels.first[places], channels.second[places].astype(np.int64), channels.tick[places]
     controls = np.stack([instrument, first_byte, second, tick], axis=1)
+    if not bent.any():
+        return controls, np.zeros((0, 3), np.int64)
     bends = np.stack([instrument, first_byte + second * 128 - 8192, tick], axis=1)
     return controls[~bent], bends[bent]
 

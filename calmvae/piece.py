@@ -160,13 +160,15 @@ def _order(notes: Notes) -> np.ndarray:
     start = notes.start[order]
     chord = np.zeros(len(start), np.int64)
     np.cumsum(start[1:] != start[:-1], out=chord[1:])
-    # In one number, which is nearly sorted by now; what is equal in it is so rare that all are sorted again then.
+    # In one number, which is nearly sorted by now; what is equal in it is rare, and mostly in order.
     key = (chord << 14 | notes.pitch[order] & 0x3FFF) << 20 | notes.track[order]
     second = np.argsort(key, kind="stable")
-    key = key[second]
-    if np.count_nonzero(key[1:] == key[:-1]):
-        return np.lexsort((notes.end, notes.track, notes.pitch, notes.start))
-    return order[second]
+    order, key = order[second], key[second]
+    if np.count_nonzero(same := key[1:] == key[:-1]):
+        end = notes.end[order]
+        if (same & (end[1:] < end[:-1])).any():
+            return order[np.lexsort((end, key))]
+    return order
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
