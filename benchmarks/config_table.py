@@ -30,13 +30,13 @@ def main() -> None:
     print("| config | bars | way | sampled | seconds |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name, config in sorted(known.items()):
-            other = other_configs.is_other(name)
+            other = catalog.is_other(name)
             prefix = save_random(name, Path(folder) / name)
             began = time.perf_counter()
             said = _sample_other(name, prefix, config) if other else _sample_melody(name, prefix)
             seconds = time.perf_counter() - began
             way = "Magenta" if other else "calmvae engine"
-            print(f"| {name} | {other_configs.window_bars(config)} | {way} | {said} | {seconds:.1f} |", flush=True)
+            print(f"| {name} | {catalog.window_bars(config)} | {way} | {said} | {seconds:.1f} |", flush=True)
 
 
 def _sample_melody(name: str, prefix: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 
 from calmvae import configs, runtime
 from calmvae.errors import OptionError
+from calmvae.phrases import STEPS_PER_BAR
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -136,3 +137,15 @@ def sizes(found: Shapes) -> dict[str, Any]:
     if _NADE in found:
         told["nade_num_hidden"] = int(found[_NADE][-1])
     return told
+
+
+def is_other(name: str) -> bool:
+    """True for a config of Magenta's that is not one of melodies with a flat encoder (False for an unknown one)."""
+    return name in names() and spec(name) is None
+
+
+def window_bars(config: Any) -> int:
+    """Bars of the window of a config of Magenta's."""
+    # A window of events (not steps) has no length in bars but the one it was cut to.
+    bars = getattr(config.data_converter, "_hop_size_bars", None)
+    return bars or int(config.hparams.max_seq_len) // STEPS_PER_BAR

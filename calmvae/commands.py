@@ -216,7 +216,7 @@ def convert(
 ) -> None:
     """Writes train-*.tfrecord, eval-*.tfrecord and manifest.jsonl."""
     summary = _convert(paths, out, catalog.known(config), eval_share, seed, workers, console)
-    if other_configs.is_other(config):
+    if catalog.is_other(config):
         from calmvae import other_training
 
         other_training.say_converted(out, config, console.remark)
@@ -262,7 +262,7 @@ def _convert(
     console: Console,
 ) -> Any:
     split: dict[str, Any] = {"eval_share": eval_share, "seed": seed}
-    if other_configs.is_other(config):
+    if catalog.is_other(config):
         split |= {"steps": catalog.bars(config) * STEPS_PER_BAR, "config": config}
     else:
         split["steps"] = catalog.get_spec(config).steps
@@ -281,7 +281,7 @@ def train(data: list[Path], out: Path, config: str | None, settings: list[str], 
     else:
         spec = training.spec_to_train(config, settings, options.init, out)
         name, go = spec.name, functools.partial(training.train, spec)
-    source = _data(data, out.with_name(f"{out.name}-data"), name, options.seed, console)
+    source = data_set_of(data, out.with_name(f"{out.name}-data"), name, options.seed, console)
 
     def report(progress: training.Progress) -> None:
         bits = progress.scalars.get("losses/kl_bits", 0.0)
@@ -301,13 +301,13 @@ def train(data: list[Path], out: Path, config: str | None, settings: list[str], 
         raise SystemExit(130)
 
 
-def _data(data: list[Path], folder: Path, config: str, seed: int, console: Console) -> Path:
+def data_set_of(data: list[Path], folder: Path, config: str, seed: int, console: Console) -> Path:
     """One converted folder or TFRecord as it is; music files and folders of them are converted first."""
     if is_data_set(data):
         return data[0]
     if len(data) == 1 and not data[0].exists():
         raise InputError(f"{data[0]} does not exist; give a converted folder, a .tfrecord or music files.")
-    if _converted_before(folder, data, config if other_configs.is_other(config) else None):
+    if _converted_before(folder, data, config if catalog.is_other(config) else None):
         console.remark(f"Using {folder}, converted before; delete it to convert afresh.")
         return folder
     console.remark(f"Converting {', '.join(map(str, data))} to {folder}.")

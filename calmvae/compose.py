@@ -26,20 +26,20 @@ _QPM_RANGE = (4.0, 400.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class _Voice:
+class Voice:
     name: str
     program: int
     velocity: float
 
 
 @dataclasses.dataclass
-class _Segment:
+class Segment:
     """Windows to be played one after the other at one tempo by one or two voices."""
 
     windows: np.ndarray
     tied: np.ndarray
     qpm: float
-    voices: list[_Voice]
+    voices: list[Voice]
     label: str
     given: bool = False
 
@@ -91,13 +91,13 @@ def interpolate(
     Raises:
       OptionError, InputError, EmptyMusicError, ModelError: an option, a file or the model is not usable.
     """
-    model = _model(model)
+    model = opened_model(model)
     if steps < 2:
         raise OptionError(f"--steps is {steps}; an interpolation has at least 2, its two ends.")
     if endpoints not in ("original", "decoded"):
         raise OptionError(f"--endpoints is '{endpoints}'; choose original or decoded.")
-    _check_temperature(temperature)
-    bars = _check_bars(bars or max(4, model.spec.bars), model)
+    check_temperature(temperature)
+    bars = check_bars(bars or max(4, model.spec.bars), model)
     remarks: list[str] = []
     ends = [
         read_end(piece, model, bars, melody, track, start, remarks)
@@ -110,7 +110,7 @@ def interpolate(
         end = {0: ends[0], steps - 1: ends[1]}.get(k)
         given = end if endpoints == "original" else None
         segments.append(
-            _Segment(
+            Segment(
                 windows=given.windows if given else decoded[k],
                 tied=given.tied if given else np.zeros(len(decoded[k]), bool),
                 qpm=float(ends[0].qpm ** (1 - t) * ends[1].qpm ** t),
@@ -120,7 +120,7 @@ def interpolate(
             )
         )
     names = [end.melody.piece.name for end in ends]
-    piece, sections = _arrange(segments, f"{names[0]} to {names[1]}")
+    piece, sections = arrange(segments, f"{names[0]} to {names[1]}")
     info = {
         "bars_per_step": bars,
         "qpm": [round(s.qpm, 2) for s in segments],
@@ -128,7 +128,7 @@ def interpolate(
         "changes_between_steps": _changes([s.windows for s in segments]),
         "melodies": [dataclasses.asdict(end.melody.report) for end in ends],
     }
-    parts = [_arrange([s], f"{piece.name}, step {s.label}")[0] for s in segments]
+    parts = [arrange([s], f"{piece.name}, step {s.label}")[0] for s in segments]
     return Made(piece, sections, info, remarks, parts).begun()
 
 
@@ -161,19 +161,19 @@ def sample(
     Raises:
       OptionError, ModelError: an option, the model or the prior is not usable.
     """
-    model = _model(model)
+    model = opened_model(model)
     check_sampling(n, temperature, qpm, velocity, program)
     size, place = (prior.check(model).size, prior.latents) if prior else (model.spec.z_size, np.asarray)
-    count, every = _check_bars(bars, model) // model.spec.bars, max(1, _SECTION_BARS // model.spec.bars)
+    count, every = check_bars(bars, model) // model.spec.bars, max(1, _SECTION_BARS // model.spec.bars)
     made: list[Made] = []
     while len(made) < n:
         group = range(len(made), len(made) + _GROUP)
         paths = [place(latent.walk(np.random.default_rng([seed, k]), count, every, size)) for k in group]
         tokens = model.engine.decode(np.concatenate(paths), temperature, [latent.hash_seed(seed, k) for k in group])
         for k, windows in list(zip(group, np.split(tokens, _GROUP), strict=True))[: n - len(made)]:
-            voices = [_Voice("melody", program, velocity)]
-            segment = _Segment(windows, np.zeros(count, bool), qpm, voices, f"sample {k + 1}")
-            made.append(sampled(*_arrange([segment], f"{model.spec.name} sample {k + 1}, seed {seed}"), k, prior))
+            voices = [Voice("melody", program, velocity)]
+            segment = Segment(windows, np.zeros(count, bool), qpm, voices, f"sample {k + 1}")
+            made.append(sampled(*arrange([segment], f"{model.spec.name} sample {k + 1}, seed {seed}"), k, prior))
     return made
 
 
@@ -197,8 +197,8 @@ def reconstruct(
     Raises:
       OptionError, InputError, EmptyMusicError, ModelError: as `interpolate`.
     """
-    model = _model(model)
-    _check_temperature(temperature)
+    model = opened_model(model)
+    check_temperature(temperature)
     remarks: list[str] = []
     line = read_melody(piece, melody, track, remarks)
     windows, tied = phrases.cut_windows(line.tokens, model.spec.steps)
@@ -221,7 +221,7 @@ def reconstruct(
     return Made(made, sections, info, remarks, beside=given).begun()
 
 
-def _model(model: models.Model | str | Path) -> models.Model:
+def opened_model(model: models.Model | str | Path) -> models.Model:
     return model if isinstance(model, models.Model) else models.load_model(model)
 
 
@@ -276,18 +276,18 @@ def read_end(
     return End(line, windows, tied, mu, qpm, accuracy)
 
 
-def _voices(a: Melody, b: Melody, t: float) -> list[_Voice]:
+def _voices(a: Melody, b: Melody, t: float) -> list[Voice]:
     velocity = (1 - t) * a.velocity + t * b.velocity
     if a.program == b.program:
-        return [_Voice("melody", a.program, velocity)]
+        return [Voice("melody", a.program, velocity)]
     # Equal power, so that the middle is as loud as the ends.
     return [
-        _Voice("melody of A", a.program, velocity * float(np.sqrt(1 - t))),
-        _Voice("melody of B", b.program, velocity * float(np.sqrt(t))),
+        Voice("melody of A", a.program, velocity * float(np.sqrt(1 - t))),
+        Voice("melody of B", b.program, velocity * float(np.sqrt(t))),
     ]
 
 
-def _arrange(segments: Sequence[_Segment], name: str) -> tuple[Piece, list[Section]]:
+def arrange(segments: Sequence[Segment], name: str) -> tuple[Piece, list[Section]]:
     """Plays segments one after the other."""
     windows = np.concatenate([s.windows for s in segments])
     tied = np.concatenate([np.append(False, s.tied[1:]) for s in segments])
@@ -341,7 +341,7 @@ def _changes(steps: list[np.ndarray]) -> list[float]:
     return [round(float((x != y).mean()), 4) for x, y in itertools.pairwise(steps)]
 
 
-def _check_bars(bars: int, model: models.Model) -> int:
+def check_bars(bars: int, model: models.Model) -> int:
     if bars < 1 or bars % model.spec.bars:
         raise OptionError(f"--bars is {bars}; {model.spec.name} makes multiples of {model.spec.bars} bars.")
     return bars
@@ -351,14 +351,14 @@ def check_sampling(n: int, temperature: float, qpm: float, velocity: int, progra
     """Raises an `OptionError` for an option of `sample` that is out of range."""
     if n < 1:
         raise OptionError(f"-n is {n}; ask for at least 1 sample.")
-    _check_temperature(temperature)
+    check_temperature(temperature)
     if not 10 <= qpm <= 400:
         raise OptionError(f"--qpm is {qpm:g}; it must be from 10 to 400 quarters per minute.")
     if not 1 <= velocity <= 127 or not 0 <= program <= 127:
         raise OptionError(f"velocity {velocity} must be from 1 to 127 and program {program} from 0 to 127.")
 
 
-def _check_temperature(temperature: float) -> None:
+def check_temperature(temperature: float) -> None:
     if not 0 <= temperature <= 5:
         raise OptionError(f"--temperature is {temperature:g}; it must be from 0 (the likeliest notes) to 5.")
 
@@ -369,13 +369,13 @@ def write_training_samples(engine: runtime.Engine, tokens: np.ndarray, folder: P
     given = tokens[rng.permutation(len(tokens))[:4]]
     back = engine.decode(engine.encode(given)[0])
     fresh = engine.decode(rng.standard_normal((4, engine.spec.z_size)), 0.5, seed)
-    voice = [_Voice("melody", DEFAULT_PROGRAM, DEFAULT_VELOCITY)]
+    voice = [Voice("melody", DEFAULT_PROGRAM, DEFAULT_VELOCITY)]
     rows: list[tuple[np.ndarray, str, bool]] = []
     for k, (x, y) in enumerate(zip(given, back, strict=True), 1):
         rows += [(x, f"given {k}", True), (y, f"back {k}", False)]
     rows += [(x, f"sample {k}", False) for k, x in enumerate(fresh, 1)]
-    segments = [_Segment(w[None], np.zeros(1, bool), DEFAULT_QPM, voice, label, g) for w, label, g in rows]
-    piece, sections = _arrange(segments, f"step {step}")
+    segments = [Segment(w[None], np.zeros(1, bool), DEFAULT_QPM, voice, label, g) for w, label, g in rows]
+    piece, sections = arrange(segments, f"step {step}")
     name = folder / f"step-{step:08d}"
     midi.write_midi(piece, name.with_suffix(".mid"))
     render.write_piano_roll(piece, name.with_suffix(".png"), sections=sections)

@@ -20,24 +20,11 @@ from calmvae import catalog, compose, configs, magenta, magenta_engine, note_seq
 from calmvae.compose import DEFAULT_PROGRAM, DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.errors import OptionError
 from calmvae.made import Made
-from calmvae.phrases import STEPS_PER_BAR
 from calmvae.piece import Piece
 from calmvae.render import Section
 
 # Always the same, so that the draws of a sample do not depend on how many others are asked for.
 _BATCH = 8
-
-
-def is_other(name: str) -> bool:
-    """True for a config of Magenta's that is not one of melodies with a flat encoder (False for an unknown one)."""
-    return name in catalog.names() and catalog.spec(name) is None
-
-
-def window_bars(config: Any) -> int:
-    """Bars of the window of a config of Magenta's."""
-    # A window of events (not steps) has no length in bars but the one it was cut to.
-    bars = getattr(config.data_converter, "_hop_size_bars", None)
-    return bars or int(config.hparams.max_seq_len) // STEPS_PER_BAR
 
 
 def load_model(config_name: str, checkpoint: str | Path, hparams: dict[str, Any] | None = None) -> OtherModel:
@@ -132,7 +119,7 @@ class OtherModel:
         if velocity != DEFAULT_VELOCITY and dynamic:
             raise OptionError(f"--velocity is {velocity}, but {self.name} has dynamics of its own; leave it out.")
         symbols = [symbol for symbol in re.split(r"[\s,|]+", chords) if symbol] if chords is not None else None
-        given, window = self._controls(symbols, controls), window_bars(self.config)
+        given, window = self._controls(symbols, controls), catalog.window_bars(self.config)
         if bars not in (None, window * len(given)):
             raise OptionError(f"--bars is {bars}; {self.name} makes {window * len(given)} here, leave it out.")
         style: dict[str, Any] = ({} if dynamic else {"velocity": velocity}) | ({"program": program} if melodic else {})
@@ -174,7 +161,7 @@ class OtherModel:
             # As in training: each instrument's first event names its program, under no chord.
             named = np.arange(steps)[:, None] % events == 0
             return [np.where(named, np.eye(depth, dtype=np.float32)[0], row) for row in rows]
-        beats = window_bars(self.config) * 4
+        beats = catalog.window_bars(self.config) * 4
         if beats % len(rows):
             fits = ", ".join(str(count) for count in range(1, beats + 1) if beats % count == 0)
             raise OptionError(f"--chords names {len(rows)} chords; the {beats} beats of {self.name} take {fits}.")

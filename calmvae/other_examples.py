@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import examples, magenta, other_configs
+from calmvae import catalog, examples, magenta
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Reader:
         self.is_trio = isinstance(self.converter, data.TrioConverter)
         self.is_drums = self.is_groove or isinstance(self.converter, data.DrumsConverter)
         self.is_band = hasattr(self.converter, "_max_num_instruments")
-        self.bars = other_configs.window_bars(config)
+        self.bars = catalog.window_bars(config)
 
     def varies(self) -> bool:
         """True where a piece is read otherwise each time: transposed, or with notes left out at random."""

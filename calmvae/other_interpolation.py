@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import compose, latent, magenta, note_sequence, other_examples, text
+from calmvae import catalog, compose, latent, magenta, note_sequence, other_examples, text
 from calmvae.errors import EmptyMusicError, OptionError
 from calmvae.made import Made
-from calmvae.other_configs import OtherModel, arranged, window_bars
+from calmvae.other_configs import OtherModel, arranged
 from calmvae.other_examples import Reader, Window
 from calmvae.phrases import FIRST_PITCH
 from calmvae.piece import Piece
@@ -79,7 +79,7 @@ def interpolate(
     Raises:
       OptionError, InputError, EmptyMusicError, ModelError: an option, a file or the model is not usable.
     """
-    window = window_bars(model.config)
+    window = catalog.window_bars(model.config)
     _check(model, steps, bars, temperature, endpoints, (melody, *tracks))
     reader = Reader(model.config, "infer")
     # A cut may begin or end with silence, which splitting it (at no change) would take off.
@@ -130,7 +130,7 @@ def _check(
     endpoints: str | None,
     melodic: tuple[Any, Any, Any],
 ) -> None:
-    converter, window = model.config.data_converter, window_bars(model.config)
+    converter, window = model.config.data_converter, catalog.window_bars(model.config)
     if steps < 2:
         raise OptionError(f"--steps is {steps}; an interpolation has at least 2, its two ends.")
     if endpoints not in (None, "original", "decoded"):

@@ -71,11 +71,11 @@ def to_train(config: str | None, options: Options) -> tuple[str, opening.Opened 
       OptionError: no such config, or an option of melodies with one of ours.
       ModelError: no such model, or not of this config.
     """
-    if config is not None and not other_configs.is_other(catalog.known(config)):
+    if config is not None and not catalog.is_other(catalog.known(config)):
         return None
     start = opening.open_model(options.init, config, strict=config is not None) if options.init else None
     name = config or (start.config if start else "")
-    if not other_configs.is_other(name):
+    if not catalog.is_other(name):
         return None
     _check_options(name, options)
     return name, start
@@ -136,7 +136,7 @@ def _check_options(name: str, options: Options) -> None:
 def _hparams(name: str, config: Any, settings: list[str], start: opening.Opened | None) -> dict[str, Any]:
     """Those of the config, with the sizes of the model to start from and what the user set."""
     values = copy.deepcopy(config.hparams.values()) | (start.hparams if start else {})
-    spec = configs.ModelSpec(name, other_configs.window_bars(config), "", None, values)
+    spec = configs.ModelSpec(name, catalog.window_bars(config), "", None, values)
     return configs.with_hparams(spec, settings).hparams
 
 
@@ -166,7 +166,7 @@ def load(data: str | Path, name: str, say: Callable[[str], None]) -> tuple[Examp
     say_converted(Path(data), name, say)
     left_out = train_set.left_out + eval_set.left_out
     reasons = ", ".join(f"{count} {why}" for why, count in left_out.most_common())
-    bars = other_configs.window_bars(config)
+    bars = catalog.window_bars(config)
     if not len(train_set):
         raise DataError(
             f"{data} has no window of {name} to train on ({len(train_set.pieces)} pieces can be used, left out: "
@@ -298,7 +298,7 @@ class _Trainer(loop.Loop):
         fresh = model.decode(controls[:1], model.latents(_SAMPLES, self.options.seed), 0.5, self.options.seed)
         rows += model.sequences(fresh[0])
         labels += [f"sample {k + 1}" for k in range(_SAMPLES)]
-        bars = other_configs.window_bars(self.config)
+        bars = catalog.window_bars(self.config)
         parts = [note_sequence.piece_of(row) for row in rows]
         piece = other_configs.arranged(parts, bars, [DEFAULT_QPM] * len(parts), f"step {self.step}")
         sections = [render.Section(4.0 * bars * k, 4.0 * bars * (k + 1), label) for k, label in enumerate(labels)]

@@ -187,7 +187,7 @@ def token_notes(tokens: np.ndarray) -> list[tuple[int, int, int]]:
 def transpose(tokens: np.ndarray, semitones: int) -> np.ndarray:
     """Moves every pitch by `semitones`; a pitch that would leave the range is moved back by octaves."""
     tokens = np.asarray(tokens)
-    pitches = _fold(tokens.astype(np.int64) - FIRST_PITCH + MIN_PITCH + semitones)
+    pitches = fold_pitches(tokens.astype(np.int64) - FIRST_PITCH + MIN_PITCH + semitones)
     return np.where(tokens >= FIRST_PITCH, pitches - MIN_PITCH + FIRST_PITCH, tokens).astype(np.uint8)
 
 
@@ -282,7 +282,7 @@ def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) ->
     at += report.lead_steps
     steps = np.floor(at + 0.5).astype(np.int64)
     starts, ends = steps[0], np.maximum(steps[1], steps[0] + 1)
-    folded = _fold(notes.pitch)
+    folded = fold_pitches(notes.pitch)
     total = math.ceil(int(ends.max()) / STEPS_PER_BAR) * STEPS_PER_BAR
     owner = _owners(starts, ends, folded, method, total)
     tokens = _tokens(owner, starts, folded)
@@ -344,7 +344,7 @@ def _tokens(owner: np.ndarray, starts: np.ndarray, pitches: np.ndarray) -> np.nd
     return tokens
 
 
-def _fold(pitches: np.ndarray) -> np.ndarray:
+def fold_pitches(pitches: np.ndarray) -> np.ndarray:
     if pitches.size and pitches.min() >= MIN_PITCH and pitches.max() <= MAX_PITCH:
         return pitches
     low = np.maximum(0, -((pitches - MIN_PITCH) // 12)) * 12

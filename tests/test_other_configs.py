@@ -190,10 +190,10 @@ def test_sizes_are_told_by_the_variables(checkpoint):
 def test_routes():
     from calmvae import magenta
 
-    others = {name for name in magenta.load().configs.CONFIG_MAP if other_configs.is_other(name)}
+    others = {name for name in magenta.load().configs.CONFIG_MAP if catalog.is_other(name)}
     assert {DRUMS, TRIO, CHORDS, BAND, GROOVE, HITS} <= others
     melodies = ("cat-mel_2bar_small", "hierdec-mel_16bar", "hier-mel_16bar", "calm-mel_2bar", "nothing")
-    assert not any(map(other_configs.is_other, melodies))
+    assert not any(map(catalog.is_other, melodies))
     with pytest.raises(OptionError, match=f"'{DRUMS}' is not a melody model; `calmvae sample"):
         catalog.get_spec(DRUMS)
 

@@ -367,8 +367,8 @@ def test_samples_are_the_same_every_time_and_not_the_standard_ones(shared):
 def test_standard_samples_are_what_they_were(model, bars):
     count = bars // model.spec.bars
     paths = [latent.walk(np.random.default_rng([3, k]), count, 4, model.spec.z_size) for k in range(8)]
-    seeds = [latent.hash_seed(3, k) for k in range(8)]
-    tokens = model.engine.decode(np.concatenate(paths), 0.5, seeds).reshape(8, count, -1)
+    drawn = [latent.hash_seed(3, k) for k in range(8)]
+    tokens = model.engine.decode(np.concatenate(paths), 0.5, drawn).reshape(8, count, -1)
     for one, windows in zip(compose.sample(model, 8, bars=bars, seed=3), tokens, strict=True):
         wanted = [pitch for pitch, _, _ in phrases.token_notes(phrases.join_windows(windows))]
         assert [note.pitch for note in one.piece.notes] == wanted

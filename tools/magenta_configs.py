@@ -18,7 +18,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE))
 
-from calmvae import configs, magenta, other_configs  # noqa: E402
+from calmvae import catalog, configs, magenta  # noqa: E402
 from calmvae.errors import OptionError  # noqa: E402
 
 
@@ -31,7 +31,7 @@ def described(name: str) -> dict[str, Any]:
         spec = {k: v for k, v in spec.items() if v is not None and k not in ("name", "bars")}
     except OptionError:
         spec = None
-    return {"bars": other_configs.window_bars(config), "spec": spec, "shapes": shapes(config)}
+    return {"bars": catalog.window_bars(config), "spec": spec, "shapes": shapes(config)}
 
 
 def shapes(config: Any) -> dict[str, list[int]]:
