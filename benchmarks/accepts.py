@@ -12,8 +12,12 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from calmvae import datasets, magenta, note_sequence, notebook, phrases, tfrecord
-from calmvae.errors import EmptyMusicError
+from calmvae.cli import notebook_display
+from calmvae.common import magenta_import
+from calmvae.common.errors import EmptyMusicError
+from calmvae.data import load_dataset
+from calmvae.midi import note_sequence, tfrecord
+from calmvae.music import melody_extraction
 
 CONFIGS = ("cat-mel_2bar_big", "hierdec-mel_16bar")
 
@@ -24,19 +28,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the pieces on board")
     options = parser.parse_args()
     if options.data:
-        sequences = list(tfrecord.note_sequences(datasets.data_files(options.data)[1]))
+        sequences = list(tfrecord.note_sequences(load_dataset.data_files(options.data)[1]))
     else:
-        sequences = [note_sequence.read_note_sequences(path)[0][1] for path in notebook.pieces()]
+        sequences = [note_sequence.read_note_sequences(path)[0][1] for path in notebook_display.pieces()]
     print("| converter | pieces | accepted | nothing extracted | several examples |\n|---|---|---|---|---|")
     for name in CONFIGS:
-        converter = magenta.load().configs.CONFIG_MAP[name].data_converter
+        converter = magenta_import.load().configs.CONFIG_MAP[name].data_converter
         converter.set_mode("infer")
         found: Counter[int] = Counter(min(2, len(converter.to_tensors(one).inputs)) for one in sequences)
         print(f"| {name} | {len(sequences)} | {found[1]} | {found[0]} | {found[2]} |")
     taken = 0
     for one in sequences:
         try:
-            phrases.extract_melody(note_sequence.piece_of(one))
+            melody_extraction.extract_melody(note_sequence.piece_of(one))
             taken += 1
         except EmptyMusicError:
             continue

@@ -13,27 +13,31 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import calmer, calmness, datasets, models, note_sequence, tfrecord
-from calmvae.errors import EmptyMusicError
-from calmvae.made import Made
+from calmvae.checkpoints import open_model
+from calmvae.common.errors import EmptyMusicError
+from calmvae.data import load_dataset
+from calmvae.generate import calm_piece
+from calmvae.generate.made_piece import Made
+from calmvae.midi import note_sequence, tfrecord
+from calmvae.music import calmness
 
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def notes_alone(made: Made, amount: float) -> float:
     """Calmness of what was made, played as fast and as loud as the piece that was given."""
-    back = calmer.played(made.piece, amount, backwards=True)
+    back = calm_piece.played(made.piece, amount, backwards=True)
     return calmness.score(back).calmness
 
 
-def measure(data: Path, model: models.Model, most: int) -> np.ndarray:
+def measure(data: Path, model: open_model.Model, most: int) -> np.ndarray:
     """Of each piece and amount: calmness, calmness of the notes alone, chroma, contour, `[pieces, amounts, 4]`."""
-    sequences = list(tfrecord.note_sequences(datasets.data_files(data)[1]))
+    sequences = list(tfrecord.note_sequences(load_dataset.data_files(data)[1]))
     rows: list[list[tuple[float, ...]]] = []
     for k in np.random.default_rng(0).permutation(len(sequences)):
         piece = note_sequence.piece_of(sequences[k])
         try:
-            made = [calmer.calm(piece, model, amount=amount) for amount in AMOUNTS]
+            made = [calm_piece.calm(piece, model, amount=amount) for amount in AMOUNTS]
         except EmptyMusicError:
             continue
         values = []
@@ -51,7 +55,7 @@ def draw(path: Path, found: np.ndarray, title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from calmvae.render import FAINT, INK, MUTED, TRACK_COLORS
+    from calmvae.midi.piano_roll import FAINT, INK, MUTED, TRACK_COLORS
 
     page = Figure(figsize=(10, 4.2), dpi=110, facecolor="white")
     canvas = FigureCanvasAgg(page)
@@ -76,11 +80,11 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="a folder of calmvae corpus build")
-    parser.add_argument("--model", default=models.DEFAULT_MODEL)
+    parser.add_argument("--model", default=open_model.DEFAULT_MODEL)
     parser.add_argument("--pieces", type=int, default=50)
     parser.add_argument("-o", "--out", type=Path, help="a .png to write")
     options = parser.parse_args()
-    found = measure(options.data, models.load_model(options.model), options.pieces)
+    found = measure(options.data, open_model.load_model(options.model), options.pieces)
     print("| amount | calmness | of the notes alone | chroma | contour |\n|---|---|---|---|---|")
     for amount, row in zip(AMOUNTS, found.mean(axis=0), strict=True):
         print(f"| {amount:g} | {row[0]:.1f} | {row[1]:.1f} | {row[2]:.3f} | {row[3]:.3f} |")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from calmvae import corpus, examples, phrases
-from calmvae.text import markdown
+from calmvae.common.text import markdown
+from calmvae.data import convert_folder, training_windows
+from calmvae.music import melody_tokens
 
 BARS = (2, 16)
 PARTS = {"train": "to train", "eval": "held out"}
@@ -18,7 +19,7 @@ PARTS = {"train": "to train", "eval": "held out"}
 def windows(folder: Path, part: str, bars: int) -> set[bytes]:
     """All different windows of a part of a corpus: the skyline of each whole piece and of each track."""
     files = sorted(folder.glob(f"{part}-*.tfrecord"))
-    return set(map(bytes, examples.load_windows(files, bars * phrases.STEPS_PER_BAR, "all").tokens))
+    return set(map(bytes, training_windows.load_windows(files, bars * melody_tokens.STEPS_PER_BAR, "all").tokens))
 
 
 def main() -> None:
@@ -35,7 +36,7 @@ def main() -> None:
             rows.append([f"{bars} bars, {said}", *(f"{number:,}" for number in numbers)])
     print(markdown(("windows", "before", "now", "new", "gone"), rows))
     held_out = [
-        {record["file"] for record in corpus.read_manifest(folder) if record.get("split") == "eval"}
+        {record["file"] for record in convert_folder.read_manifest(folder) if record.get("split") == "eval"}
         for folder in (options.before, options.after)
     ]
     print(f"\n{len(held_out[0] & held_out[1])} of {len(held_out[1])} held-out pieces were held out before.")

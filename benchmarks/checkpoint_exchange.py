@@ -19,7 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import catalog, checkpoints, configs, graph, runtime
+from calmvae.checkpoints import tf_checkpoint
+from calmvae.model import config_catalog, model_spec, numpy_engine
+from calmvae.training import tf_graph
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 1e-4
@@ -27,14 +29,15 @@ LIMIT = 1e-4
 
 def tokens_of(pieces: Path, steps: int) -> np.ndarray:
     """Windows of the embedded pieces, uint8 `[16, steps]`."""
-    from calmvae import examples, midi
+    from calmvae.data import training_windows
+    from calmvae.midi import read_music
 
-    windows = [examples.piece_windows(midi.read_piece(p), steps)[0] for p in sorted(pieces.glob("*.mid"))]
+    windows = [training_windows.piece_windows(read_music.read_piece(p), steps)[0] for p in sorted(pieces.glob("*.mid"))]
     found = np.unique(np.concatenate(windows), axis=0)
     return found[np.random.default_rng(0).permutation(len(found))[:16]]
 
 
-def worker_spec(spec: configs.ModelSpec) -> dict[str, object]:
+def worker_spec(spec: model_spec.ModelSpec) -> dict[str, object]:
     """The spec as benchmarks/stock_worker.py reads it."""
     encoder = {"encoder": "hierarchical" if spec.encoder_lengths else "bidirectional"}
     levels = {"encoder_lengths": spec.encoder_lengths, "level_lengths": spec.level_lengths}
@@ -53,12 +56,12 @@ def stock(python: Path, folder: Path, *arguments: str | Path | int) -> None:
 def exchange(name: str, python: Path, folder: Path, steps: int) -> dict[str, float]:
     """Largest differences of mu in both directions, and of decoded tokens, for one config."""
     small = {"z_size": 32, "enc_rnn_size": [64], "dec_rnn_size": [96], "batch_size": 8}
-    spec = configs.with_hparams(catalog.get_spec(name), small)
+    spec = model_spec.with_hparams(config_catalog.get_spec(name), small)
     tokens = tokens_of(HERE.parent / "resources" / "pieces", spec.steps)
     np.save(folder / "tokens.npy", tokens)
     (folder / "spec.json").write_text(json.dumps(worker_spec(spec)))
 
-    trainer = graph.TrainingGraph(spec, seed=0)
+    trainer = tf_graph.TrainingGraph(spec, seed=0)
     for k in range(steps):
         trainer.train(tokens[[(8 * k + i) % len(tokens) for i in range(8)]])
     ours = trainer.save(str(folder / "ours.ckpt"))
@@ -68,15 +71,15 @@ def exchange(name: str, python: Path, folder: Path, steps: int) -> dict[str, flo
     theirs = folder / "theirs.ckpt"
     spec_and_tokens = ("--spec", "spec.json", "--tokens", "tokens.npy")
     stock(python, folder, "train", *spec_and_tokens, "--steps", steps, "--out", theirs, "--seed", 0)
-    prefix = checkpoints.find(theirs) or checkpoints.latest(folder)
+    prefix = tf_checkpoint.find(theirs) or tf_checkpoint.latest(folder)
     found = {}
     for label, checkpoint, held in (
         ("calmvae to stock", ours, weights),
-        ("stock to calmvae", prefix, checkpoints.read(str(prefix))),
+        ("stock to calmvae", prefix, tf_checkpoint.read(str(prefix))),
     ):
         stock(python, folder, "encode", *spec_and_tokens, "--checkpoint", checkpoint, "--out", "out.npz")
         with np.load(folder / "out.npz") as out:
-            engine = runtime.Engine(spec, held)
+            engine = numpy_engine.Engine(spec, held)
             found[label] = float(np.abs(engine.encode(tokens)[0] - out["mu"]).max())
             found[f"{label}, tokens equal"] = float((engine.decode(out["mu"]) == out["tokens"]).mean())
     return found

@@ -16,9 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import catalog, checkpoints, compose, configs, magenta, models, other_configs, runtime
-from calmvae.errors import CalmvaeError
-from calmvae.made import Made
+from calmvae.checkpoints import open_model, tf_checkpoint
+from calmvae.common import magenta_import
+from calmvae.common.errors import CalmvaeError
+from calmvae.generate import magenta_model, sampling
+from calmvae.generate.made_piece import Made
+from calmvae.model import config_catalog, model_spec, numpy_engine
 from tests.random_checkpoints import hparams_of, save_random
 
 N, TEMPERATURE, SEED, CHORDS = 2, 1.0, 0, "C G Am F"
@@ -26,31 +29,31 @@ N, TEMPERATURE, SEED, CHORDS = 2, 1.0, 0, "C G Am F"
 
 def main() -> None:
     """Prints the table, a row as soon as it is known."""
-    known = magenta.load().configs.CONFIG_MAP
+    known = magenta_import.load().configs.CONFIG_MAP
     print("| config | bars | way | sampled | seconds |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name, config in sorted(known.items()):
-            other = catalog.is_other(name)
+            other = config_catalog.is_other(name)
             prefix = save_random(name, Path(folder) / name)
             began = time.perf_counter()
             said = _sample_other(name, prefix, config) if other else _sample_melody(name, prefix)
             seconds = time.perf_counter() - began
             way = "Magenta" if other else "calmvae engine"
-            print(f"| {name} | {catalog.window_bars(config)} | {way} | {said} | {seconds:.1f} |", flush=True)
+            print(f"| {name} | {config_catalog.window_bars(config)} | {way} | {said} | {seconds:.1f} |", flush=True)
 
 
 def _sample_melody(name: str, prefix: str) -> str:
-    spec = configs.with_hparams(catalog.get_spec(name), hparams_of(name))
-    model = models.Model(spec, runtime.Engine(spec, checkpoints.read(prefix)), Path(prefix))
+    spec = model_spec.with_hparams(config_catalog.get_spec(name), hparams_of(name))
+    model = open_model.Model(spec, numpy_engine.Engine(spec, tf_checkpoint.read(prefix)), Path(prefix))
 
     def sample() -> list[Made]:
-        return compose.sample(model, N, bars=spec.bars, temperature=TEMPERATURE, seed=SEED)
+        return sampling.sample(model, N, bars=spec.bars, temperature=TEMPERATURE, seed=SEED)
 
     return _twice(sample)
 
 
 def _sample_other(name: str, prefix: str, config: Any) -> str:
-    model = other_configs.load_model(name, prefix, hparams_of(name))
+    model = magenta_model.load_model(name, prefix, hparams_of(name))
     steps, depth = config.hparams.max_seq_len, config.data_converter.control_depth
     # What the config asks for, in the order of its sentences: nothing, chords, drum hits.
     said = ""

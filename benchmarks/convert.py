@@ -108,7 +108,8 @@ class Conversion:
 
     def differences(self) -> list[str]:
         """What is not equal, in sentences; the first says what was compared."""
-        from calmvae import corpus, tfrecord
+        from calmvae.data import convert_folder
+        from calmvae.midi import tfrecord
 
         ours = {
             (s.collection_name, s.filename): s for s in tfrecord.note_sequences(sorted(self.ours.glob("*.tfrecord")))
@@ -121,7 +122,7 @@ class Conversion:
             fields = [f.name for f, _ in ours[key].ListFields() if f.name not in IGNORED]
             differ = [name for name in fields if getattr(ours[key], name) != getattr(theirs[key], name)]
             said.append(f"{'/'.join(key)} differs in {', '.join(differ) or 'a field that only stock fills'}.")
-        reasons = {Path(r["file"]).name: r["reason"] for r in corpus.read_manifest(self.ours) if "reason" in r}
+        reasons = {Path(r["file"]).name: r["reason"] for r in convert_folder.read_manifest(self.ours) if "reason" in r}
         for key in sorted(theirs.keys() - both)[:5]:
             said.append(f"{'/'.join(key)} is in stock's only (calmvae: {reasons.get(key[1], 'not read')}).")
         more, less = len(ours.keys() - both), len(theirs.keys() - both)

@@ -15,14 +15,19 @@ import json
 from fractions import Fraction
 from pathlib import Path
 
-from calmvae import catalog, configs, datasets, evaluation, models, tfrecord, training
+from calmvae.checkpoints import open_model
+from calmvae.data import load_dataset
+from calmvae.latent import evaluation
+from calmvae.midi import tfrecord
+from calmvae.model import config_catalog, model_spec
+from calmvae.training import train_melody
 
 _WINDOWS = 1024
 
 
 def subset(data: Path, share: Fraction, folder: Path) -> Path:
     """A data set with a share of the pieces to train on and all that are held out."""
-    train, held_out = datasets.data_files(data)
+    train, held_out = load_dataset.data_files(data)
     folder.mkdir(parents=True, exist_ok=True)
     records = itertools.chain.from_iterable(tfrecord.read(file) for file in train)
     target = folder / "train-00000-of-00001.tfrecord"
@@ -43,17 +48,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--shares", type=Fraction, nargs="+", default=[Fraction(1, 2**k) for k in (4, 3, 2, 1, 0)])
     given = parser.parse_args()
-    spec = configs.with_hparams(catalog.get_spec("calm-mel_2bar"), ["max_beta=0.25"])
-    options = training.Options(steps=given.steps, eval_every=500, sample_every=0, patience=0, melody="all", keep="last")
+    spec = model_spec.with_hparams(config_catalog.get_spec("calm-mel_2bar"), ["max_beta=0.25"])
+    options = train_melody.Options(
+        steps=given.steps, eval_every=500, sample_every=0, patience=0, melody="all", keep="last"
+    )
     options = dataclasses.replace(options, threads=1, save_every=500)
     rows = []
     for share in given.shares:
         name = f"{share.numerator}-{share.denominator}"
         data = subset(given.data, share, given.out / f"data-{name}")
         run = given.out / f"run-{name}"
-        training.train(spec, data, run, options, say=lambda said: print(said, flush=True))
-        windows, held_out = datasets.load(data, spec, "all", 0, False, run / "cache", lambda _: None)
-        engine = models.load_model(run).engine
+        train_melody.train(spec, data, run, options, say=lambda said: print(said, flush=True))
+        windows, held_out = load_dataset.load(data, spec, "all", 0, False, run / "cache", lambda _: None)
+        engine = open_model.load_model(run).engine
         of_its_own = evaluation.evaluate(engine, windows.drawn(_WINDOWS, 0).tokens)
         found = evaluation.evaluate(engine, held_out.drawn(_WINDOWS, 0).tokens)
         row = {"share": str(share), "pieces": windows.pieces, "windows": len(windows.tokens), "steps": given.steps}

@@ -23,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import checkpoint_exchange, pairs, small_model
-from calmvae import catalog, checkpoints, configs, folders, models, runtime
+from calmvae.checkpoints import model_folder, open_model, tf_checkpoint
+from calmvae.model import config_catalog, magenta_config, model_spec, numpy_engine
 
 BATCHES = (32, 64, 128, 256, 512)
 TEMPERATURES = (0.5, 0.0)
@@ -32,27 +33,27 @@ COLD = 2.0**-40
 MODELS = (small_model.NAME, "calm-mel_2bar", "calm-mel_16bar")
 
 
-def random_weights(spec: configs.ModelSpec, seed: int = 0) -> dict[str, np.ndarray]:
+def random_weights(spec: model_spec.ModelSpec, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights under which what is decoded depends on z and on the tokens before; the time does not depend on them."""
     rng = np.random.default_rng(seed)
-    shapes = runtime.weight_shapes(spec)
+    shapes = numpy_engine.weight_shapes(spec)
     return {n: (rng.standard_normal(s) * (2.0 / s[0] ** 0.5)).astype(np.float32) for n, s in shapes.items()}
 
 
-def weights_of(name: str) -> tuple[configs.ModelSpec, dict[str, np.ndarray]]:
+def weights_of(name: str) -> tuple[model_spec.ModelSpec, dict[str, np.ndarray]]:
     """The embedded model's weights where there is one, otherwise random ones."""
-    if name in folders.embedded():
-        model = models.load_model(name)
+    if name in model_folder.embedded():
+        model = open_model.load_model(name)
         return model.spec, model.engine.weights
-    spec = catalog.get_spec(name)
+    spec = config_catalog.get_spec(name)
     return spec, random_weights(spec)
 
 
-def write_model(folder: Path, name: str, samples: int) -> configs.ModelSpec:
+def write_model(folder: Path, name: str, samples: int) -> model_spec.ModelSpec:
     """All that the decoders read: a model folder, a checkpoint with stock's spec, latent vectors."""
     spec, weights = weights_of(name)
-    folders.write(folder, spec, weights, {})
-    checkpoints.write_weights(folder / "model.ckpt", spec, weights)
+    model_folder.write(folder, spec, weights, {})
+    tf_checkpoint.write_weights(folder / "model.ckpt", spec, weights)
     (folder / "spec.json").write_text(json.dumps(checkpoint_exchange.worker_spec(spec)))
     np.save(folder / "z.npy", np.random.default_rng(0).standard_normal((samples, spec.z_size)).astype(np.float32))
     return spec
@@ -76,18 +77,18 @@ def serve(kind: str, folder: Path) -> None:
 
 
 def _engine(folder: Path) -> Callable[[np.ndarray, float, int], Any]:
-    engine = models.load_model(folder).engine
+    engine = open_model.load_model(folder).engine
     return lambda z, temperature, _: engine.decode(z, temperature)
 
 
 def _tensorflow(folder: Path) -> Callable[[np.ndarray, float, int], Any]:
-    from calmvae import magenta
+    from calmvae.common import magenta_import
 
-    door, spec = magenta.load(), models.load_model(folder).spec
+    door, spec = magenta_import.load(), open_model.load_model(folder).spec
 
     @functools.cache
     def opened(batch: int) -> Any:
-        config = configs.magenta_config(spec)
+        config = magenta_config.magenta_config(spec)
         return door.TrainedModel(config, batch_size=batch, checkpoint_dir_or_path=str(folder / "model.ckpt"))
 
     return lambda z, temperature, batch: opened(batch).decode_to_tensors(

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import decode, pairs, small_model
-from calmvae import magenta_js, models
+from calmvae.checkpoints import magenta_js, open_model
 
 HERE = pairs.HERE / "decode_js"
 
@@ -41,7 +41,7 @@ def measure(name: str, counts: list[int], backend: str, n: int) -> tuple[list[pa
     """Pairs for both numbers of vectors, and what the peer says of itself."""
     with tempfile.TemporaryDirectory() as folder:
         spec = decode.write_model(Path(folder), name, max(counts))
-        magenta_js.export(Path(folder), spec, models.load_model(folder).engine.weights)
+        magenta_js.export(Path(folder), spec, open_model.load_model(folder).engine.weights)
         (Path(folder) / "z.bin").write_bytes(np.load(Path(folder) / "z.npy").astype("<f4").tobytes())
         ours, _ = decode.decoders(Path(folder), None, peers=False)
         peer = decode.Decoder("magenta-js", [node(), str(HERE / "decode.js"), folder, backend], ours=False)

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import convert, pairs
-from calmvae import midi
-from calmvae.piece import Note, Piece
+from calmvae.midi import write_midi
+from calmvae.midi.piece import Note, Piece
 
 POINTS = {
     "samples of 2 bars": (8, 32, 128, 512, 2048, 4096),
@@ -29,8 +29,8 @@ POINTS = {
 }
 _DECODE = """
 import sys, numpy as np
-from calmvae import models
-model = models.load_model()
+import calmvae
+model = calmvae.load_model()
 z = np.random.default_rng(0).standard_normal((512, model.spec.z_size)).astype(np.float32)
 size = int(sys.argv[1])
 for i in range(0, len(z), size):
@@ -49,7 +49,7 @@ def write_piece(path: Path, minutes: int) -> Path:
         pitch = int(np.clip(pitch + rng.integers(-4, 5), 55, 84))
         notes.append(Note(pitch, 64, at, at + length))
         at += length
-    return midi.write_midi(Piece(notes), path)
+    return write_midi.write_midi(Piece(notes), path)
 
 
 def curves(folder: Path) -> dict[str, Measure]:

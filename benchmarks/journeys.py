@@ -15,16 +15,20 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import datasets, journey, models, note_sequence, notebook, tfrecord
-from calmvae.errors import EmptyMusicError
-from calmvae.midi import read_piece
-from calmvae.text import markdown
-from calmvae.traveller import Source
+from calmvae.checkpoints import open_model
+from calmvae.cli import notebook_display
+from calmvae.common.errors import EmptyMusicError
+from calmvae.common.text import markdown
+from calmvae.data import load_dataset
+from calmvae.generate import journey
+from calmvae.generate.journey_phrases import Source
+from calmvae.midi import note_sequence, tfrecord
+from calmvae.midi.read_music import read_piece
 
 
-def held_out(data: Path, model: models.Model, seed: int) -> Iterator[Source]:
+def held_out(data: Path, model: open_model.Model, seed: int) -> Iterator[Source]:
     """Held-out pieces with a melody, drawn without end."""
-    sequences = list(tfrecord.note_sequences(datasets.data_files(data)[1]))
+    sequences = list(tfrecord.note_sequences(load_dataset.data_files(data)[1]))
     rng = np.random.default_rng(seed)
     while True:
         for k in rng.permutation(len(sequences)):
@@ -34,9 +38,9 @@ def held_out(data: Path, model: models.Model, seed: int) -> Iterator[Source]:
                 continue
 
 
-def on_board(model: models.Model) -> list[tuple[Source, Source]]:
+def on_board(model: open_model.Model) -> list[tuple[Source, Source]]:
     """Each piece on board to the third after it."""
-    pieces = [journey.of_piece(read_piece(path), model) for path in notebook.pieces()]
+    pieces = [journey.of_piece(read_piece(path), model) for path in notebook_display.pieces()]
     return list(zip(pieces, [*pieces[3:], *pieces[:3]], strict=True))
 
 
@@ -54,7 +58,9 @@ COLUMNS = (
 )
 
 
-def measure(pairs: list[tuple[Source, Source]], model: models.Model, minutes: float, accompanied: bool) -> list[str]:
+def measure(
+    pairs: list[tuple[Source, Source]], model: open_model.Model, minutes: float, accompanied: bool
+) -> list[str]:
     """Cells from the third on of a row of the table, of one journey for each pair."""
     falls, gains, slower, foreign, rests, began = [], [], [], [], [], time.perf_counter()
     for seed, (a, b) in enumerate(pairs):
@@ -84,11 +90,11 @@ def main() -> None:
     parser.add_argument(
         "data", type=Path, nargs="?", help="a folder of calmvae corpus build; without it, only on board"
     )
-    parser.add_argument("--model", default=models.DEFAULT_MODEL)
+    parser.add_argument("--model", default=open_model.DEFAULT_MODEL)
     parser.add_argument("--pairs", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=12.0)
     options = parser.parse_args()
-    model = models.load_model(options.model)
+    model = open_model.load_model(options.model)
     kinds = {"on board": on_board(model)}
     if options.data:
         drawn = held_out(options.data, model, 0)

@@ -13,32 +13,35 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae import calming, datasets, examples, models, notebook, survey
-from calmvae.midi import read_piece
+from calmvae.checkpoints import open_model
+from calmvae.cli import notebook_display
+from calmvae.data import load_dataset, training_windows
+from calmvae.latent import calm_prior, latent_survey
+from calmvae.midi.read_music import read_piece
 
 
 def windows(data: Path | None, steps: int) -> np.ndarray:
     """Windows of the held-out pieces, or of those on board."""
     if data:
-        found = examples.load_windows(datasets.data_files(data)[1], steps, "all")
+        found = training_windows.load_windows(load_dataset.data_files(data)[1], steps, "all")
         return found.drawn(4096, 0).tokens
-    return examples.windows_of(map(read_piece, notebook.pieces()), steps)
+    return training_windows.windows_of(map(read_piece, notebook_display.pieces()), steps)
 
 
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the pieces on board")
-    parser.add_argument("--model", default=models.DEFAULT_MODEL)
+    parser.add_argument("--model", default=open_model.DEFAULT_MODEL)
     parser.add_argument("--windows", type=int, default=400, help="of each place, at most; default 400")
     options = parser.parse_args()
-    model = models.load_model(options.model)
+    model = open_model.load_model(options.model)
     tokens = windows(options.data, model.spec.steps)
-    places = survey.places(model.engine, tokens, options.windows)
-    places.append(survey.of_prior(model.engine, calming.load_prior(model), options.windows))
-    print(survey.shown(places), end="\n\n")
-    print(survey.shown(survey.ways(model.engine, tokens)), end="\n\n")
-    print(survey.shown([survey.together(model.engine.encode(tokens)[0])]))
+    places = latent_survey.places(model.engine, tokens, options.windows)
+    places.append(latent_survey.of_prior(model.engine, calm_prior.load_prior(model), options.windows))
+    print(latent_survey.shown(places), end="\n\n")
+    print(latent_survey.shown(latent_survey.ways(model.engine, tokens)), end="\n\n")
+    print(latent_survey.shown([latent_survey.together(model.engine.encode(tokens)[0])]))
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-CALMVAE = (sys.executable, "-c", "import sys; from calmvae.cli import main; sys.exit(main())")
+CALMVAE = (sys.executable, "-c", "import sys; from calmvae.cli.app import main; sys.exit(main())")
 _LAUNCHER = """
 import json, os, sys, time
 report, *command = sys.argv[1:]
@@ -173,7 +173,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 def start(main: Callable[[], object]) -> None:
     """Runs a benchmark; what calmvae finds wrong ends it in a sentence."""
-    from calmvae.errors import CalmvaeError
+    from calmvae.common.errors import CalmvaeError
 
     try:
         main()

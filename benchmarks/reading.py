@@ -3,7 +3,7 @@
     git worktree add /tmp/before COMMIT
     .venv/bin/python -m benchmarks.reading /tmp/before [--files 300] [--pairs 9] [--folder /path/to/midi]
 
-Each run is a process that reads all files to pieces with `midi.parse_midi`, three times; the best counts.
+Each run is a process that reads all files to pieces with `read_music.parse_midi`, three times; the best counts.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ _CODE = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from calmvae import midi
+try:
+    from calmvae.midi import read_music as midi
+except ImportError:
+    # A checkout from before the package had rooms.
+    from calmvae import midi
 files = [p.read_bytes() for p in sorted(Path(sys.argv[2]).rglob("*.mid"))]
 best = float("inf")
 for _ in range(3):

@@ -31,8 +31,8 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from calmvae import musicxml, musicxml_file, musicxml_order
-from calmvae.errors import CalmvaeError, Damaged
+from calmvae.common.errors import CalmvaeError, Damaged
+from calmvae.midi import musicxml, musicxml_file, musicxml_order
 
 SUFFIXES = {".mxl", ".musicxml", ".xml"}
 STRUCK = -1  # All unpitched notes.

@@ -13,7 +13,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from benchmarks.data_size import subset
-from calmvae import catalog, configs, training
+from calmvae.model import config_catalog, model_spec
+from calmvae.training import train_melody
 
 OWN = {"learning_rate": "0.004", "free_bits": "48", "max_beta": "0.25", "beta_rate": "0.9999"}
 # Warming up this fast, beta is at its top at once.
@@ -36,13 +37,15 @@ def main() -> None:
     parser.add_argument("--share", type=Fraction, default=Fraction(1, 8))
     given = parser.parse_args()
     data = subset(given.data, given.share, given.out / "data")
-    options = training.Options(steps=given.steps, eval_every=500, sample_every=0, patience=0, melody="all", keep="last")
+    options = train_melody.Options(
+        steps=given.steps, eval_every=500, sample_every=0, patience=0, melody="all", keep="last"
+    )
     print("| what | steps right | onsets right | KL bits | active units |\n|---|---|---|---|---|", flush=True)
     for name, changed in ROWS.items():
         pairs = [f"{key}={value}" for key, value in (OWN | changed).items()]
-        spec = configs.with_hparams(catalog.get_spec("calm-mel_2bar"), pairs)
+        spec = model_spec.with_hparams(config_catalog.get_spec("calm-mel_2bar"), pairs)
         run = given.out / "-".join(["run", *(pair.replace("=", "") for pair in pairs)])
-        found = training.train(spec, data, run, options, say=lambda said: None).kept
+        found = train_melody.train(spec, data, run, options, say=lambda said: None).kept
         measured = f"{found['accuracy']:.3f} | {found['onset_accuracy']:.3f} | {found['kl_bits']:.1f}"
         print(f"| {name} | {measured} | {found['active_units']} |", flush=True)
 

@@ -26,18 +26,18 @@ from typing import Any
 import numpy as np
 
 from benchmarks import checkpoint_exchange, pairs, small_model
-from calmvae import catalog, configs, runtime
+from calmvae.model import config_catalog, model_spec, numpy_engine
 
 WARM = 5
 CUBE = 2048
 
 
-def calmvae_train(spec: configs.ModelSpec, tokens: np.ndarray, steps: int, seed: int) -> dict[str, list[float]]:
+def calmvae_train(spec: model_spec.ModelSpec, tokens: np.ndarray, steps: int, seed: int) -> dict[str, list[float]]:
     """Trains by calmvae; the only place that knows how. Returns loss and seconds of each step."""
     from benchmarks import stock_worker
-    from calmvae import learner
+    from calmvae.training import numpy_trainer
 
-    trainer = learner.Learner(spec, seed)
+    trainer = numpy_trainer.Learner(spec, seed)
     losses, times = [], [time.time()]
     rows_of_steps = stock_worker.batches(len(tokens), spec.hparams["batch_size"], seed)
     for _, rows in zip(range(steps), rows_of_steps, strict=False):
@@ -50,7 +50,7 @@ def calmvae_train(spec: configs.ModelSpec, tokens: np.ndarray, steps: int, seed:
 class Training:
     """Both sides on the same files."""
 
-    def __init__(self, spec: configs.ModelSpec, folder: Path, stock: Path) -> None:
+    def __init__(self, spec: model_spec.ModelSpec, folder: Path, stock: Path) -> None:
         self.spec, self.folder, self.stock = spec, folder, stock
         np.save(folder / "tokens.npy", small_model.tokens(spec.steps))
         (folder / "spec.json").write_text(json.dumps(checkpoint_exchange.worker_spec(spec)))
@@ -76,11 +76,11 @@ class Training:
         return json.loads(done.stdout.splitlines()[-1])
 
 
-def gflop_per_example(spec: configs.ModelSpec) -> float:
+def gflop_per_example(spec: model_spec.ModelSpec) -> float:
     """Billions of operations in the matrix products of one example's train step: forward once, backward twice."""
     lengths, encoder = spec.level_lengths or (spec.steps,), spec.encoder_lengths or (spec.steps,)
     products = 0
-    for name, shape in runtime.weight_shapes(spec).items():
+    for name, shape in numpy_engine.weight_shapes(spec).items():
         if not name.endswith("/kernel"):
             continue
         level = int(name.partition("hierarchical_level_")[2].partition("/")[0] or 0)
@@ -142,7 +142,7 @@ def curve(training: Training, seeds: int, stock_seeds: int, steps: int) -> None:
 
 def child(folder: Path, steps: int, seed: int) -> None:
     """calmvae's side: trains, prints a line of JSON."""
-    spec = configs.ModelSpec.from_json(json.loads((folder / "calmvae.json").read_text()))
+    spec = model_spec.ModelSpec.from_json(json.loads((folder / "calmvae.json").read_text()))
     print(json.dumps(calmvae_train(spec, np.load(folder / "tokens.npy"), steps, seed)))
 
 
@@ -165,7 +165,7 @@ def main() -> Any:
     if options.steps <= WARM:
         sys.exit(f"--steps is {options.steps}; the first {WARM} do not count, so take more.")
     stock = pairs.stock_python(options.stock, compiled=False)
-    spec = configs.with_hparams(catalog.get_spec(options.config), {"batch_size": options.batch_size})
+    spec = model_spec.with_hparams(config_catalog.get_spec(options.config), {"batch_size": options.batch_size})
     with tempfile.TemporaryDirectory() as folder:
         training = Training(spec, Path(folder), stock)
         if options.curve:

@@ -15,13 +15,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks import pairs, small_model
-from calmvae import catalog, configs, graph, kernels, learner, lstm, parallel
-from calmvae.phrases import DEPTH
+from calmvae.common import thread_pool
+from calmvae.model import config_catalog, lstm_step, model_spec
+from calmvae.music.melody_tokens import DEPTH
+from calmvae.training import lstm_kernels, numpy_trainer, tf_graph
 
 Case = tuple[str, Callable[[], object], str, Callable[[], object]]
 
 
-def parts(spec: configs.ModelSpec) -> list[Case]:
+def parts(spec: model_spec.ModelSpec) -> list[Case]:
     """Pairs of ways to compute the same, of the encoder's first layer in one direction."""
     rng = np.random.default_rng(0)
     n, steps, units = spec.hparams["batch_size"], spec.steps, spec.hparams["enc_rnn_size"][0]
@@ -43,20 +45,20 @@ def parts(spec: configs.ModelSpec) -> list[Case]:
 
     def by_numpy() -> None:
         step[:] = gates[0]
-        lstm.step(step, c)
+        lstm_step.step(step, c)
 
     def compiled() -> None:
         step[:] = gates[0]
-        kernels.forward(step, nothing, c, new, squashed, out_h)
+        lstm_kernels.forward(step, nothing, c, new, squashed, out_h)
 
-    def two_directions(threads: parallel.Threads) -> Callable[[], object]:
+    def two_directions(threads: thread_pool.Threads) -> Callable[[], object]:
         def one() -> None:
             for t in range(steps):
                 h[t] @ recurrent
 
         return lambda: threads.run([one, one])
 
-    one_thread, two_threads = parallel.Threads(1), parallel.Threads(2)
+    one_thread, two_threads = thread_pool.Threads(1), thread_pool.Threads(2)
     return [
         ("one-hot product", lambda: one_hot @ own, "look-up of rows", lambda: own[tokens]),
         (
@@ -92,16 +94,16 @@ def best(work: Callable[[], object], repeats: int) -> float:
     return 1000 * min(times)
 
 
-def whole_steps(spec: configs.ModelSpec, repeats: int) -> list[tuple[str, float]]:
+def whole_steps(spec: model_spec.ModelSpec, repeats: int) -> list[tuple[str, float]]:
     """Milliseconds of a train step of each engine and thread setting."""
     tokens = small_model.tokens(spec.steps)[: spec.hparams["batch_size"]]
     found = []
     for name, threads in (("numpy, 1 thread", 1), ("numpy, a thread a core", None)):
-        mine = learner.Learner(spec, 0, threads)
+        mine = numpy_trainer.Learner(spec, 0, threads)
         found.append((name, best(lambda engine=mine: engine.train(tokens), repeats)))  # type: ignore[misc]
         mine.close()
     for name, cudnn in (("TensorFlow, Magenta's graph", False), ("TensorFlow, Keras' kernel in it", True)):
-        theirs = graph.TrainingGraph(spec, 0, cudnn=cudnn)
+        theirs = tf_graph.TrainingGraph(spec, 0, cudnn=cudnn)
         found.append((name, best(lambda engine=theirs: engine.train(tokens), repeats)))  # type: ignore[misc]
         theirs.close()
     return found
@@ -114,7 +116,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64, help="default 64")
     parser.add_argument("--repeats", type=int, default=5, help="of which the shortest counts, default 5")
     options = parser.parse_args()
-    spec = configs.with_hparams(catalog.get_spec(options.config), {"batch_size": options.batch_size})
+    spec = model_spec.with_hparams(config_catalog.get_spec(options.config), {"batch_size": options.batch_size})
     print(pairs.heading("Parts of a train step", {}))
     print(f"{spec.name}, batch {options.batch_size}\n\n| plain way | ms | way taken | ms |\n|---|---|---|---|")
     with threadpool_limits(1):

@@ -9,20 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from calmvae.compose import interpolate, reconstruct, sample
-    from calmvae.midi import read_piece, write_midi
-    from calmvae.models import load_model
+    from calmvae.checkpoints.open_model import load_model
+    from calmvae.generate.interpolation import interpolate
+    from calmvae.generate.reconstruction import reconstruct
+    from calmvae.generate.sampling import sample
+    from calmvae.midi.read_music import read_piece
+    from calmvae.midi.write_midi import write_midi
 
 __version__ = "0.1.0"
 __all__ = ["interpolate", "load_model", "read_piece", "reconstruct", "sample", "write_midi"]
 
 _HOMES = {
-    "interpolate": "compose",
-    "reconstruct": "compose",
-    "sample": "compose",
-    "load_model": "models",
-    "read_piece": "midi",
-    "write_midi": "midi",
+    "interpolate": "generate.interpolation",
+    "load_model": "checkpoints.open_model",
+    "read_piece": "midi.read_music",
+    "reconstruct": "generate.reconstruction",
+    "sample": "generate.sampling",
+    "write_midi": "midi.write_midi",
 }
 
 

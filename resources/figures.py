@@ -19,11 +19,16 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import calming, directions, evaluation, examples, latent, midi, mixture, models, phrases, statistics
-from calmvae.directions import Directions
-from calmvae.phrases import FIRST_PITCH, HOLD, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR, STEPS_PER_QUARTER, Melody
-from calmvae.piece import Note
-from calmvae.render import BAR_LINE, BEAT_LINE, FAINT, INK, MUTED, OCTAVE_LINE, ROLL, TRACK_COLORS
+from calmvae.checkpoints import open_model
+from calmvae.data import training_windows
+from calmvae.latent import attribute_vectors, calm_prior, evaluation, latent_path, mixture_prior, sample_statistics
+from calmvae.latent.attribute_vectors import Directions
+from calmvae.midi import read_music
+from calmvae.midi.piano_roll import BAR_LINE, BEAT_LINE, FAINT, INK, MUTED, OCTAVE_LINE, ROLL, TRACK_COLORS
+from calmvae.midi.piece import Note
+from calmvae.music import melody_extraction, melody_tokens
+from calmvae.music.melody_extraction import Melody
+from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR, STEPS_PER_QUARTER
 
 HERE = Path(__file__).parent
 FOLDER, PIECES = HERE / "figures", HERE / "pieces"
@@ -50,22 +55,24 @@ BESIDE = ((-9.0, -7.0), (-9.0, 8.0), (9.0, 8.0), (9.0, -8.0))
 
 
 @functools.cache
-def load(name: str) -> models.Model:
+def load(name: str) -> open_model.Model:
     """An embedded model."""
-    return models.load_model(name)
+    return open_model.load_model(name)
 
 
 @functools.cache
 def melody(stem: str, track: str | None = None) -> Melody:
     """The skyline of a piece on board, or the melody of one of its tracks."""
-    return phrases.extract_melody(midi.read_piece(PIECES / f"{stem}.mid"), track=track)
+    return melody_extraction.extract_melody(read_music.read_piece(PIECES / f"{stem}.mid"), track=track)
 
 
 @functools.cache
 def windows() -> np.ndarray:
     """All different 2-bar windows of the ten pieces' skylines, uint8 `[124, 32]`, as `calmvae evaluate` takes them."""
     stems = sorted(path.stem for path in PIECES.glob("*.mid"))
-    rows = np.concatenate([examples.melody_windows(melody(stem).tokens, load(SHORT).spec.steps) for stem in stems])
+    rows = np.concatenate(
+        [training_windows.melody_windows(melody(stem).tokens, load(SHORT).spec.steps) for stem in stems]
+    )
     return rows[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
 
 
@@ -77,7 +84,7 @@ def posterior() -> tuple[np.ndarray, np.ndarray]:
 
 def window(stem: str, bar: int) -> np.ndarray:
     """The 2-bar window of a piece's skyline that begins with a bar, from 1, uint8 `[32]`."""
-    return examples.melody_windows(melody(stem).tokens, load(SHORT).spec.steps)[bar - 1]
+    return training_windows.melody_windows(melody(stem).tokens, load(SHORT).spec.steps)[bar - 1]
 
 
 @functools.cache
@@ -125,9 +132,9 @@ def paths() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     a, b = np.random.default_rng(0).standard_normal((2, PAIRS, load(SHORT).spec.z_size))
     along = np.linspace(0, 1, POINTS)[:, None, None]
     found = {}
-    for name, z in {"slerp": latent.path(a, b, POINTS), "straight": (1 - along) * a + along * b}.items():
+    for name, z in {"slerp": latent_path.path(a, b, POINTS), "straight": (1 - along) * a + along * b}.items():
         tokens = load(SHORT).engine.decode(z.reshape(-1, z.shape[-1]))
-        pitches = statistics.features(tokens)["pitch_count"].reshape(POINTS, PAIRS)
+        pitches = sample_statistics.features(tokens)["pitch_count"].reshape(POINTS, PAIRS)
         # A path is as likely the other way around.
         means = (np.linalg.norm(z, axis=2).mean(axis=1), pitches.mean(axis=1))
         found[name] = (means[0] + means[0][::-1]) / 2, (means[1] + means[1][::-1]) / 2
@@ -157,7 +164,7 @@ def read_and_written() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
 @functools.cache
 def calm_vector() -> np.ndarray:
     """The calm direction of the 2-bar model, `[128]`."""
-    found: Directions = directions.read(load(SHORT).source / directions.FILE)
+    found: Directions = attribute_vectors.read(load(SHORT).source / attribute_vectors.FILE)
     return found.vectors["calmness"]
 
 
@@ -167,17 +174,17 @@ def moved(amount: float, mu: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
-def calm_prior() -> mixture.Mixture:
+def calm_prior_of_short() -> mixture_prior.Mixture:
     """The calm prior of the 2-bar model."""
-    return calming.load_prior(load(SHORT))
+    return calm_prior.load_prior(load(SHORT))
 
 
 @functools.cache
 def sampled_calmness() -> tuple[np.ndarray, np.ndarray]:
     """Calmness of samples, by the likeliest tokens, from the standard prior and from the calm one."""
     standard = np.random.default_rng(0).standard_normal((DRAWS, load(SHORT).spec.z_size))
-    both = standard, calm_prior().draw(np.random.default_rng(0), DRAWS)
-    calmness = [calming.of_windows(examples.sounding(load(SHORT).engine.decode(z))) for z in both]
+    both = standard, calm_prior_of_short().draw(np.random.default_rng(0), DRAWS)
+    calmness = [calm_prior.of_windows(training_windows.sounding(load(SHORT).engine.decode(z))) for z in both]
     return calmness[0], calmness[1]
 
 
@@ -226,7 +233,7 @@ def pitch_name(pitch: int) -> str:
 
 def compass(*rows: np.ndarray) -> tuple[int, int]:
     """The lowest and the highest pitch to draw of some rows of tokens, with a margin."""
-    pitches = [pitch for row in rows for pitch, _, _ in phrases.token_notes(row)]
+    pitches = [pitch for row in rows for pitch, _, _ in melody_tokens.token_notes(row)]
     low, high = min(pitches) - 1, max(pitches) + 1
     missing = max(LEAST_SEMITONES - (high - low), 0)
     return low - missing // 2, high + missing - missing // 2
@@ -247,7 +254,7 @@ def roll(
     for c in cs:
         axes.axhline(c - 0.5, color=OCTAVE_LINE, lw=0.7, zorder=1)
     air = len(tokens) / 300
-    for pitch, start, end in phrases.token_notes(tokens):
+    for pitch, start, end in melody_tokens.token_notes(tokens):
         axes.barh(pitch, end - start - air, left=start + air / 2, height=0.84 if beats else 1.1, color=color, zorder=2)
     axes.set_yticks(cs, [pitch_name(c) for c in cs])
     axes.set_xticks([])
@@ -270,7 +277,7 @@ def draw_vae(path: Path) -> None:
     )
     prior = np.random.default_rng(0).standard_normal((DRAWS, load(SHORT).spec.z_size))
     mu, sigma = load(SHORT).engine.encode(np.stack(ends()))
-    on_path = latent.path(mu[0], mu[1], POINTS)
+    on_path = latent_path.path(mu[0], mu[1], POINTS)
     plot = inches(figure, 0.62, 0.85, 4.45, 4.25)
     draw_space(plot, prior, on_path, sigma)
     names = ("A", "halfway", "B", "a draw")
@@ -541,7 +548,7 @@ def draw_latent_arithmetic(path: Path) -> None:
         roll(axes, tokens, compass(*rows), BLUE if amount > 0 else RED if amount < 0 else INK)
         if k:
             axes.set_yticks([])
-        notes, calmness = int((tokens >= FIRST_PITCH).sum()), calming.of_windows(tokens[None])[0]
+        notes, calmness = int((tokens >= FIRST_PITCH).sum()), calm_prior.of_windows(tokens[None])[0]
         axes.text(
             0,
             1.2,
@@ -619,7 +626,7 @@ def midi_events() -> tuple[int, list[tuple[int, Any]]]:
 def bar_notes() -> list[Note]:
     """The notes of `BAR`."""
     stem, track, bar = BAR
-    line, piece = melody(stem, track), midi.read_piece(PIECES / f"{stem}.mid")
+    line, piece = melody(stem, track), read_music.read_piece(PIECES / f"{stem}.mid")
     begin, end = (line.seconds_at(k * STEPS_PER_BAR) - 1e-6 for k in (bar - 1, bar))
     return [note for note in piece.notes if piece.track_names[note.track] == track and begin <= note.start < end]
 
@@ -640,7 +647,7 @@ def draw_midi_and_notesequence(path: Path) -> None:
     left, width = 1.3, 7.55
     axes, heights = inches(figure, left, 0.85, width, 1.25), [note.pitch for note in bar_notes()]
     roll(axes, bar_tokens(), (min(heights) - 1, max(heights) + 1), BLUE)
-    for pitch, start, end in phrases.token_notes(bar_tokens()):
+    for pitch, start, end in melody_tokens.token_notes(bar_tokens()):
         style = {"fontsize": 8, "color": "white", "ha": "center", "va": "center_baseline"}
         axes.text((start + end) / 2, pitch, pitch_name(pitch), **style)
     axes.set_yticks([])
@@ -675,8 +682,8 @@ def draw_rulers(axes: Any, line: Melody) -> None:
     for words, at in (("ticks", 0.1), ("seconds", 0.3), ("tokens", 0.57)):
         axes.text(-0.75, at, words, fontsize=9, color=INK, ha="right", va="center")
     words = f"{HOLD} holds what sounds or the silence,  {NOTE_OFF} ends the note,  "
-    words += f"{FIRST_PITCH} to {phrases.DEPTH - 1} start the notes {pitch_name(MIN_PITCH)} to "
-    axes.text(0, 0.82, words + pitch_name(phrases.MAX_PITCH), fontsize=8, color=MUTED, va="center")
+    words += f"{FIRST_PITCH} to {melody_tokens.DEPTH - 1} start the notes {pitch_name(MIN_PITCH)} to "
+    axes.text(0, 0.82, words + pitch_name(melody_tokens.MAX_PITCH), fontsize=8, color=MUTED, va="center")
 
 
 def event_rows() -> Sequence[tuple[str, ...]]:
@@ -800,7 +807,9 @@ def latent_numbers() -> dict[str, str]:
     notes = {
         amount: (tokens >= FIRST_PITCH).sum(axis=1).mean() / load(SHORT).spec.bars for amount, tokens in rows.items()
     }
-    calmness = {amount: calming.of_windows(examples.sounding(tokens)).mean() for amount, tokens in rows.items()}
+    calmness = {
+        amount: calm_prior.of_windows(training_windows.sounding(tokens)).mean() for amount, tokens in rows.items()
+    }
     standard, calm = (values.mean() for values in sampled_calmness())
     return {
         "length": "{:.1f}, give or take {:.1f}".format(*prior_length()),
@@ -811,7 +820,7 @@ def latent_numbers() -> dict[str, str]:
         "calm vector": f"length of {np.linalg.norm(calm_vector()):.1f}",
         "notes": f"from {notes[0]:.1f} to {notes[1]:.1f} notes a bar",
         "calmness": f"from {calmness[0]:.0f} to {calmness[1]:.0f}",
-        "Gaussians": f"{len(calm_prior().shares)} Gaussians",
+        "Gaussians": f"{len(calm_prior_of_short().shares)} Gaussians",
         "calmness, standard": f"{standard:.0f} from the standard prior",
         "calmness, calm": f"{calm:.0f} from the calm one",
     }
@@ -829,7 +838,7 @@ def midi_numbers() -> dict[str, str]:
         "begins": f"{line.seconds_at(first):.3f} seconds",
         "a step": f"{line.seconds_at(first + 1) - line.seconds_at(first):.3f} seconds",
         "tokens": " ".join(map(str, bar_tokens().tolist())),
-        "vocabulary": f"{phrases.DEPTH} tokens",
+        "vocabulary": f"{melody_tokens.DEPTH} tokens",
     }
 
 

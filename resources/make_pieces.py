@@ -30,7 +30,8 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 
-from calmvae.midi import Note, Piece, write_midi
+from calmvae.midi.piece import Note, Piece
+from calmvae.midi.write_midi import write_midi
 
 PIECES = Path(__file__).parent / "pieces"
 

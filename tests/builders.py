@@ -11,8 +11,8 @@ from pathlib import Path
 import mido
 import numpy as np
 
-from calmvae import phrases
-from calmvae.piece import Note, Piece
+from calmvae.midi.piece import Note, Piece
+from calmvae.music import melody_tokens
 
 # (pitch, velocity, start, end); positions in quarters.
 QuarterNote = tuple[int, int, float, float]
@@ -63,11 +63,11 @@ def random_tokens(seed: int, steps: int) -> np.ndarray:
     draw = random.Random(seed)
     tokens, sounding = [], False
     for _ in range(steps):
-        pitch = draw.randrange(phrases.FIRST_PITCH, phrases.DEPTH)
-        token = draw.choices([phrases.HOLD, phrases.NOTE_OFF, pitch], [5, 2, 3])[0]
-        if token == phrases.NOTE_OFF and not sounding:
-            token = phrases.HOLD
-        sounding = token >= phrases.FIRST_PITCH or (token == phrases.HOLD and sounding)
+        pitch = draw.randrange(melody_tokens.FIRST_PITCH, melody_tokens.DEPTH)
+        token = draw.choices([melody_tokens.HOLD, melody_tokens.NOTE_OFF, pitch], [5, 2, 3])[0]
+        if token == melody_tokens.NOTE_OFF and not sounding:
+            token = melody_tokens.HOLD
+        sounding = token >= melody_tokens.FIRST_PITCH or (token == melody_tokens.HOLD and sounding)
         tokens.append(token)
     return np.array(tokens, np.uint8)
 

@@ -10,29 +10,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import catalog, configs, folders, runtime
+from calmvae.checkpoints import model_folder
+from calmvae.model import config_catalog, model_spec, numpy_engine
 
 ROOT = Path(__file__).resolve().parent.parent
 PIECES = sorted((ROOT / "resources" / "pieces").glob("*.mid"))
 
 
-def tiny_spec(name: str = "calm-mel_2bar", layers: int = 1) -> configs.ModelSpec:
+def tiny_spec(name: str = "calm-mel_2bar", layers: int = 1) -> model_spec.ModelSpec:
     """A config of the same structure, small enough to build and run in a moment."""
     sizes = {"enc_rnn_size": [24, 20][:layers], "dec_rnn_size": [28, 22][:layers]}
-    return configs.with_hparams(catalog.get_spec(name), sizes | {"z_size": 12, "batch_size": 4})
+    return model_spec.with_hparams(config_catalog.get_spec(name), sizes | {"z_size": 12, "batch_size": 4})
 
 
-def random_weights(spec: configs.ModelSpec, seed: int = 0) -> dict[str, np.ndarray]:
+def random_weights(spec: model_spec.ModelSpec, seed: int = 0) -> dict[str, np.ndarray]:
     """Weights large enough for outputs to depend on inputs."""
     rng = np.random.default_rng(seed)
-    return {name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in runtime.weight_shapes(spec).items()}
+    return {
+        name: rng.normal(0, 0.2, shape).astype(np.float32) for name, shape in numpy_engine.weight_shapes(spec).items()
+    }
 
 
 def run_calmvae(
     *arguments: str | Path, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command line in a process of its own."""
-    return run_python("from calmvae.cli import main; main()", *arguments, cwd=cwd, **environment)
+    return run_python("from calmvae.cli.app import main; main()", *arguments, cwd=cwd, **environment)
 
 
 def run_python(
@@ -50,7 +53,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 2-bar model folder with random weights."""
     folder = tmp_path_factory.mktemp("tiny")
     spec = tiny_spec()
-    folders.write(folder, spec, random_weights(spec), {})
+    model_folder.write(folder, spec, random_weights(spec), {})
     return folder
 
 
@@ -59,5 +62,5 @@ def tiny_model_16bar(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A 16-bar hierarchical model folder with random weights."""
     folder = tmp_path_factory.mktemp("tiny16")
     spec = tiny_spec("calm-mel_16bar")
-    folders.write(folder, spec, random_weights(spec), {})
+    model_folder.write(folder, spec, random_weights(spec), {})
     return folder

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae import magenta
+from calmvae.common import magenta_import
 from tools.magenta_configs import make_variables
 
 SMALL = {"enc_rnn_size": [12], "dec_rnn_size": [16], "z_size": 8}
@@ -22,7 +22,7 @@ def hparams_of(name: str) -> dict:
 
 def save_random(name: str, prefix: Path) -> str:
     """Saves all variables of a shrunk config as Magenta builds and names them. Returns the checkpoint's prefix."""
-    door = magenta.load()
+    door = magenta_import.load()
     tf = door.tf
     prefix.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def save_random(name: str, prefix: Path) -> str:
 
 def small_config(name: str) -> Any:
     """A shrunk copy of one of Magenta's configs."""
-    door = magenta.load()
+    door = magenta_import.load()
     config = copy.deepcopy(door.configs.CONFIG_MAP[name])
     values = config.hparams.values() | hparams_of(name) | {"batch_size": 2}
     return config._replace(hparams=door.HParams(**values))

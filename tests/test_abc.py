@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from calmvae import abc_tunes, corpus, midi
-from calmvae.errors import InputError, MissingDependencyError
+from calmvae.common.errors import InputError, MissingDependencyError
+from calmvae.data import convert_folder
+from calmvae.midi import abc_tunes, read_music
 from tests.test_cases import Case, check, line
 
 HEAD = "X:1\nT:Up\nM:4/4\nL:1/4\nQ:1/4=120\nK:C\n"
@@ -57,7 +58,7 @@ TUNES = {
 @pytest.mark.parametrize("name", TUNES)
 def test_a_tune_is_played_as_the_standard_says(tmp_path, name):
     text, notes = TUNES[name]
-    piece = midi.read_piece(write(tmp_path / "a.abc", HEAD + text))
+    piece = read_music.read_piece(write(tmp_path / "a.abc", HEAD + text))
     if notes is None:
         assert piece.notes[0].start == 0 and piece.duration == pytest.approx(2, abs=0.01)
     else:
@@ -66,29 +67,29 @@ def test_a_tune_is_played_as_the_standard_says(tmp_path, name):
 
 def test_voices(tmp_path):
     text = HEAD + "V:1\n%%MIDI program 73\nC2 D2|E4|\nV:2\n|:C,4:|\n"
-    check(midi.read_piece(write(tmp_path / "a.abc", text)), Case(
+    check(read_music.read_piece(write(tmp_path / "a.abc", text)), Case(
         [(C, 0, 1), (D, 1, 2), (E, 2, 4), (48, 0, 2), (48, 2, 4)], program=None, velocities=[80] * 5))  # fmt: skip
     inline = HEAD + "[V:1]C4|[V:2]C,4|[V:1]D4|[V:2]D,4|\n"
-    check(midi.read_piece(write(tmp_path / "b.abc", inline)), Case(line([C, D], 2.0) + line([48, 50], 2.0)))
+    check(read_music.read_piece(write(tmp_path / "b.abc", inline)), Case(line([C, D], 2.0) + line([48, 50], 2.0)))
 
 
 def test_dynamics(tmp_path):
-    loudness = [n.velocity for n in midi.read_piece(write(tmp_path / "a.abc", HEAD + "!pp!C D !ff!E F|")).notes]
+    loudness = [n.velocity for n in read_music.read_piece(write(tmp_path / "a.abc", HEAD + "!pp!C D !ff!E F|")).notes]
     assert loudness[0] == loudness[1] < 50 < 100 < loudness[2] == loudness[3]
 
 
 def test_a_tune_book_is_as_many_pieces(tmp_path):
     path = write(tmp_path / "book.abc", f"% tunes\n{HEAD}C D E F|\n\nnotes on the tune\n\n{SECOND_TUNE}")
-    first, second = midi.read_pieces(path)
+    first, second = read_music.read_pieces(path)
     assert (first.name, second.name) == ("book#1", "book#2")
     assert [n.pitch for n in second.notes] == [74, 71, 67, 66, 67]
     assert second.time_signatures == [(0.0, 6, 8)]
-    assert midi.read_piece(path).warnings == ["book.abc holds 2 tunes; only book#1 is used."]
+    assert read_music.read_piece(path).warnings == ["book.abc holds 2 tunes; only book#1 is used."]
 
 
 def test_what_stands_before_the_tunes_holds_for_all(tmp_path):
     path = write(tmp_path / "book.abc", "M:3/4\nL:1/2\n\nX:1\nK:C\nC|\n\nX:7\nK:G\nF|\n")
-    pieces = midi.read_pieces(path)
+    pieces = read_music.read_pieces(path)
     assert [(p.notes[0].pitch, p.notes[0].end, p.time_signatures) for p in pieces] == [
         (60, 1.0, [(0.0, 3, 4)]),
         (66, 1.0, [(0.0, 3, 4)]),
@@ -99,8 +100,8 @@ def test_every_tune_is_kept_or_skipped_and_the_sums_add_up(tmp_path):
     no_key = "X:3\nT:no key\nC D E F|\n"
     path = write(tmp_path / "music" / "book.abc", "") if (tmp_path / "music").mkdir() else tmp_path / "music/book.abc"
     write(path, "\n".join([HEAD + "C D E F|\n", SECOND_TUNE, no_key, HEAD + "C D E F|\n", HEAD + "z4|\n"]))
-    summary = corpus.convert([path.parent], tmp_path / "out", steps=32)
-    records = corpus.read_manifest(tmp_path / "out")
+    summary = convert_folder.convert([path.parent], tmp_path / "out", steps=32)
+    records = convert_folder.read_manifest(tmp_path / "out")
     assert [(r["name"], r["status"], r.get("reason")) for r in records] == [
         ("book#1", "kept", None),
         ("book#2", "kept", None),
@@ -110,27 +111,27 @@ def test_every_tune_is_kept_or_skipped_and_the_sums_add_up(tmp_path):
     ]
     assert "No valid K: field" in records[2]["detail"] and "tune 3" in records[2]["detail"]
     assert (summary.files, summary.entries, summary.kept, sum(summary.skipped.values())) == (1, 5, 2, 3)
-    assert midi.read_pieces(path)[0].warnings[0] == "1 of the 5 tunes in book.abc cannot be read."
+    assert read_music.read_pieces(path)[0].warnings[0] == "1 of the 5 tunes in book.abc cannot be read."
 
 
 def test_what_abc2midi_remarks_is_said(tmp_path):
-    piece = midi.read_piece(write(tmp_path / "a.abc", HEAD + "C @ D E F|"))
+    piece = read_music.read_piece(write(tmp_path / "a.abc", HEAD + "C @ D E F|"))
     assert piece.warnings == ["1 remark by abc2midi; the first: Unrecognized character: @."]
-    piece = midi.read_piece(write(tmp_path / "b.abc", HEAD + "|:C4|1 D4:|2 E4!D.C.!|]"))
+    piece = read_music.read_piece(write(tmp_path / "b.abc", HEAD + "|:C4|1 D4:|2 E4!D.C.!|]"))
     assert piece.warnings == ["1 remark by abc2midi; the first: instruction !D.C.! ignored."]
 
 
 @pytest.mark.parametrize("ending", ["\r\n", "\r"])
 def test_line_endings_and_bytes_that_are_no_utf8(tmp_path, ending):
     data = (HEAD.replace("Up", "\xfcber") + "C D E F|").replace("\n", ending).encode("latin-1")
-    check(midi.read_piece(write(tmp_path / "a.abc", data)), Case(line([C, D, E, F])))
+    check(read_music.read_piece(write(tmp_path / "a.abc", data)), Case(line([C, D, E, F])))
 
 
 def test_no_other_file_is_read(tmp_path, monkeypatch):
     """abc2midi has an instruction for that."""
     secret = write(tmp_path / "secret.abc", "G4|\n")
     for how in ("%%abc-include", "I:abc-include", "%% ABC-INCLUDE"):
-        piece = midi.read_piece(write(tmp_path / "a.abc", f"{HEAD}C4|\n{how} {secret}\nD4|\n"))
+        piece = read_music.read_piece(write(tmp_path / "a.abc", f"{HEAD}C4|\n{how} {secret}\nD4|\n"))
         assert [n.pitch for n in piece.notes] == [60, 62]
 
 
@@ -147,7 +148,7 @@ def test_no_other_file_is_read(tmp_path, monkeypatch):
 )
 def test_damaged_tunes_are_refused_in_one_sentence(tmp_path, data, word):
     with pytest.raises(InputError, match=word) as caught:
-        midi.read_piece(write(tmp_path / "a.abc", data))
+        read_music.read_piece(write(tmp_path / "a.abc", data))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
@@ -157,4 +158,4 @@ def test_without_symusic_only_abc_is_refused(tmp_path, monkeypatch):
         abc_tunes.read(b"X:1\nK:C\nC|")
     write(tmp_path / "a.abc", HEAD + "C4|")
     with pytest.raises(MissingDependencyError):
-        midi.read_piece(tmp_path / "a.abc")
+        read_music.read_piece(tmp_path / "a.abc")

@@ -9,8 +9,10 @@ import math
 import numpy as np
 import pytest
 
-from calmvae import calmness, calmplot, features, folders, midi
-from calmvae.piece import Note, Piece
+from calmvae.checkpoints import model_folder
+from calmvae.midi import read_music
+from calmvae.midi.piece import Note, Piece
+from calmvae.music import calm_features, calmness, calmness_plot
 from tests.conftest import PIECES, run_calmvae
 
 
@@ -21,8 +23,8 @@ def piece(*notes: tuple, qpm: float = 60.0, **fields) -> Piece:
 
 
 def measured(name: str, *notes: tuple, begin=None, end=None, **fields) -> float:
-    stretch = features.stretch(piece(*notes, **fields), begin, end)
-    return getattr(features, name)(stretch)
+    stretch = calm_features.stretch(piece(*notes, **fields), begin, end)
+    return getattr(calm_features, name)(stretch)
 
 
 SCALE = [(60, 0.0, 1.0), (62, 1.0, 2.0), (64, 2.0, 4.0)]
@@ -65,15 +67,15 @@ def test_formulas(name, notes, expected):
 def test_percussion_counts_and_has_no_pitch():
     drums = [Note(36, 90, k, k + 0.1, is_drum=True) for k in range(3)]
     made = Piece([Note(60, 64, 0, 4), *drums], [(0.0, 60.0)])
-    s = features.stretch(made)
-    assert features.percussion(s) == 0.75 and len(s.onsets) == 1
-    timpani = features.stretch(piece((40, 0, 1), program=47))
-    assert features.percussion(timpani) == 1.0
+    s = calm_features.stretch(made)
+    assert calm_features.percussion(s) == 0.75 and len(s.onsets) == 1
+    timpani = calm_features.stretch(piece((40, 0, 1), program=47))
+    assert calm_features.percussion(timpani) == 1.0
 
 
 def test_keys():
     """Krumhansl and Kessler's profile of a key itself fits it perfectly, in whatever key; a minor one is minor."""
-    for profile, sign in ((features.MAJOR, 1), (features.MINOR, -1)):
+    for profile, sign in ((calm_features.MAJOR, 1), (calm_features.MINOR, -1)):
         at, notes = 0.0, []
         for pitch_class, length in enumerate(profile):
             notes.append((60 + (pitch_class + 5) % 12, at, at + length / 10))
@@ -86,13 +88,13 @@ def test_keys():
 
 
 def test_chords_are_heard_as_one():
-    s = features.stretch(piece((60, 0.0, 1), (64, 0.03, 1), (67, 0.05, 1)))
+    s = calm_features.stretch(piece((60, 0.0, 1), (64, 0.03, 1), (67, 0.05, 1)))
     # The third comes later than 35 ms after the first.
     assert s.chord.tolist() == [0, 0, 1] and s.onsets.tolist() == [0.0, 0.05]
 
 
 def test_a_stretch_is_what_begins_in_it():
-    s = features.stretch(piece(*SCALE), 1.0, 3.0)
+    s = calm_features.stretch(piece(*SCALE), 1.0, 3.0)
     assert s.notes.pitch.tolist() == [62, 64] and s.notes.end.tolist() == [2.0, 3.0] and s.seconds == 2.0
 
 
@@ -132,7 +134,7 @@ def test_it_stays_between_0_and_100():
 )
 @pytest.mark.parametrize("path", PIECES, ids=lambda p: p.stem)
 def test_less_calm_music_scores_less(path, change):
-    before = midi.read_piece(path)
+    before = read_music.read_piece(path)
     after = dataclasses.replace(before, notes=[change(note) for note in before.notes])
     assert calmness.score(after).calmness < calmness.score(before).calmness - 1
 
@@ -144,7 +146,9 @@ def test_lullabies_are_calmer_than_ragtime():
         *((36 + 12 * (k % 2), k * 0.3, k * 0.3 + 0.2, 100) for k in range(100)),
         qpm=100,
     )
-    assert calmness.score(rag).calmness < 35 < 60 < min(calmness.score(midi.read_piece(p)).calmness for p in PIECES)
+    assert (
+        calmness.score(rag).calmness < 35 < 60 < min(calmness.score(read_music.read_piece(p)).calmness for p in PIECES)
+    )
 
 
 def test_the_curve_follows_the_music():
@@ -157,7 +161,7 @@ def test_the_curve_follows_the_music():
 
 
 def test_explained():
-    said = calmness.score(midi.read_piece(PIECES[0])).explained()
+    said = calmness.score(read_music.read_piece(PIECES[0])).explained()
     assert said.startswith("raised by few onsets (+")
     means = {name: feature.mean for name, feature in calmness.FEATURES.items()}
     assert calmness.of_values(means).explained() == "like the mean in everything"
@@ -172,7 +176,7 @@ def test_the_curve_is_drawn_from_end_to_end():
     from matplotlib.figure import Figure
 
     plot = Figure().add_subplot()
-    calmplot._curve(plot, [(10.0, 60.0), (15.0, 70.0), (20.0, 80.0)], 31.0)
+    calmness_plot._curve(plot, [(10.0, 60.0), (15.0, 70.0), (20.0, 80.0)], 31.0)
     line = plot.lines[-1]
     assert list(line.get_xdata()) == [0, 10, 15, 20, 31] and list(line.get_ydata()) == [60, 60, 70, 80, 80]
     assert plot.get_xlim() == (0, 31)
@@ -202,7 +206,7 @@ def test_command(tmp_path):
 
 
 def test_the_page_says_what_the_code_does():
-    page = (folders.of_package("resources") / "calmness.md").read_text(encoding="utf-8")
+    page = (model_folder.of_package("resources") / "calmness.md").read_text(encoding="utf-8")
     for name, feature in calmness.FEATURES.items():
         direction = "more" if feature.towards > 0 else "less"
         reference = f"{feature.mean:g} ± {feature.deviation:g}"

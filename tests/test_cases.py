@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import midi, phrases
-from calmvae.errors import InputError
-from calmvae.piece import Piece
+from calmvae.common.errors import InputError
+from calmvae.midi import read_music
+from calmvae.midi.piece import Piece
+from calmvae.music import melody_extraction
 
 CASES = Path(__file__).parent / "cases"
 TUNE = [60, 62, 64, 65, 67, 65, 64, 62] * 2
@@ -189,7 +190,7 @@ def path_of(name: str) -> Path:
 @pytest.mark.parametrize("name", [*MIDI, "karaoke", *SCORES, *TUNES])
 def test_a_case_is_read_as_it_is_played(name):
     case = {**MIDI, **SCORES, **TUNES, "karaoke": Case(line(TUNE))}[name]
-    piece = midi.read_piece(path_of(name))
+    piece = read_music.read_piece(path_of(name))
     if name == "tempo_events_10000":
         # Its times are held to a second reader's in test_second_midi_reader.py.
         case.notes = [(n.pitch, n.start, n.end) for n in piece.notes]
@@ -202,7 +203,7 @@ def test_a_case_is_read_as_it_is_played(name):
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_lasts_for_days_is_one_sentence(name):
     with pytest.raises(InputError, match=f"{REFUSED[name]}; up to 48 hours are read") as caught:
-        midi.read_piece(path_of(name))
+        read_music.read_piece(path_of(name))
     assert "\n" not in str(caught.value)
 
 
@@ -212,15 +213,15 @@ def test_every_case_is_there():
 
 
 def test_a_book_with_one_number_twice_is_two_tunes():
-    first, second = midi.read_pieces(path_of("abc_second_tune_same_number"))
+    first, second = read_music.read_pieces(path_of("abc_second_tune_same_number"))
     check(first, Case(line([67, 67, 69, 71])))
     check(second, Case(line(UP)))
 
 
 def test_programs_change_where_they_are_set():
-    notes = midi.read_piece(path_of("program_changes_in_melody")).notes
+    notes = read_music.read_piece(path_of("program_changes_in_melody")).notes
     assert [n.program for n in notes] == [p for p in (0, 10, 20, 30, 40, 50, 60, 70) for _ in range(2)]
-    notes = midi.read_piece(path_of("tracks_40")).notes
+    notes = read_music.read_piece(path_of("tracks_40")).notes
     # Tracks share channels, and a channel has one program at a time: the last one set.
     assert [n.program for n in notes if n.start == 0] == list(range(40))
     last = [max(k for k in range(40) if k % 16 == channel) for channel in range(16)]
@@ -228,19 +229,19 @@ def test_programs_change_where_they_are_set():
 
 
 def test_the_parts_of_a_case_are_told_apart():
-    book = midi.read_piece(path_of("abc_two_voices"))
+    book = read_music.read_piece(path_of("abc_two_voices"))
     assert {n.pitch for n in book.notes if n.track == 0} == {*UP}
-    left = phrases.extract_melody(midi.read_piece(path_of("track_numbers")), track="left")
+    left = melody_extraction.extract_melody(read_music.read_piece(path_of("track_numbers")), track="left")
     assert left.report.in_melody == 16
 
 
 @pytest.mark.parametrize("name", ["name_utf8", "name_utf16"])
 @pytest.mark.parametrize("typed", ["Flöte", "FLÖTE", "Flo\u0308te"])
 def test_a_track_is_found_by_its_name(name, typed):
-    assert phrases.extract_melody(midi.read_piece(path_of(name)), track=typed).report.in_melody == 16
+    assert melody_extraction.extract_melody(read_music.read_piece(path_of(name)), track=typed).report.in_melody == 16
 
 
 def test_notes_that_share_a_sixteenth_are_called_that():
-    report = phrases.extract_melody(midi.read_piece(path_of("quintuplets"))).report
+    report = melody_extraction.extract_melody(read_music.read_piece(path_of("quintuplets"))).report
     assert (report.same_sixteenth, report.hidden) == (8, 0)
     assert report.sentences()[0] == "8 of 40 notes share a sixteenth with another and are left out"

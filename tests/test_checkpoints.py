@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import archives, bundle, checkpoints, magenta, tfrecord
-from calmvae.errors import ModelError
+from calmvae.checkpoints import tar_files, tf_bundle, tf_checkpoint
+from calmvae.common import magenta_import
+from calmvae.common.errors import ModelError
+from calmvae.midi import tfrecord
 
 WEIGHTS = {
     "encoder/mu/kernel": np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32),
@@ -33,12 +35,12 @@ OTHER_TYPES = {
 def prefix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint with slots, beside an older one."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    checkpoints.write(folder / "model.ckpt-3", {"encoder/mu/bias": np.ones(8, np.float32)})
-    return Path(checkpoints.write(folder / "model.ckpt-7", WEIGHTS | SLOTS | OTHER_TYPES))
+    tf_checkpoint.write(folder / "model.ckpt-3", {"encoder/mu/bias": np.ones(8, np.float32)})
+    return Path(tf_checkpoint.write(folder / "model.ckpt-7", WEIGHTS | SLOTS | OTHER_TYPES))
 
 
 def read_by_tensorflow(prefix: Path) -> dict[str, np.ndarray]:
-    reader = magenta.load_tensorflow().train.load_checkpoint(str(prefix))
+    reader = magenta_import.load_tensorflow().train.load_checkpoint(str(prefix))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
@@ -56,31 +58,31 @@ def pack(target: Path, prefix: Path, mode: str = "w", inside: str = "released/")
 
 
 def test_reads_what_tensorflow_reads(prefix):
-    assert same(checkpoints.read(prefix, slots=True), read_by_tensorflow(prefix))
+    assert same(tf_checkpoint.read(prefix, slots=True), read_by_tensorflow(prefix))
 
 
 def test_reads_several_shards(tmp_path):
     """Data in two files, as a Saver on several devices writes them."""
-    tf = magenta.load_tensorflow()
+    tf = magenta_import.load_tensorflow()
     parts = [{"a": np.arange(5.0)}, {"b/c": np.eye(3, dtype=np.float32), "b/d": np.int64(4)}]
-    prefixes = [checkpoints.write(tmp_path / f"part{k}", part) for k, part in enumerate(parts)]
+    prefixes = [tf_checkpoint.write(tmp_path / f"part{k}", part) for k, part in enumerate(parts)]
     with tf.Graph().as_default(), tf.Session() as session:
         merge = tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=prefixes, destination_prefix=str(tmp_path / "whole"))
         session.run(merge)
     assert len(list(tmp_path.glob("whole.data-*-of-00002"))) == 2
-    assert same(checkpoints.read(tmp_path / "whole", slots=True), read_by_tensorflow(tmp_path / "whole"))
+    assert same(tf_checkpoint.read(tmp_path / "whole", slots=True), read_by_tensorflow(tmp_path / "whole"))
 
 
 def test_slots_are_left_out(prefix):
-    assert checkpoints.read(prefix).keys() == WEIGHTS.keys() | OTHER_TYPES.keys()
+    assert tf_checkpoint.read(prefix).keys() == WEIGHTS.keys() | OTHER_TYPES.keys()
 
 
 def test_many_variables(tmp_path):
     """An index of several blocks, with long names that share their beginnings."""
     rng = np.random.default_rng(1)
     many = {f"{'scope/' * (k % 7)}layer_{k:04d}/kernel": rng.normal(size=(k % 5, 3)) for k in range(3000)}
-    written = checkpoints.write(tmp_path / "many", many)
-    assert same(checkpoints.read(written, slots=True), many)
+    written = tf_checkpoint.write(tmp_path / "many", many)
+    assert same(tf_checkpoint.read(written, slots=True), many)
 
 
 def test_compressed_index_goes_to_tensorflow(prefix, tmp_path):
@@ -89,9 +91,9 @@ def test_compressed_index_goes_to_tensorflow(prefix, tmp_path):
     for file in prefix.parent.glob(f"{prefix.name}.data*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     Path(f"{copy}.index").write_bytes(compressed(Path(f"{prefix}.index").read_bytes()))
-    with pytest.raises(bundle.Unreadable, match="compressed"):
-        bundle.Bundle(lambda suffix: np.fromfile(f"{copy}{suffix}", np.uint8))
-    assert same(checkpoints.read(copy, slots=True), read_by_tensorflow(prefix))
+    with pytest.raises(tf_bundle.Unreadable, match="compressed"):
+        tf_bundle.Bundle(lambda suffix: np.fromfile(f"{copy}{suffix}", np.uint8))
+    assert same(tf_checkpoint.read(copy, slots=True), read_by_tensorflow(prefix))
 
 
 def compressed(index: bytes) -> bytes:
@@ -106,13 +108,13 @@ def compressed(index: bytes) -> bytes:
 
     footer, at, numbers = index[-48:], 0, []
     for _ in range(4):
-        value, at = bundle._varint(footer, at)
+        value, at = tf_bundle._varint(footer, at)
         numbers.append(value)
-    handle = next(iter(bundle._block(index, numbers[2], numbers[3])))[1]
-    offset, after = bundle._varint(handle, 0)
-    size = bundle._varint(handle, after)[0]
+    handle = next(iter(tf_bundle._block(index, numbers[2], numbers[3])))[1]
+    offset, after = tf_bundle._varint(handle, 0)
+    size = tf_bundle._varint(handle, after)[0]
     assert offset == 0
-    key = next(iter(bundle._block(index, numbers[2], numbers[3])))[0]
+    key = next(iter(tf_bundle._block(index, numbers[2], numbers[3])))[0]
 
     def block(content: bytes, kind: int) -> bytes:
         tail = bytes([kind])
@@ -144,29 +146,29 @@ def test_damage_is_one_sentence(prefix, tmp_path, damage):
                 del content[len(content) // 2 :]
         (tmp_path / file.name).write_bytes(content)
     with pytest.raises(ModelError, match=r"^[^\n]*is not a readable TensorFlow checkpoint[^\n]*\.$"):
-        checkpoints.read(tmp_path / prefix.name, slots=True)
+        tf_checkpoint.read(tmp_path / prefix.name, slots=True)
 
 
 def test_finds_prefix_folder_and_newest(prefix):
-    expected = checkpoints.Checkpoint(prefix)
+    expected = tf_checkpoint.Checkpoint(prefix)
     for name in (prefix, f"{prefix}.index", prefix.parent):
-        assert checkpoints.find(name) == expected
-    assert checkpoints.find(prefix.parent / "nothing") is None
+        assert tf_checkpoint.find(name) == expected
+    assert tf_checkpoint.find(prefix.parent / "nothing") is None
 
 
 def test_a_checkpoint_without_its_data_is_passed_over(prefix, tmp_path):
     for file in prefix.parent.iterdir():
         if not file.name.startswith("model.ckpt-7.data"):
             (tmp_path / file.name).write_bytes(file.read_bytes())
-    assert checkpoints.find(tmp_path) == checkpoints.Checkpoint(tmp_path / "model.ckpt-3")
+    assert tf_checkpoint.find(tmp_path) == tf_checkpoint.Checkpoint(tmp_path / "model.ckpt-3")
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 def test_archives_are_read_in_place(prefix, tmp_path, mode):
     archive = pack(tmp_path / f"release.tar{mode[1:].replace(':', '.')}", prefix, mode)
     before = sorted(tmp_path.iterdir())
-    found = checkpoints.find(archive)
-    assert found == checkpoints.Checkpoint(archive, "released/model.ckpt-7")
+    found = tf_checkpoint.find(archive)
+    assert found == tf_checkpoint.Checkpoint(archive, "released/model.ckpt-7")
     assert same(found.read(slots=True), read_by_tensorflow(prefix))
     assert sorted(tmp_path.iterdir()) == before
 
@@ -179,7 +181,7 @@ def test_an_archive_without_its_ending(prefix, tmp_path):
         tar.addfile(tarfile.TarInfo("._model.ckpt-9.data-00000-of-00001"))
         for file in sorted(prefix.parent.glob(f"{prefix.name}.*")):
             tar.add(file, file.name)
-    assert checkpoints.find(archive) == checkpoints.Checkpoint(archive, "model.ckpt-7")
+    assert tf_checkpoint.find(archive) == tf_checkpoint.Checkpoint(archive, "model.ckpt-7")
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, **fields) -> tarfile.TarInfo:
@@ -259,7 +261,7 @@ def test_cut_archives_are_refused(prefix, tmp_path, monkeypatch, packed):
     if packed:
         (tmp_path / "x.tar.gz").write_bytes(gzip.compress(whole)[:-400])
         with pytest.raises(ModelError, match="fetch it again"):
-            checkpoints.find(tmp_path / "x.tar.gz")
+            tf_checkpoint.find(tmp_path / "x.tar.gz")
     else:
         refused(whole[:1500], False, tmp_path, monkeypatch, "cut off|readable")
 
@@ -268,13 +270,13 @@ def test_an_archive_of_something_else(tmp_path):
     with tarfile.open(tmp_path / "x.tar", "w") as archive:
         archive.add(__file__, "music.mid")
     with pytest.raises(ModelError, match=r"holds no TensorFlow checkpoint"):
-        checkpoints.find(tmp_path / "x.tar")
+        tf_checkpoint.find(tmp_path / "x.tar")
 
 
 def test_not_an_archive(tmp_path):
     (tmp_path / "x.tar").write_bytes(b"no" * 900)
     with pytest.raises(ModelError, match=r"not a readable \.tar"):
-        checkpoints.find(tmp_path / "x.tar")
+        tf_checkpoint.find(tmp_path / "x.tar")
 
 
 def refused(content: bytes, packed: bool, folder: Path, monkeypatch, expected: str) -> None:
@@ -285,8 +287,8 @@ def refused(content: bytes, packed: bool, folder: Path, monkeypatch, expected: s
     archive.write_bytes(gzip.compress(content) if packed else content)
     before = everything(folder)
     with pytest.raises(ModelError, match=rf"^[^\n]*({expected})[^\n]*$"):
-        checkpoints.find(archive)
-    with pytest.raises(ModelError), archives.opened(archive):
+        tf_checkpoint.find(archive)
+    with pytest.raises(ModelError), tar_files.opened(archive):
         pass
     assert everything(folder) == before
 

@@ -11,19 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from calmvae import chunks, entries
+from calmvae.common import process_pool
+from calmvae.data import convert_file
 
 
-def lengths(files: list[str]) -> list[chunks.Entry]:
+def lengths(files: list[str]) -> list[process_pool.Entry]:
     return [({"file": f}, Path(f).read_bytes()) for f in files]
 
 
-def died(file: str) -> chunks.Entry:
+def died(file: str) -> process_pool.Entry:
     return {"file": file, "status": "died"}, b""
 
 
-def run(*arguments) -> list[chunks.Entry]:
-    return [(record, stored.read()) for record, stored in chunks.run(*arguments)]
+def run(*arguments) -> list[process_pool.Entry]:
+    return [(record, stored.read()) for record, stored in process_pool.run(*arguments)]
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def many(tmp_path) -> list[Path]:
 def test_an_interrupted_run_goes_on_where_it_stopped(many, tmp_path):
     store, calls = tmp_path / "store", []
 
-    def work(files: list[str]) -> list[chunks.Entry]:
+    def work(files: list[str]) -> list[process_pool.Entry]:
         calls.append(len(files))
         return lengths(files)
 
@@ -66,7 +67,7 @@ def test_clearing_leaves_what_is_not_ours(many, tmp_path):
     store = tmp_path / "store"
     run(many, lengths, 0, store, died, 1)
     (store / "mine.json").write_text("")
-    chunks.clear(store)
+    process_pool.clear(store)
     assert [p.name for p in store.iterdir()] == ["mine.json"]
 
 
@@ -88,11 +89,11 @@ class Pool(futures.ThreadPoolExecutor):
 
 
 def test_an_interrupt_does_not_wait_for_what_has_not_begun(many, tmp_path, monkeypatch):
-    monkeypatch.setattr(chunks.futures, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(chunks, "_FEWEST", 1)
+    monkeypatch.setattr(process_pool.futures, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(process_pool, "_FEWEST", 1)
     done: list[str] = []
 
-    def work(files: list[str]) -> list[chunks.Entry]:
+    def work(files: list[str]) -> list[process_pool.Entry]:
         time.sleep(0.01)
         done.extend(files)
         return lengths(files)
@@ -107,14 +108,14 @@ def test_an_interrupt_does_not_wait_for_what_has_not_begun(many, tmp_path, monke
 
 
 def test_what_workers_are_given_can_travel_to_them():
-    work = functools.partial(entries.convert_files, steps=32)
+    work = functools.partial(convert_file.convert_files, steps=32)
     assert pickle.loads(pickle.dumps(work))([]) == []
 
 
 @pytest.mark.parametrize("deadly", [[], ["05.mid"], ["00.mid", "39.mid"]])
 def test_a_file_that_kills_its_process_is_the_only_one_lost(many, tmp_path, monkeypatch, deadly):
     monkeypatch.setattr(Pool, "deadly", frozenset(deadly))
-    monkeypatch.setattr(chunks.futures, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(process_pool.futures, "ProcessPoolExecutor", Pool)
     entries = run(many, lengths, 0, tmp_path / "store", died, 2)
     assert [record["file"] for record, _ in entries] == [str(f) for f in many]
     assert [Path(r["file"]).name for r, _ in entries if r.get("status") == "died"] == deadly

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from calmvae import measured
+from calmvae.cli import measured
 from tests.conftest import ROOT
 from tools import claims
 

@@ -11,10 +11,13 @@ import sys
 
 import pytest
 
-from calmvae import assess, checkpoints, commands, midi, models, outputs, render
-from calmvae.console import Console
-from calmvae.made import Made
-from calmvae.piece import Note, Piece
+from calmvae.checkpoints import open_model, tf_checkpoint
+from calmvae.cli import evaluate_command, generate_commands
+from calmvae.cli.console import Console
+from calmvae.common import output_folder
+from calmvae.generate.made_piece import Made
+from calmvae.midi import piano_roll, read_music
+from calmvae.midi.piece import Note, Piece
 from tests.conftest import PIECES, ROOT, run_calmvae
 
 COMMANDS = [
@@ -41,7 +44,7 @@ def run_and_list_modules(*arguments) -> tuple[int, str, set[str]]:
         "import sys, atexit\n"
         "heavy = ('tensorflow', 'magenta', 'note_seq', 'matplotlib', 'pandas', 'librosa', 'scipy', 'sklearn')\n"
         "atexit.register(lambda: print('LOADED', *[m for m in heavy if m in sys.modules]))\n"
-        "from calmvae.cli import main\nmain()"
+        "from calmvae.cli.app import main\nmain()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT, timeout=120
@@ -159,8 +162,8 @@ def test_evaluate_prints_a_column_and_a_page_whose_rows_do_not_touch(tiny_model,
     pages = []
     draw = FigureCanvasAgg.print_png
     monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda self, *a, **k: pages.append(self) or draw(self, *a, **k))
-    wanted = assess.Wanted([ROOT / "resources" / "pieces"], samples=20, paths=2)
-    assess.evaluate(str(tiny_model), None, wanted, Console(), tmp_path / "page")
+    wanted = evaluate_command.Wanted([ROOT / "resources" / "pieces"], samples=20, paths=2)
+    evaluate_command.evaluate(str(tiny_model), None, wanted, Console(), tmp_path / "page")
     rows = [re.match(r" *\S.*?  (?=\S)", line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) > 30 and len({row.end() for row in rows}) == 1
     boxes = [text.get_window_extent() for text in pages[0].figure.axes[-1].texts if text.get_position()[0] == 0]
@@ -172,11 +175,13 @@ def drawn(folder, monkeypatch, made, *origin):
     """What a picture is drawn with."""
     seen = []
     monkeypatch.setattr(
-        render, "write_piano_roll", lambda piece, path, **style: seen.append((piece, style)) or path.write_bytes(b"")
+        piano_roll,
+        "write_piano_roll",
+        lambda piece, path, **style: seen.append((piece, style)) or path.write_bytes(b""),
     )
-    making = commands.Making("out/run", None, 0.0, 3, sound=False)
-    with outputs.OutputFolder(folder, "sample", {}) as opened:
-        commands._write(opened, "one", made, making, *origin)
+    making = generate_commands.Making("out/run", None, 0.0, 3, sound=False)
+    with output_folder.OutputFolder(folder, "sample", {}) as opened:
+        generate_commands._write(opened, "one", made, making, *origin)
     return seen[0]
 
 
@@ -191,7 +196,7 @@ def test_what_was_made_is_drawn_over_what_was_given(tmp_path, monkeypatch):
 def test_the_picture_of_a_sample_names_model_and_prior(tmp_path, monkeypatch):
     personal, calm = {"name": "personal", "source": "x"}, {"name": "calm", "source": "y"}
     titles = [
-        commands._origin("out/run", given, used)
+        generate_commands._origin("out/run", given, used)
         for given, used in (("standard", "standard"), ("personal", personal), ("my/prior", calm))
     ]
     assert titles == ["run, standard prior", "run, personal prior", "run, calm prior of my/prior"]
@@ -202,30 +207,30 @@ def test_the_picture_of_a_sample_names_model_and_prior(tmp_path, monkeypatch):
 
 def test_export_and_open_again(tiny_model, tmp_path):
     assert run_calmvae("models", "export", tiny_model, "-o", tmp_path / "half", "--half").returncode == 0
-    assert models.load_model(tmp_path / "half").meta["dtype"] == "float16"
+    assert open_model.load_model(tmp_path / "half").meta["dtype"] == "float16"
     done = run_calmvae("models", "export", tiny_model, "-o", tmp_path / "tf", "--format", "magenta")
     assert done.returncode == 0, done.stderr
-    weights = checkpoints.find(tmp_path / "tf").read()
-    opened = models.load_model(tiny_model).engine.weights
+    weights = tf_checkpoint.find(tmp_path / "tf").read()
+    opened = open_model.load_model(tiny_model).engine.weights
     assert all((weights[name] == opened[name]).all() for name in opened)
 
 
 def test_every_pair_of_embedded_pieces(tmp_path):
     """With the embedded model, through the API (90 processes would only measure patience)."""
-    from calmvae import compose
+    from calmvae.generate import interpolation
 
-    model = models.load_model()
-    pieces = [midi.read_piece(path) for path in PIECES]
+    model = open_model.load_model()
+    pieces = [read_music.read_piece(path) for path in PIECES]
     for a, b in itertools.permutations(pieces, 2):
-        made = compose.interpolate(a, b, model, steps=4)
+        made = interpolation.interpolate(a, b, model, steps=4)
         assert made.piece.notes and all(part.notes for part in made.parts), (a.name, b.name)
 
 
 def test_embedded_model_gives_music_back():
     """Recognisable reconstructions: most steps, and far more onsets than chance."""
-    from calmvae import compose
+    from calmvae.generate import reconstruction
 
-    scores = [compose.reconstruct(path).info for path in PIECES]
+    scores = [reconstruction.reconstruct(path).info for path in PIECES]
     assert sum(s["reconstruction_accuracy"] for s in scores) / len(scores) > 0.7
     assert sum(s["onset_accuracy"] for s in scores) / len(scores) > 0.3
 
@@ -281,8 +286,8 @@ def test_doctor_of_a_light_install(monkeypatch, capsys):
     """Without the training packages generation is well, and how to have the rest is said; half of them is not well."""
     from importlib import metadata
 
-    from calmvae import doctor
-    from calmvae.console import Console
+    from calmvae.cli import doctor
+    from calmvae.cli.console import Console
 
     have, gone = metadata.version, set(doctor._TRAINING)
 
@@ -307,7 +312,7 @@ def test_a_cold_interpolation_needs_less_than_250_megabytes(tmp_path):
         "import atexit, re\n"
         "status = lambda: open('/proc/self/status').read()\n"
         "atexit.register(lambda: print('PEAK', re.search(r'VmHWM:\\s+(\\d+) kB', status()).group(1)))\n"
-        "from calmvae.cli import main\nmain()"
+        "from calmvae.cli.app import main\nmain()"
     )
     command = ["interpolate", *PIECES[:2], "--steps", "8", "-o", tmp_path]
     done = subprocess.run(

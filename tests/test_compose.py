@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 
 import calmvae
-from calmvae import compose, midi, models, phrases
-from calmvae.errors import EmptyMusicError, OptionError
-from calmvae.piece import Note, Piece
+from calmvae.checkpoints import open_model
+from calmvae.common.errors import EmptyMusicError, OptionError
+from calmvae.generate import interpolation, reconstruction, sampling
+from calmvae.midi import read_music, write_midi
+from calmvae.midi.piece import Note, Piece
+from calmvae.music import melody_extraction, melody_tokens
 from tests.conftest import PIECES, ROOT
 
 
 @pytest.fixture(scope="module")
 def model(tiny_model):
-    return models.load_model(tiny_model)
+    return open_model.load_model(tiny_model)
 
 
 def tune(pitches, qpm=60.0, program=0, velocity=64, name="tune", metre=(4, 4)) -> Piece:
@@ -34,11 +37,11 @@ B = tune([72, 71, 69, 67] * 8, qpm=60, program=46, velocity=40, name="b")
 
 
 def melody_of(piece, track=0):
-    return phrases.extract_melody(piece, track=track).tokens
+    return melody_extraction.extract_melody(piece, track=track).tokens
 
 
 def test_interpolation_begins_and_ends_with_the_pieces(model):
-    made = compose.interpolate(A, B, model, steps=5, bars=4)
+    made = interpolation.interpolate(A, B, model, steps=5, bars=4)
     steps = 4 * 16
     joined = melody_of(made.piece, "melody of A")
     assert np.array_equal(joined[:steps], melody_of(A)[:steps])
@@ -50,7 +53,7 @@ def test_interpolation_begins_and_ends_with_the_pieces(model):
 
 
 def test_tempo_velocity_and_instrument_glide(model):
-    made = compose.interpolate(A, B, model, steps=5, bars=4)
+    made = interpolation.interpolate(A, B, model, steps=5, bars=4)
     qpm = [q for _, q in made.piece.tempos]
     assert qpm[0] == pytest.approx(90) and qpm[-1] == pytest.approx(60)
     assert all(x > y for x, y in itertools.pairwise(qpm))
@@ -62,26 +65,28 @@ def test_tempo_velocity_and_instrument_glide(model):
 
 
 def test_decoded_endpoints_are_the_models(model):
-    made = compose.interpolate(A, B, model, steps=2, bars=2, endpoints="decoded")
-    window = phrases.cut_windows(melody_of(A), 32)[0][:1]
+    made = interpolation.interpolate(A, B, model, steps=2, bars=2, endpoints="decoded")
+    window = melody_tokens.cut_windows(melody_of(A), 32)[0][:1]
     expected = model.engine.decode(model.engine.encode(window)[0])[0]
     notes = [n for n in made.piece.notes if n.track == 0]
-    assert [n.pitch for n in notes] == [pitch for pitch, _, _ in phrases.token_notes(expected)]
+    assert [n.pitch for n in notes] == [pitch for pitch, _, _ in melody_tokens.token_notes(expected)]
 
 
 def test_same_piece_twice_comes_back(model):
-    made = compose.interpolate(A, A, model, steps=4, bars=4)
+    made = interpolation.interpolate(A, A, model, steps=4, bars=4)
     assert made.info["changes_between_steps"][1] == 0
     assert not any(np.isnan(n.start) or np.isnan(n.end) for n in made.piece.notes)
-    decoded = compose.reconstruct(A, model)
-    tokens = phrases.join_windows(model.engine.decode(model.engine.encode(phrases.cut_windows(melody_of(A), 32)[0])[0]))
-    assert [n.pitch for n in decoded.piece.notes] == [pitch for pitch, _, _ in phrases.token_notes(tokens)]
+    decoded = reconstruction.reconstruct(A, model)
+    tokens = melody_tokens.join_windows(
+        model.engine.decode(model.engine.encode(melody_tokens.cut_windows(melody_of(A), 32)[0])[0])
+    )
+    assert [n.pitch for n in decoded.piece.notes] == [pitch for pitch, _, _ in melody_tokens.token_notes(tokens)]
 
 
 def test_reconstruction_keeps_the_pieces_own_time(model):
     notes = [Note(60 + k, 64, k * 1.0, k + 1.0) for k in range(16)]
     slowing = Piece(notes, [(0.0, 60.0), (8.0, 30.0)], name="slowing")
-    made = compose.reconstruct(slowing, model)
+    made = reconstruction.reconstruct(slowing, model)
     assert [n.start for n in made.beside.notes] == pytest.approx([n.start for n in slowing.notes])
     assert made.beside.tempos == slowing.tempos
     assert 0 <= made.info["reconstruction_accuracy"] <= 1
@@ -89,9 +94,9 @@ def test_reconstruction_keeps_the_pieces_own_time(model):
 
 @pytest.mark.parametrize("bars", [2, 8, 32])
 def test_samples(model, bars):
-    made = compose.sample(model, 3, bars=bars, seed=4, temperature=1.0, qpm=80, velocity=50, program=11)
-    again = compose.sample(model, 2, bars=bars, seed=4, temperature=1.0, qpm=80, velocity=50, program=11)
-    other = compose.sample(model, 1, bars=bars, seed=5, temperature=1.0, qpm=80, velocity=50, program=11)
+    made = sampling.sample(model, 3, bars=bars, seed=4, temperature=1.0, qpm=80, velocity=50, program=11)
+    again = sampling.sample(model, 2, bars=bars, seed=4, temperature=1.0, qpm=80, velocity=50, program=11)
+    other = sampling.sample(model, 1, bars=bars, seed=5, temperature=1.0, qpm=80, velocity=50, program=11)
     assert made[1].piece == again[1].piece
     assert made[0].piece != other[0].piece and made[0].piece.notes != made[1].piece.notes
     assert made[0].sections[0].end == bars * 4
@@ -100,12 +105,12 @@ def test_samples(model, bars):
 
 
 def test_hierarchical_model(tiny_model_16bar):
-    made = compose.interpolate(A, B, tiny_model_16bar, steps=3)
+    made = interpolation.interpolate(A, B, tiny_model_16bar, steps=3)
     assert made.info["bars_per_step"] == 16 and made.sections[-1].end == 3 * 64
     assert "a: bars 1 to 8, all there is from there on, are repeated to fill 16." in made.remarks
     joined = melody_of(made.piece, "melody of A")
     assert np.array_equal(joined[:128], melody_of(A)) and np.array_equal(joined[128:256], melody_of(A))
-    assert len(compose.sample(tiny_model_16bar, 2, bars=32, temperature=1.0)) == 2
+    assert len(sampling.sample(tiny_model_16bar, 2, bars=32, temperature=1.0)) == 2
 
 
 def long_rest() -> Piece:
@@ -133,14 +138,14 @@ ODD = {
 @pytest.mark.parametrize("name", ODD)
 def test_every_kind_of_piece(model, name):
     for pair in ((ODD[name], A), (A, ODD[name]), (ODD[name], ODD[name])):
-        made = compose.interpolate(*pair, model, steps=3)
+        made = interpolation.interpolate(*pair, model, steps=3)
         assert made.piece.notes and made.piece.duration > 0
         assert all(0 <= n.start < n.end and 0 < n.velocity < 128 for n in made.piece.notes)
-    assert compose.reconstruct(ODD[name], model).beside.notes
+    assert reconstruction.reconstruct(ODD[name], model).beside.notes
 
 
 def test_what_is_left_out_is_said(model):
-    remarks = compose.interpolate(ODD["3/4"], ODD["eight bars of rest"], model, steps=2).remarks
+    remarks = interpolation.interpolate(ODD["3/4"], ODD["eight bars of rest"], model, steps=2).remarks
     said = " ".join(remarks)
     assert "waltz: metre 3/4 is re-barred onto 16 steps a bar." in said
     assert "rest: bars 1 to 8, before the first note, are left out." in said
@@ -163,14 +168,14 @@ def test_what_is_left_out_is_said(model):
 )
 def test_bad_options_are_one_sentence(model, change, sentence):
     with pytest.raises(OptionError, match=sentence):
-        compose.interpolate(A, B, model, **change)
+        interpolation.interpolate(A, B, model, **change)
 
 
 def test_drums_and_empty_are_errors(model):
     with pytest.raises(EmptyMusicError, match="only drums"):
-        compose.interpolate(Piece([Note(36, 90, 0, 1, is_drum=True)]), A, model)
+        interpolation.interpolate(Piece([Note(36, 90, 0, 1, is_drum=True)]), A, model)
     with pytest.raises(EmptyMusicError, match="no notes"):
-        compose.reconstruct(Piece([]), model)
+        reconstruction.reconstruct(Piece([]), model)
 
 
 def test_public_names(tiny_model):
@@ -192,8 +197,8 @@ def test_generation_imports_nothing_heavy(tiny_model):
 
 
 def test_made_pieces_survive_midi(model, tmp_path):
-    made = compose.interpolate(A, B, model, steps=3)
-    back = midi.read_piece(midi.write_midi(made.piece, tmp_path / "joined.mid"))
+    made = interpolation.interpolate(A, B, model, steps=3)
+    back = read_music.read_piece(write_midi.write_midi(made.piece, tmp_path / "joined.mid"))
     assert len(back.notes) == len(made.piece.notes)
     assert back.duration == pytest.approx(made.piece.duration, abs=0.01)
 
@@ -201,9 +206,9 @@ def test_made_pieces_survive_midi(model, tmp_path):
 def test_a_tempo_that_changes_is_said_to_be_evened_out(model):
     changing = dataclasses.replace(tune([60, 62, 64, 65] * 16), tempos=[(0.0, 84.0), (20.0, 66.0)])
     remarks: list[str] = []
-    end = compose.read_end(changing, model, 16, "skyline", None, None, remarks)
+    end = interpolation.read_end(changing, model, 16, "skyline", None, None, remarks)
     assert f"tune: its tempo, 66 to 84, is evened out to the mean, {end.qpm:.0f}." in remarks
     assert 66 < end.qpm < 84 and changing.qpm_range(0, 10) == (84, 84)
     remarks.clear()
-    compose.read_end(tune([60, 62, 64, 65]), model, 2, "skyline", None, None, remarks)
+    interpolation.read_end(tune([60, 62, 64, 65]), model, 2, "skyline", None, None, remarks)
     assert not any("tempo" in remark for remark in remarks)

@@ -5,37 +5,40 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import catalog, configs, runtime
-from calmvae.errors import OptionError
+from calmvae.common.errors import OptionError
+from calmvae.model import config_catalog, magenta_config, model_spec, numpy_engine
 
 
 def test_defaults_are_magentas():
-    from calmvae import magenta
+    from calmvae.common import magenta_import
 
-    assert magenta.load().lstm_models.get_default_hparams().values() == configs.DEFAULT_HPARAMS
+    assert magenta_import.load().lstm_models.get_default_hparams().values() == model_spec.DEFAULT_HPARAMS
 
 
 def test_sizes():
-    count = {n: sum(int(np.prod(s)) for s in runtime.weight_shapes(c).values()) for n, c in configs.CALM_SPECS.items()}
+    count = {
+        n: sum(int(np.prod(s)) for s in numpy_engine.weight_shapes(c).values())
+        for n, c in model_spec.CALM_SPECS.items()
+    }
     assert 4e6 <= count["calm-mel_2bar"] <= 7e6 and 4e6 <= count["calm-mel_16bar"] <= 8e6
     assert count["calm-mel_2bar-big"] > 1e8 and count["calm-mel_16bar-big"] > 1e8
 
 
-@pytest.mark.parametrize("name", configs.CALM_SPECS)
+@pytest.mark.parametrize("name", model_spec.CALM_SPECS)
 def test_json_round_trip(name):
     import json
 
-    spec = catalog.get_spec(name)
-    assert configs.ModelSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+    spec = config_catalog.get_spec(name)
+    assert model_spec.ModelSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
 
 
 def test_settings_are_typed():
-    spec = configs.with_hparams(
-        catalog.get_spec("calm-mel_2bar"), ["free_bits=12", "enc_rnn_size=[64,32]", "residual_encoder=true"]
+    spec = model_spec.with_hparams(
+        config_catalog.get_spec("calm-mel_2bar"), ["free_bits=12", "enc_rnn_size=[64,32]", "residual_encoder=true"]
     )
     assert spec.hparams["free_bits"] == 12.0 and isinstance(spec.hparams["free_bits"], float)
     assert spec.hparams["enc_rnn_size"] == [64, 32] and spec.hparams["residual_encoder"] is True
-    assert catalog.get_spec("calm-mel_2bar").hparams["free_bits"] == 48.0
+    assert config_catalog.get_spec("calm-mel_2bar").hparams["free_bits"] == 48.0
 
 
 @pytest.mark.parametrize(
@@ -56,21 +59,23 @@ def test_settings_are_typed():
 )
 def test_bad_settings_are_one_sentence(setting, sentence):
     with pytest.raises(OptionError, match=sentence):
-        configs.with_hparams(catalog.get_spec("calm-mel_2bar"), [setting])
+        model_spec.with_hparams(config_catalog.get_spec("calm-mel_2bar"), [setting])
 
 
 def test_unknown_config_suggests():
     with pytest.raises(OptionError, match="did you mean calm-mel_2bar"):
-        catalog.get_spec("calm-mel-2bar")
+        config_catalog.get_spec("calm-mel-2bar")
 
 
 def test_registered_beside_magentas():
-    from calmvae import magenta
+    from calmvae.common import magenta_import
 
-    known = magenta.load().configs.CONFIG_MAP
+    known = magenta_import.load().configs.CONFIG_MAP
     assert len([n for n in known if not n.startswith("calm-")]) == 23
-    configs.register()
-    assert set(configs.CALM_SPECS) <= set(known)
-    assert configs.spec_of_magenta("calm-mel_16bar", known["calm-mel_16bar"]) == catalog.get_spec("calm-mel_16bar")
+    magenta_config.register()
+    assert set(model_spec.CALM_SPECS) <= set(known)
+    assert magenta_config.spec_of_magenta("calm-mel_16bar", known["calm-mel_16bar"]) == config_catalog.get_spec(
+        "calm-mel_16bar"
+    )
     with pytest.raises(OptionError, match="not a melody"):
-        catalog.get_spec("cat-drums_2bar_small")
+        config_catalog.get_spec("cat-drums_2bar_small")

@@ -9,20 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import (
-    catalog,
-    configs,
-    corpus,
-    entries,
-    examples,
-    magenta,
-    midi,
-    note_sequence,
-    outputs,
-    phrases,
-    tfrecord,
-)
-from calmvae.errors import DataError, InputError
+from calmvae.common import magenta_import, output_folder
+from calmvae.common.errors import DataError, InputError
+from calmvae.data import convert_file, convert_folder, training_windows
+from calmvae.midi import note_sequence, read_music, tfrecord
+from calmvae.model import config_catalog, magenta_config
+from calmvae.music import melody_tokens
 from tests import builders
 
 PIECES = 20
@@ -50,7 +42,7 @@ def write_music(folder: Path, prefix: str = "piece") -> Path:
 
 
 def state(folder: Path) -> dict[str, tuple[str, int]]:
-    return {str(p): (outputs.sha256(p), p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {str(p): (output_folder.sha256(p), p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +51,10 @@ def music(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(music, tmp_path_factory) -> tuple[Path, corpus.Summary]:
+def made(music, tmp_path_factory) -> tuple[Path, convert_folder.Summary]:
     out = tmp_path_factory.mktemp("data") / "set"
     before = state(music)
-    summary = corpus.convert([music], out, steps=STEPS, eval_share=0.25, workers=1)
+    summary = convert_folder.convert([music], out, steps=STEPS, eval_share=0.25, workers=1)
     assert state(music) == before
     return out, summary
 
@@ -78,7 +70,7 @@ def test_the_counts_add_up(made):
     assert summary.skipped == {"unreadable": 4, "no-notes": 1, "drums-only": 1, "duplicate": 3}
     assert summary.kept + sum(summary.skipped.values()) == summary.entries
     assert (summary.kept, summary.train, summary.eval) == (PIECES + 2, 16, 6)
-    manifest = corpus.read_manifest(out)
+    manifest = convert_folder.read_manifest(out)
     assert len(manifest) == summary.entries
     kept = [r for r in manifest if r["status"] == "kept"]
     assert sum(r["windows"] for r in kept) == summary.windows
@@ -94,7 +86,7 @@ def test_the_counts_add_up(made):
 
 
 def test_duplicates_are_one_piece_with_every_source(made, music):
-    manifest = corpus.read_manifest(made[0])
+    manifest = convert_folder.read_manifest(made[0])
     (kept,) = [r for r in manifest if r["status"] == "kept" and len(r["sources"]) > 1]
     names = ["another name.mid", f"{builders.ODD_NAME}.mid", "piece-03.mid", "zzz.mid"]
     assert sorted(Path(s).name for s in kept["sources"]) == names
@@ -105,13 +97,13 @@ def test_duplicates_are_one_piece_with_every_source(made, music):
 
 
 def test_a_tune_book_is_two_pieces(made):
-    tunes = [r for r in corpus.read_manifest(made[0]) if r["file"].endswith(".abc")]
+    tunes = [r for r in convert_folder.read_manifest(made[0]) if r["file"].endswith(".abc")]
     assert [(r["name"], r["status"], r["notes"]) for r in tunes] == [("book#1", "kept", 8), ("book#2", "kept", 8)]
 
 
 def test_records_are_what_note_seq_reads(made):
-    note_seq = magenta.load_note_seq()
-    paths = {r["content"][:16]: r["file"] for r in corpus.read_manifest(made[0]) if r["status"] == "kept"}
+    note_seq = magenta_import.load_note_seq()
+    paths = {r["content"][:16]: r["file"] for r in convert_folder.read_manifest(made[0]) if r["status"] == "kept"}
     compared = 0
     for sequence in tfrecord.note_sequences(shards(made[0], "train") + shards(made[0], "eval")):
         path = paths[sequence.id.removeprefix("/id/calmvae/")]
@@ -125,25 +117,25 @@ def test_records_are_what_note_seq_reads(made):
 
 
 def digests(out: Path) -> dict[str, str]:
-    return {p.name: outputs.sha256(p) for p in out.iterdir() if p.name != "run.json"}
+    return {p.name: output_folder.sha256(p) for p in out.iterdir() if p.name != "run.json"}
 
 
 def test_the_same_bytes_again_and_another_split_with_another_seed(made, music, tmp_path):
-    corpus.convert([music], tmp_path / "again", steps=STEPS, eval_share=0.25, workers=2)
+    convert_folder.convert([music], tmp_path / "again", steps=STEPS, eval_share=0.25, workers=2)
     assert digests(tmp_path / "again") == digests(made[0])
-    corpus.convert([music], tmp_path / "seed", steps=STEPS, eval_share=0.25, seed=1, workers=1)
+    convert_folder.convert([music], tmp_path / "seed", steps=STEPS, eval_share=0.25, seed=1, workers=1)
     assert splits(tmp_path / "seed") != splits(made[0])
 
 
 def splits(out: Path) -> dict[str, str]:
-    return {r["content"]: r["split"] for r in corpus.read_manifest(out) if r["status"] == "kept"}
+    return {r["content"]: r["split"] for r in convert_folder.read_manifest(out) if r["status"] == "kept"}
 
 
 def test_the_split_stays_when_files_are_renamed_and_unusable_ones_go(made, tmp_path):
     music = write_music(tmp_path / "music", prefix="renamed")
     for name in builders.UNUSABLE:
         (music / f"{name}.mid").unlink()
-    corpus.convert([music], tmp_path / "out", steps=STEPS, eval_share=0.25, workers=1)
+    convert_folder.convert([music], tmp_path / "out", steps=STEPS, eval_share=0.25, workers=1)
     assert splits(tmp_path / "out") == splits(made[0])
 
 
@@ -151,14 +143,14 @@ def test_the_split_stays_when_files_are_renamed_and_unusable_ones_go(made, tmp_p
 def test_one_piece_at_least_is_on_either_side(tmp_path, share, held_out):
     for seed in range(2):
         builders.write_midi(tmp_path / f"{seed}.mid", tune(seed))
-    summary = corpus.convert([tmp_path], tmp_path / "out", steps=STEPS, eval_share=share, workers=1)
+    summary = convert_folder.convert([tmp_path], tmp_path / "out", steps=STEPS, eval_share=share, workers=1)
     assert (summary.train, summary.eval) == (2 - held_out, held_out)
 
 
 def test_an_interrupted_conversion_goes_on(made, music, tmp_path, monkeypatch):
     out, read = tmp_path / "out", []
-    read_file = entries._read_file
-    monkeypatch.setattr(entries, "_read_file", lambda file, *found: read.append(file) or read_file(file, *found))
+    read_file = convert_file._read_file
+    monkeypatch.setattr(convert_file, "_read_file", lambda file, *found: read.append(file) or read_file(file, *found))
 
     def interrupt(done: int, total: int) -> None:
         if done:
@@ -166,10 +158,10 @@ def test_an_interrupted_conversion_goes_on(made, music, tmp_path, monkeypatch):
 
     options = {"steps": STEPS, "eval_share": 0.25, "workers": 1}
     with pytest.raises(KeyboardInterrupt):
-        corpus.convert([music], out, progress=interrupt, **options)
+        convert_folder.convert([music], out, progress=interrupt, **options)
     assert [p.name for p in out.iterdir()] == [".partial"]
     assert 0 < len(read) < made[1].files
-    corpus.convert([music], out, **options)
+    convert_folder.convert([music], out, **options)
     assert len(read) == len(set(read)) == made[1].files
     assert digests(out) == digests(made[0])
 
@@ -177,40 +169,40 @@ def test_an_interrupted_conversion_goes_on(made, music, tmp_path, monkeypatch):
 def test_windows_are_all_different_and_counted(made, tmp_path):
     files = shards(made[0], "train")
     seen: list[int] = []
-    found = examples.load_windows(files, STEPS, cache=tmp_path, progress=seen.append)
+    found = training_windows.load_windows(files, STEPS, cache=tmp_path, progress=seen.append)
     assert found.tokens.dtype == np.uint8 and len(np.unique(found.tokens, axis=0)) == len(found.tokens)
     assert found.pieces == 16 and seen == list(range(1, 17))
-    train = [r for r in corpus.read_manifest(made[0]) if r.get("split") == "train"]
+    train = [r for r in convert_folder.read_manifest(made[0]) if r.get("split") == "train"]
     assert len(found.tokens) + found.dropped.get("repeated", 0) == sum(r["windows"] for r in train)
 
     (store,) = tmp_path.iterdir()
-    again = examples.load_windows(files, STEPS, cache=tmp_path, progress=seen.append)
+    again = training_windows.load_windows(files, STEPS, cache=tmp_path, progress=seen.append)
     assert (again.tokens == found.tokens).all() and again.dropped == found.dropped and len(seen) == 16
     store.write_bytes(store.read_bytes()[:200])
-    assert (examples.load_windows(files, STEPS, cache=tmp_path).tokens == found.tokens).all()
-    assert (examples.load_windows(files, STEPS, cache=tmp_path).tokens == found.tokens).all()
+    assert (training_windows.load_windows(files, STEPS, cache=tmp_path).tokens == found.tokens).all()
+    assert (training_windows.load_windows(files, STEPS, cache=tmp_path).tokens == found.tokens).all()
 
-    onsets = (found.tokens >= phrases.FIRST_PITCH).sum(axis=1)
-    calm = examples.load_windows(files, STEPS, max_onsets=10, cache=tmp_path)
+    onsets = (found.tokens >= melody_tokens.FIRST_PITCH).sum(axis=1)
+    calm = training_windows.load_windows(files, STEPS, max_onsets=10, cache=tmp_path)
     assert len(calm.tokens) == (onsets <= 10).sum() == len(onsets) - calm.dropped["dense"] > 0
 
 
 def test_records_without_notes_are_passed_over(made, tmp_path):
-    tf, path = magenta.load_tensorflow(), tmp_path / "train-00000-of-00001.tfrecord"
+    tf, path = magenta_import.load_tensorflow(), tmp_path / "train-00000-of-00001.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:
-        writer.write(magenta.load_note_seq().NoteSequence().SerializeToString())
-    found = examples.load_windows([path], STEPS)
+        writer.write(magenta_import.load_note_seq().NoteSequence().SerializeToString())
+    found = training_windows.load_windows([path], STEPS)
     assert found.tokens.shape == (0, STEPS) and found.pieces == 0
 
 
 def test_records_with_impossible_times_are_one_sentence(tmp_path):
-    sequence = magenta.load_note_seq().NoteSequence(filename="far.mid")
+    sequence = magenta_import.load_note_seq().NoteSequence(filename="far.mid")
     sequence.notes.add(pitch=60, velocity=64, start_time=0, end_time=1e12)
     path = tmp_path / "train-00000-of-00001.tfrecord"
-    with magenta.load_tensorflow().io.TFRecordWriter(str(path)) as writer:
+    with magenta_import.load_tensorflow().io.TFRecordWriter(str(path)) as writer:
         writer.write(sequence.SerializeToString())
     with pytest.raises(InputError, match=r"far.mid has a note that ends 5e\+11 bars after its beginning"):
-        examples.load_windows([path], STEPS)
+        training_windows.load_windows([path], STEPS)
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "other records"])
@@ -218,12 +210,12 @@ def test_damaged_records_are_one_sentence(made, tmp_path, damage):
     path = tmp_path / "train-00000-of-00001.tfrecord"
     data = shards(made[0], "train")[0].read_bytes()
     if damage == "other records":
-        with magenta.load_tensorflow().io.TFRecordWriter(str(path)) as writer:
+        with magenta_import.load_tensorflow().io.TFRecordWriter(str(path)) as writer:
             writer.write(b"\xff no proto")
     else:
         path.write_bytes(data[: len(data) - 9] if damage == "cut" else random.Random(0).randbytes(1000))
     with pytest.raises(DataError, match="is not a readable TFRecord") as caught:
-        examples.load_windows([path], STEPS)
+        training_windows.load_windows([path], STEPS)
     assert "\n" not in str(caught.value)
 
 
@@ -240,14 +232,14 @@ def singable(seed: int) -> list[builders.QuarterNote]:
 
 
 def test_windows_are_magentas(tmp_path):
-    converter = configs.magenta_config(catalog.get_spec("calm-mel_2bar")).data_converter
+    converter = magenta_config.magenta_config(config_catalog.get_spec("calm-mel_2bar")).data_converter
     converter.max_tensors_per_notesequence = None
     compared = 0
     for seed in range(40):
         path = builders.write_midi(tmp_path / "a.mid", singable(seed), qpm=random.Random(seed).uniform(50, 150))
         ((_, sequence, _),) = note_sequence.read_note_sequences(path)
         theirs = {tuple(np.argmax(x, axis=1)) for x in converter.to_tensors(sequence).inputs}
-        ours = {tuple(row) for row in examples.piece_windows(midi.read_piece(path), STEPS)[0]}
+        ours = {tuple(row) for row in training_windows.piece_windows(read_music.read_piece(path), STEPS)[0]}
         assert ours == theirs
         compared += len(ours)
     assert compared > 80

@@ -8,8 +8,12 @@ import json
 import numpy as np
 import pytest
 
-from calmvae import calmer, calmness, directions, folders, midi, models
-from calmvae.errors import ModelError, OptionError
+from calmvae.checkpoints import model_folder, open_model
+from calmvae.common.errors import ModelError, OptionError
+from calmvae.generate import calm_piece
+from calmvae.latent import attribute_vectors
+from calmvae.midi import read_music
+from calmvae.music import calmness
 from tests.conftest import PIECES, run_calmvae
 
 
@@ -24,17 +28,17 @@ def windows(*rows: dict[int, int]) -> np.ndarray:
 def test_attributes_by_hand():
     # C4 for two beats, E4 from an eighth before the third beat on, silence, then G4 on a beat: tokens are pitch - 19.
     row = windows({0: 41, 6: 45, 12: 1, 16: 48})
-    found = directions.attributes(row)
+    found = attribute_vectors.attributes(row)
     assert found["density"][0] == 1.5 and found["interval"][0] == 3.5 and found["in_key"][0] == 1.0
     assert found["syncopation"][0] == pytest.approx(1 / 3)
 
 
 def test_syncopation():
     tied = windows({0: 41, 6: 41, 8: 43})  # off the beat, but a note begins at the next
-    assert directions.syncopation(tied)[0] == 0
-    assert directions.syncopation(windows({6: 41}))[0] == 1
-    assert directions.syncopation(windows({30: 41}))[0] == 0  # no beat follows
-    assert directions.syncopation(np.zeros((1, 32), np.uint8))[0] == 0
+    assert attribute_vectors.syncopation(tied)[0] == 0
+    assert attribute_vectors.syncopation(windows({6: 41}))[0] == 1
+    assert attribute_vectors.syncopation(windows({30: 41}))[0] == 0  # no beat follows
+    assert attribute_vectors.syncopation(np.zeros((1, 32), np.uint8))[0] == 0
 
 
 class Straight:
@@ -53,27 +57,27 @@ class Straight:
 def test_a_vector_is_the_difference_of_quarters():
     """Windows of 1 to 8 notes: the most have 7 and 8, the least 1 and 2, as quantiles count."""
     tokens = Straight().decode(np.arange(1.0, 9.0)[:, None])
-    found = directions.find(Straight(), tokens)
+    found = attribute_vectors.find(Straight(), tokens)
     assert found.vectors["density"].tolist() == [6.0]
-    table = directions.effects(Straight(), found, tokens + 0)
+    table = attribute_vectors.effects(Straight(), found, tokens + 0)
     assert table["density"]["density"] > 0.5 and table["density"]["interval"] == 0
 
 
 def test_written_and_read(tmp_path):
-    made = directions.Directions({name: np.arange(4.0) for name in directions.ATTRIBUTES}, {"windows": 3})
-    directions.write(made, tmp_path / directions.FILE)
-    back = directions.read(tmp_path / directions.FILE)
+    made = attribute_vectors.Directions({name: np.arange(4.0) for name in attribute_vectors.ATTRIBUTES}, {"windows": 3})
+    attribute_vectors.write(made, tmp_path / attribute_vectors.FILE)
+    back = attribute_vectors.read(tmp_path / attribute_vectors.FILE)
     assert back.record == made.record and all(np.array_equal(back.vectors[n], v) for n, v in made.vectors.items())
     (tmp_path / "bad").write_bytes(b"no")
     with pytest.raises(ModelError, match="no readable directions"):
-        directions.read(tmp_path / "bad")
+        attribute_vectors.read(tmp_path / "bad")
 
 
-@pytest.mark.parametrize("name", folders.embedded())
+@pytest.mark.parametrize("name", model_folder.embedded())
 def test_vectors_on_board_do_what_they_say(name):
     """Each attribute but the share in key, which is near its top already, is moved most, or nearly so, by its own."""
-    model = models.load_model(name)
-    record = calmer.load(model).record["effects"]
+    model = open_model.load_model(name)
+    record = calm_piece.load(model).record["effects"]
     for attribute in ("calmness", "density", "interval", "syncopation"):
         assert record[attribute][attribute] > 0.5
         assert record[attribute][attribute] >= 0.9 * max(record[other][attribute] for other in record)
@@ -82,8 +86,8 @@ def test_vectors_on_board_do_what_they_say(name):
 @pytest.mark.parametrize("path", PIECES, ids=lambda p: p.stem)
 def test_pieces_get_calmer_with_the_amount(path):
     """And stay what they are: less alike with every step, but alike."""
-    model = models.load_model()
-    made = [calmer.calm(path, model, amount=amount) for amount in (0, 0.35, 0.7, 1.0)]
+    model = open_model.load_model()
+    made = [calm_piece.calm(path, model, amount=amount) for amount in (0, 0.35, 0.7, 1.0)]
     scores = [calmness.score(one.piece).calmness for one in made]
     assert all(later >= earlier - 0.5 for earlier, later in itertools.pairwise(scores))
     assert scores[-1] > scores[0] + 2
@@ -93,11 +97,11 @@ def test_pieces_get_calmer_with_the_amount(path):
 
 def test_similarity():
     line = windows({0: 41, 8: 43, 16: 45, 24: 48})[0]
-    assert calmer.similarity(line, line) == {"chroma": pytest.approx(1), "contour": pytest.approx(1)}
+    assert calm_piece.similarity(line, line) == {"chroma": pytest.approx(1), "contour": pytest.approx(1)}
     upside_down = windows({0: 48, 8: 45, 16: 43, 24: 41})[0]
-    turned = calmer.similarity(line, upside_down)
+    turned = calm_piece.similarity(line, upside_down)
     assert turned["chroma"] == pytest.approx(1) and turned["contour"] < -0.8
-    assert calmer.similarity(line, windows({0: 42, 16: 44})[0])["chroma"] == 0
+    assert calm_piece.similarity(line, windows({0: 42, 16: 44})[0])["chroma"] == 0
 
 
 def test_commands(tmp_path, tiny_model):
@@ -106,7 +110,7 @@ def test_commands(tmp_path, tiny_model):
     record = json.loads((tmp_path / "calm" / "run.json").read_text())
     before, after = record["result"]["calmness"]
     assert after > before and "Calmness" in done.stdout
-    assert midi.read_piece(tmp_path / "calm" / "calm.mid").notes and (tmp_path / "calm" / "calm.png").is_file()
+    assert read_music.read_piece(tmp_path / "calm" / "calm.mid").notes and (tmp_path / "calm" / "calm.png").is_file()
     again = run_calmvae("calm", PIECES[4], "--amount", "0.8", "-o", tmp_path / "again", "--no-sound", "--no-picture")
     assert again.returncode == 0
     assert (tmp_path / "calm" / "calm.mid").read_bytes() == (tmp_path / "again" / "calm.mid").read_bytes()
@@ -124,21 +128,21 @@ def test_commands(tmp_path, tiny_model):
 
 def test_amounts():
     with pytest.raises(OptionError, match="--amount is -1"):
-        calmer.calm(PIECES[0], models.load_model(), amount=-1)
+        calm_piece.calm(PIECES[0], open_model.load_model(), amount=-1)
 
 
 def test_where_most_windows_are_alike_those_that_differ_count():
-    low, high = directions._ends(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0]))
+    low, high = attribute_vectors._ends(np.array([1.0, 1.0, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0]))
     assert np.flatnonzero(low).tolist() == [4] and high.sum() == 7
-    low, high = directions._ends(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.3]))
+    low, high = attribute_vectors._ends(np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.3]))
     assert np.flatnonzero(high).tolist() == [5] and low.sum() == 5
-    low, high = directions._ends(np.arange(8.0))
+    low, high = attribute_vectors._ends(np.arange(8.0))
     assert np.flatnonzero(low).tolist() == [0, 1] and np.flatnonzero(high).tolist() == [6, 7]
 
 
 def test_an_attribute_that_all_windows_have_alike_points_nowhere_and_its_effect_is_no_huge_number():
     tokens = np.repeat(Straight().decode(np.array([[4.0]])), 8, axis=0)
-    found = directions.find(Straight(), tokens)
+    found = attribute_vectors.find(Straight(), tokens)
     assert all(vector.tolist() == [0.0] for vector in found.vectors.values())
-    table = directions.effects(Straight(), found, tokens)
+    table = attribute_vectors.effects(Straight(), found, tokens)
     assert all(abs(value) < 100 for row in table.values() for value in row.values())

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import evaluation, runtime
+from calmvae.latent import evaluation
+from calmvae.model import numpy_engine
 from tests.conftest import random_weights, tiny_spec
 from tests.test_network import random_tokens
 
 
 @pytest.fixture(scope="module")
-def engine() -> runtime.Engine:
-    return runtime.Engine(tiny_spec(), random_weights(tiny_spec()))
+def engine() -> numpy_engine.Engine:
+    return numpy_engine.Engine(tiny_spec(), random_weights(tiny_spec()))
 
 
 def test_metrics_of_parts_make_up_the_whole(engine):

@@ -26,14 +26,14 @@ import google_crc32c
 import pytest
 import urllib3
 
-from calmvae import fetch, locks
-from calmvae.errors import FetchError
+from calmvae.common import download, locks
+from calmvae.common.errors import FetchError
 from tests.conftest import ROOT
 
 PIECE = 8192
 BODY = random.Random(1).randbytes(300_001)
 OTHER = random.Random(2).randbytes(300_001)
-LIMP = fetch.Patience(attempts=3, connect=2.0, stall=0.3, pause=0.005, longest_pause=0.02)
+LIMP = download.Patience(attempts=3, connect=2.0, stall=0.3, pause=0.005, longest_pause=0.02)
 
 
 def sha(data):
@@ -148,8 +148,8 @@ def target(tmp_path):
 
 
 def get(site, target, known=True, size=None, **options):
-    remote = fetch.Remote(site.address, sha(BODY) if known is True else known or None, size)
-    return fetch.fetch(remote, target, **{"patience": LIMP} | options)
+    remote = download.Remote(site.address, sha(BODY) if known is True else known or None, size)
+    return download.fetch(remote, target, **{"patience": LIMP} | options)
 
 
 def fails(site, target, match, left=(), **options):
@@ -173,7 +173,7 @@ PARTS = ("file.tar.part", "file.tar.part.json")
 
 def test_a_whole_file(site, target):
     seen = []
-    assert get(site, target, progress=lambda *now: seen.append(now)) == fetch.Fetched(sha(BODY), len(BODY), "sha256")
+    assert get(site, target, progress=lambda *now: seen.append(now)) == download.Fetched(sha(BODY), len(BODY), "sha256")
     assert_fetched(target)
     assert seen == sorted(seen) and seen[-1] == (len(BODY), len(BODY)) and {total for _, total in seen} == {len(BODY)}
     ((path, headers),) = site.asked
@@ -184,7 +184,7 @@ def test_a_whole_file(site, target):
 @pytest.mark.parametrize("size", [False, True])
 def test_small_files(site, target, body, size):
     site.body = body
-    assert get(site, target, False, len(body) if size else None) == fetch.Fetched(sha(body), len(body), "")
+    assert get(site, target, False, len(body) if size else None) == download.Fetched(sha(body), len(body), "")
     assert_fetched(target, body)
 
 
@@ -193,7 +193,7 @@ def test_what_is_there_is_not_fetched(site, target):
     target.write_bytes(BODY)
     (target.parent / PARTS[1]).write_text("left by a process that was killed at the end")
     assert get(site, target, sha(BODY).upper()).checked == "sha256"
-    assert get(site, target, False, len(BODY)) == get(site, target, False) == fetch.Fetched(sha(BODY), len(BODY), "")
+    assert get(site, target, False, len(BODY)) == get(site, target, False) == download.Fetched(sha(BODY), len(BODY), "")
     assert not site.asked
     assert_fetched(target)
 
@@ -454,11 +454,11 @@ def test_what_comes_with_a_redirect_is_not_waited_for(site, target):
 
 
 def test_what_is_refused():
-    assert fetch.refused("", "http://a/b") == fetch.refused("http://a/b", "HTTPS://c/d") == ""
-    assert fetch.refused("https://a/b", "https://c/d") == fetch.refused("http://a/b", "http://c/d") == ""
-    assert fetch.refused("https://a/b", "http://c/d") == "it is redirected to c without encryption"
+    assert download.refused("", "http://a/b") == download.refused("http://a/b", "HTTPS://c/d") == ""
+    assert download.refused("https://a/b", "https://c/d") == download.refused("http://a/b", "http://c/d") == ""
+    assert download.refused("https://a/b", "http://c/d") == "it is redirected to c without encryption"
     for address in ("", "a/b", "c:\\b", "file:///a", "https:///a", "https://[a/"):
-        assert fetch.refused("", address) == "only http and https addresses are fetched"
+        assert download.refused("", address) == "only http and https addresses are fetched"
 
 
 @pytest.mark.parametrize(
@@ -466,7 +466,7 @@ def test_what_is_refused():
 )
 def test_what_is_no_address(target, address):
     with pytest.raises(FetchError, match=r"cannot (fetch|reach) .*; fetch it by other means and put it at ") as caught:
-        fetch.fetch(fetch.Remote(address), target, patience=LIMP)
+        download.fetch(download.Remote(address), target, patience=LIMP)
     assert str(target) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -474,11 +474,11 @@ def test_what_is_no_address(target, address):
 def pauses(monkeypatch):
     """How long it would have waited, with the patience a user has."""
     found = []
-    monkeypatch.setattr(fetch.time, "sleep", found.append)
+    monkeypatch.setattr(download.time, "sleep", found.append)
     return found
 
 
-PATIENT = fetch.Patience(stall=5.0)
+PATIENT = download.Patience(stall=5.0)
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
@@ -529,7 +529,7 @@ def test_more_than_was_published_is_refused(site, target):
 def test_a_file_without_end_is_refused(site, target, monkeypatch):
     site.plans = [{"endless": True, "chunked": True}] * 2
     fails(site, target, f"it goes on after {len(BODY)} bytes", size=len(BODY))
-    monkeypatch.setattr(fetch, "_MOST", 3_000_000)
+    monkeypatch.setattr(download, "_MOST", 3_000_000)
     fails(site, target, "it goes on after 3000000 bytes")
 
 
@@ -560,7 +560,7 @@ def test_a_packed_answer(site, target):
     site.always = {"headers": {"Content-Encoding": "gzip"}}
     fails(site, target, "the server sends it packed with gzip")
     target = target.with_name("file.tgz")
-    fetch.fetch(fetch.Remote(site.address[:-3] + "tgz", sha(BODY)), target, patience=LIMP)
+    download.fetch(download.Remote(site.address[:-3] + "tgz", sha(BODY)), target, patience=LIMP)
     assert_fetched(target)  # as it was sent
 
 
@@ -569,7 +569,7 @@ def test_nobody_listens(target, pauses):
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/file.tar"
         with pytest.raises(FetchError) as caught:
-            fetch.fetch(fetch.Remote(address), target)
+            download.fetch(download.Remote(address), target)
     assert str(caught.value) == (
         f"cannot reach {address} (connection refused); fetch it by other means and put it at {target}."
     )
@@ -588,19 +588,19 @@ def test_no_network(target, monkeypatch, error, words):
 
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     with pytest.raises(FetchError) as caught:
-        fetch.fetch(fetch.Remote("https://example.org/x"), target, patience=LIMP)
+        download.fetch(download.Remote("https://example.org/x"), target, patience=LIMP)
     assert str(caught.value) == (
         f"cannot reach https://example.org/x ({words}); fetch it by other means and put it at {target}."
     )
 
 
 def test_the_reason_is_of_this_address_and_not_of_one_before(target):
-    remote = fetch.Remote("http://127.0.0.1:1/x")
+    remote = download.Remote("http://127.0.0.1:1/x")
     with pytest.raises(FetchError, match="connection refused"):  # noqa: PT012
         try:
             raise FetchError("a first address") from ssl.SSLCertVerificationError("not trusted")
         except FetchError:
-            fetch.fetch(remote, target, patience=fetch.Patience(pause=0))
+            download.fetch(remote, target, patience=download.Patience(pause=0))
 
 
 def test_what_is_not_http(target):
@@ -617,7 +617,7 @@ def test_what_is_not_http(target):
             thread.start()
             address = f"http://127.0.0.1:{server.getsockname()[1]}/x"
             with pytest.raises(FetchError) as caught:
-                fetch.fetch(fetch.Remote(address), target, patience=LIMP)
+                download.fetch(download.Remote(address), target, patience=LIMP)
             thread.join()
         assert f"cannot reach {address} ({words}); fetch it" in str(caught.value)
 
@@ -626,7 +626,7 @@ def test_a_password_is_sent_and_not_shown(site, target):
     address = site.address.replace("//", "//me:se@cret@")
     site.plans = [{"stop": 100_000, "how": "close"}, {"status": 404}]
     with pytest.raises(FetchError, match="the server says 404") as caught:
-        fetch.fetch(fetch.Remote(address), target, patience=LIMP)
+        download.fetch(download.Remote(address), target, patience=LIMP)
     assert site.address in str(caught.value)
     assert "cret" not in str(caught.value) + (target.parent / PARTS[1]).read_text()
     assert site.asked[1][1]["Authorization"] == "Basic " + base64.b64encode(b"me:se@cret").decode()
@@ -635,16 +635,16 @@ def test_a_password_is_sent_and_not_shown(site, target):
 def test_the_proxy_of_the_environment(site, target, monkeypatch):
     monkeypatch.setenv("http_proxy", site.address.removesuffix("/a/file.tar"))
     site.plans = [{"stop": 100_000, "how": "close"}]
-    fetch.fetch(fetch.Remote("http://files.invalid/x.tar", sha(BODY)), target, patience=LIMP)
+    download.fetch(download.Remote("http://files.invalid/x.tar", sha(BODY)), target, patience=LIMP)
     assert_fetched(target)
     assert [path for path, _ in site.asked] == ["http://files.invalid/x.tar"] * 2
     target.unlink()
     monkeypatch.setenv("https_proxy", site.address.removesuffix("/a/file.tar"))
     with pytest.raises(FetchError, match=r"cannot reach https://files.invalid/x \(proxy: Tunnel .* 501 .*\); fetch it"):
-        fetch.fetch(fetch.Remote("https://files.invalid/x"), target, patience=LIMP)
+        download.fetch(download.Remote("https://files.invalid/x"), target, patience=LIMP)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
     with pytest.raises(FetchError, match=r"cannot reach https://files.invalid/x \(proxy: connection refused\); fetch"):
-        fetch.fetch(fetch.Remote("https://files.invalid/x"), target, patience=LIMP)
+        download.fetch(download.Remote("https://files.invalid/x"), target, patience=LIMP)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     get(site, target)
@@ -678,15 +678,15 @@ def test_certificates(site, target, tmp_path, monkeypatch):
 
 def test_a_full_disk(site, target, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(fetch.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, len(BODY) - 1))
+        patch.setattr(download.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, len(BODY) - 1))
         fails(site, target, "needs 0.3 MB more and its disk has 0.3 MB free; make room")
-        patch.setattr(fetch.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, len(BODY)))
+        patch.setattr(download.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, len(BODY)))
         site.plans = [{"stop": 100_000, "how": "close"}]
         get(site, target)
         assert_fetched(target)
         target.unlink()
     with monkeypatch.context() as patch:
-        patch.setattr(fetch, "open", FullDisk, raising=False)
+        patch.setattr(download, "open", FullDisk, raising=False)
         fails(site, target, r"cannot write .* \(No space left on device\); make room", left=PARTS)
     get(site, target)
     assert_fetched(target)
@@ -722,12 +722,12 @@ def test_where_nothing_can_be_written(site, target, monkeypatch):
 
 PROCESS = """
 import os, signal, sys
-from calmvae import fetch, locks
+from calmvae.common import download, locks
 
 address, target, sha256 = sys.argv[1:4]
 
 def get():
-    print(fetch.fetch(fetch.Remote(address, sha256 or None), target, say=print).sha256, flush=True)
+    print(download.fetch(download.Remote(address, sha256 or None), target, say=print).sha256, flush=True)
 """
 
 
@@ -818,7 +818,7 @@ while status:
     if not child:
         lines = 0
         sys.settrace(count)
-        fetch.fetch(fetch.Remote(address), target)
+        download.fetch(download.Remote(address), target)
         os._exit(0)
     status = os.waitpid(child, 0)[1]
     print(status, flush=True)

@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import catalog, configs, corpus, folders, growth, learner, midi, models, runtime, top, training
-from calmvae.errors import ModelError
+from calmvae.checkpoints import model_folder, open_model
+from calmvae.common.errors import ModelError
+from calmvae.data import convert_folder
+from calmvae.midi import write_midi
+from calmvae.model import config_catalog, model_spec, numpy_engine
+from calmvae.training import grow_model, grow_top, numpy_trainer, train_melody
 from tests import builders
 from tests.conftest import random_weights, run_calmvae, tiny_spec
 
@@ -14,19 +18,19 @@ SMALL, LARGE = tiny_spec("calm-mel_2bar"), tiny_spec("calm-mel_16bar")
 
 
 def test_what_can_grow():
-    assert growth.can_grow(SMALL, LARGE) and growth.can_grow(
-        catalog.get_spec("calm-mel_2bar"), catalog.get_spec("calm-mel_16bar")
+    assert grow_model.can_grow(SMALL, LARGE) and grow_model.can_grow(
+        config_catalog.get_spec("calm-mel_2bar"), config_catalog.get_spec("calm-mel_16bar")
     )
-    assert not growth.can_grow(LARGE, SMALL) and not growth.can_grow(SMALL, SMALL)
-    assert not growth.can_grow(SMALL, tiny_spec("calm-mel_16bar-big"))
-    assert not growth.can_grow(SMALL, configs.with_hparams(LARGE, {"dec_rnn_size": [9]}))
+    assert not grow_model.can_grow(LARGE, SMALL) and not grow_model.can_grow(SMALL, SMALL)
+    assert not grow_model.can_grow(SMALL, tiny_spec("calm-mel_16bar-big"))
+    assert not grow_model.can_grow(SMALL, model_spec.with_hparams(LARGE, {"dec_rnn_size": [9]}))
 
 
 def test_the_grown_model_reads_and_writes_two_bars_as_the_small_one():
-    weights, fresh = random_weights(SMALL), learner.initial_weights(runtime.weight_shapes(LARGE), 0)
-    grown = growth.grown(SMALL, weights, LARGE, fresh)
-    runtime.check_weights(LARGE, grown)
-    small, large = runtime.Engine(SMALL, weights), runtime.Engine(LARGE, grown)
+    weights, fresh = random_weights(SMALL), numpy_trainer.initial_weights(numpy_engine.weight_shapes(LARGE), 0)
+    grown = grow_model.grown(SMALL, weights, LARGE, fresh)
+    numpy_engine.check_weights(LARGE, grown)
+    small, large = numpy_engine.Engine(SMALL, weights), numpy_engine.Engine(LARGE, grown)
     tokens = np.random.default_rng(0).integers(0, 60, (5, 256)).astype(np.uint8)
     units = 2 * LARGE.hparams["enc_rnn_size"][0]
 
@@ -46,32 +50,32 @@ def test_the_grown_model_reads_and_writes_two_bars_as_the_small_one():
 
 
 def test_training_starts_from_a_smaller_model(tmp_path):
-    folders.write(tmp_path / "small", SMALL, random_weights(SMALL), {})
+    model_folder.write(tmp_path / "small", SMALL, random_weights(SMALL), {})
     said = []
-    found = training._start(LARGE, training.Options(init=str(tmp_path / "small")), said.append)
+    found = train_melody._start(LARGE, train_melody.Options(init=str(tmp_path / "small")), said.append)
     assert "gives the levels up to its 2 bars" in said[0]
     assert found["core_decoder/decoder/output_projection/bias"].any()
-    large = save(tmp_path / "large", configs.with_hparams(LARGE, {"z_size": 5}))
+    large = save(tmp_path / "large", model_spec.with_hparams(LARGE, {"z_size": 5}))
     with pytest.raises(ModelError, match="the weights do not fit config"):
-        training._start(SMALL, training.Options(init=str(large)), said.append)
+        train_melody._start(SMALL, train_melody.Options(init=str(large)), said.append)
 
 
 def save(folder, spec):
-    folders.write(folder, spec, random_weights(spec), {})
+    model_folder.write(folder, spec, random_weights(spec), {})
     return folder
 
 
 def sequences(count, seed=0):
     """What a small model with random weights makes of random long windows."""
     tokens = np.random.default_rng(seed).integers(0, 60, (count, 256)).astype(np.uint8)
-    return top.Sequences.of(runtime.Engine(SMALL, random_weights(SMALL)), tokens)
+    return grow_top.Sequences.of(numpy_engine.Engine(SMALL, random_weights(SMALL)), tokens)
 
 
 def test_sequences_are_the_small_models_posteriors_in_order():
     tokens = np.random.default_rng(0).integers(0, 60, (3, 256)).astype(np.uint8)
     tokens[1, 32:64] = tokens[0, 64:96]
-    engine = runtime.Engine(SMALL, random_weights(SMALL))
-    found = top.Sequences.of(engine, tokens)
+    engine = numpy_engine.Engine(SMALL, random_weights(SMALL))
+    found = grow_top.Sequences.of(engine, tokens)
     mu, sigma = engine.encode(tokens[1].reshape(8, 32))
     np.testing.assert_allclose(found.mu[1], mu, atol=1e-5)
     np.testing.assert_allclose(found.sigma[1], sigma, atol=1e-5)
@@ -79,11 +83,11 @@ def test_sequences_are_the_small_models_posteriors_in_order():
 
 
 def test_the_tops_gradient_is_the_slope_of_its_loss():
-    spec = configs.with_hparams(LARGE, {"batch_size": 16, "free_bits": 0.0})
-    learner_ = learner.Learner(spec, 0, 1, top._Top, top._shapes(spec, SMALL.z_size))
+    spec = model_spec.with_hparams(LARGE, {"batch_size": 16, "free_bits": 0.0})
+    learner_ = numpy_trainer.Learner(spec, 0, 1, grow_top._Top, grow_top._shapes(spec, SMALL.z_size))
     rng = np.random.default_rng(1)
     weights = {n: (0.1 * rng.standard_normal(w.shape)).astype(np.float32) for n, w in learner_.weights().items()}
-    batch = top._Batch(sequences(16), rng.standard_normal((16, spec.z_size)).astype(np.float32))
+    batch = grow_top._Batch(sequences(16), rng.standard_normal((16, spec.z_size)).astype(np.float32))
 
     def loss_and_gradient(values):
         for name, array in learner_._weights.items():
@@ -103,10 +107,10 @@ def test_the_tops_gradient_is_the_slope_of_its_loss():
 
 def test_the_top_learns_what_the_small_model_says():
     """And the whole is the small model's decoder behind it: the lower conductor starts from the latent it is told."""
-    spec = configs.with_hparams(LARGE, {"batch_size": 16, "free_bits": 500.0, "learning_rate": 0.01})
+    spec = model_spec.with_hparams(LARGE, {"batch_size": 16, "free_bits": 500.0, "learning_rate": 0.01})
     few, seen = sequences(16), []
-    weights = top.train(
-        runtime.Engine(SMALL, random_weights(SMALL)),
+    weights = grow_top.train(
+        numpy_engine.Engine(SMALL, random_weights(SMALL)),
         spec,
         iter([few] * 200),
         200,
@@ -114,7 +118,7 @@ def test_the_top_learns_what_the_small_model_says():
         report=lambda step, scalars: seen.append(scalars["losses/r_loss"]),
     )
     assert len(seen) == 200 and np.mean(seen[-10:]) < 0.5 * seen[0]
-    runtime.check_weights(LARGE, weights)
+    numpy_engine.check_weights(LARGE, weights)
     start = random_weights(SMALL)["decoder/hierarchical_level_0/initial_state/kernel"]
     kernel = weights["decoder/hierarchical_level_1/initial_state/kernel"]
     assert np.linalg.matrix_rank(kernel.astype(np.float64), tol=1e-4) <= min(start.shape)
@@ -125,15 +129,15 @@ def test_command(tmp_path):
     for seed in range(12):
         pitches = np.random.default_rng(seed).integers(55, 80, 70).tolist()
         piece = builders.piece(builders.scale(70, 1.0, pitches=pitches), name=str(seed))
-        midi.write_midi(piece, tmp_path / "music" / f"{seed}.mid")
-    corpus.convert([tmp_path / "music"], tmp_path / "data", steps=32, workers=1)
-    folders.write(tmp_path / "small", SMALL, random_weights(SMALL), {})
+        write_midi.write_midi(piece, tmp_path / "music" / f"{seed}.mid")
+    convert_folder.convert([tmp_path / "music"], tmp_path / "data", steps=32, workers=1)
+    model_folder.write(tmp_path / "small", SMALL, random_weights(SMALL), {})
     done = run_calmvae(
         "grow", tmp_path / "small", tmp_path / "data", "-o", tmp_path / "grown", "--steps", "3", "--set", "batch_size=8"
     )
     assert done.returncode == 0, done.stderr
     assert f" with {tmp_path / 'small'}." in done.stderr
-    grown = models.load_model(tmp_path / "grown")
+    grown = open_model.load_model(tmp_path / "grown")
     assert grown.spec.bars == 16 and grown.spec.hparams["dec_rnn_size"] == SMALL.hparams["dec_rnn_size"]
     assert grown.meta["grown_from"]["config"] == "calm-mel_2bar" and 0 <= grown.meta["metrics"]["accuracy"] <= 1
     again = run_calmvae("grow", tmp_path / "grown", tmp_path / "data", "-o", tmp_path / "no")

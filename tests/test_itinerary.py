@@ -5,23 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import itinerary
-from calmvae.errors import OptionError
+from calmvae.common.errors import OptionError
+from calmvae.generate import journey_plan
 
 
 @pytest.mark.parametrize(("start", "end"), [(96, 60), (120, 66), (72, 50.4), (60, 42), (200, 110), (88, 60)])
 def test_end_tempo_by_hand(start, end):
-    assert itinerary.end_tempo(start) == pytest.approx(end)
-    assert 0.3 - 1e-9 <= 1 - itinerary.end_tempo(start) / start <= 0.45 + 1e-9
+    assert journey_plan.end_tempo(start) == pytest.approx(end)
+    assert 0.3 - 1e-9 <= 1 - journey_plan.end_tempo(start) / start <= 0.45 + 1e-9
 
 
 @pytest.mark.parametrize("minutes", [2, 6, 12, 20, 60, 180])
 @pytest.mark.parametrize("start", [50, 96, 180])
 def test_a_plan_lasts_as_long_as_asked_and_falls(minutes, start):
-    plan = itinerary.plan(minutes, start, itinerary.end_tempo(start), 72, 24)
+    plan = journey_plan.plan(minutes, start, journey_plan.end_tempo(start), 72, 24)
     assert plan.begins[-1] == pytest.approx(60 * minutes, abs=0.01)
     assert len(plan.qpm) == 4 * plan.phrases
-    assert plan.qpm[0] == pytest.approx(start) and plan.qpm[-1] == pytest.approx(itinerary.end_tempo(start))
+    assert plan.qpm[0] == pytest.approx(start) and plan.qpm[-1] == pytest.approx(journey_plan.end_tempo(start))
     # Evenly and slowly: no bar is slower than the one before by more than 6 %.
     assert (np.diff(plan.qpm) < 0).all() and (plan.qpm[1:] / plan.qpm[:-1] > 0.94).all()
     for values in (plan.velocity, plan.onsets):
@@ -35,23 +35,23 @@ def test_a_plan_lasts_as_long_as_asked_and_falls(minutes, start):
 
 
 def test_tempo_of_a_bar_by_hand():
-    plan = itinerary.plan(12, 96, 60, 70, 20)
+    plan = journey_plan.plan(12, 96, 60, 70, 20)
     assert plan.phrases == 56
     middle = plan.qpm[112]  # the bend is close to 1, so that the middle is near the geometric mean
     assert middle == pytest.approx((96 * 60) ** 0.5, rel=0.03)
 
 
 def test_seconds_of_a_step_by_hand():
-    plan = itinerary.Itinerary(np.array([120.0, 60.0, 60.0, 60.0]), *(np.zeros(1) for _ in range(4)), stages=(0,))
+    plan = journey_plan.Itinerary(np.array([120.0, 60.0, 60.0, 60.0]), *(np.zeros(1) for _ in range(4)), stages=(0,))
     # A bar of four quarters at 120 lasts 2 s, at 60 it lasts 4 s.
     assert plan.begins.tolist() == [0, 2, 6, 10, 14]
     assert [plan.seconds(step) for step in (0, 4, 16, 18, 64)] == [0, 0.5, 2, 2.5, 14]
 
 
 def test_what_is_soft_and_sparse_does_not_vanish():
-    plan = itinerary.plan(12, 96, 60, 20, 6)
+    plan = journey_plan.plan(12, 96, 60, 20, 6)
     assert plan.velocity[-1] == 20 and plan.onsets[-1] == 6
-    assert itinerary.plan(12, 96, 60, 40, 12).velocity[-1] == 34
+    assert journey_plan.plan(12, 96, 60, 40, 12).velocity[-1] == 34
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_what_is_soft_and_sparse_does_not_vanish():
 )
 def test_options_out_of_range(minutes, start, end, said):
     with pytest.raises(OptionError, match=said):
-        itinerary.plan(minutes, start, end, 70, 20)
+        journey_plan.plan(minutes, start, end, 70, 20)

@@ -10,10 +10,13 @@ import wave
 import numpy as np
 import pytest
 
-from calmvae import calmness, features, itinerary, journey, midi, models, phrases, playing, tonality
-from calmvae.errors import EmptyMusicError, OptionError
-from calmvae.piece import Piece
-from calmvae.playing import Phrase
+from calmvae.checkpoints import open_model
+from calmvae.common.errors import EmptyMusicError, OptionError
+from calmvae.generate import journey, journey_notes, journey_plan
+from calmvae.generate.journey_notes import Phrase
+from calmvae.midi import read_music
+from calmvae.midi.piece import Piece
+from calmvae.music import calm_features, calmness, key_finding, melody_tokens
 from tests import builders
 from tests.conftest import PIECES, run_calmvae
 
@@ -22,8 +25,8 @@ PAIRS = list(zip(PIECES, [*PIECES[3:], *PIECES[:3]], strict=True))
 
 
 @pytest.fixture(scope="module")
-def model() -> models.Model:
-    return models.load_model()
+def model() -> open_model.Model:
+    return open_model.load_model()
 
 
 def odd_pieces() -> dict[str, Piece]:
@@ -86,7 +89,7 @@ def test_loud_and_fast_ends_far_calmer(model):
 
 
 def test_other_lengths_and_the_long_model():
-    model = models.load_model("calm-mel_16bar")
+    model = open_model.load_model("calm-mel_16bar")
     a, b = (journey.of_piece(path, model) for path in PIECES[4:6])
     for minutes in (1, 5, 20):
         made = journey.journey(a, b, model, minutes=minutes, accompanied=minutes == 5)
@@ -108,7 +111,7 @@ def test_it_starts_as_a_is(model):
     a, b = (journey.of_piece(path, model) for path in PIECES[4:6])
     made = journey.journey(a, b, model, minutes=12)
     first = [n for n in made.piece.notes if n.start < 10]
-    given = phrases.token_notes(a.tokens)[: len(first)]
+    given = melody_tokens.token_notes(a.tokens)[: len(first)]
     assert [n.pitch for n in first] == [pitch for pitch, _, _ in given]
     assert made.piece.tempos[0] == (0.0, pytest.approx(a.qpm)) and made.info["phrases"]["given"] == 4
     assert made.sections[0].label == "A" and made.sections[0].emphasis
@@ -127,7 +130,7 @@ def test_b_comes_to_the_key_of_a(model):
     made = journey.journey(a, b, model, minutes=6)
     shift = made.info["transposed"]
     assert shift and any(f"transposed by {shift:+d} semitones" in remark for remark in made.remarks)
-    key = tonality.key_of(tonality.shares(a.tokens))
+    key = key_finding.key_of(key_finding.shares(a.tokens))
     own = [n for n in made.piece.notes if n.start >= made.info["plan"]["seconds"][4]]
     assert all(key.natural[n.pitch % 12] for n in own)
     counts = made.info["notes"]
@@ -143,7 +146,7 @@ def test_instruments_hand_over(model):
     assert {n.program for n in melody if n.start < 60} == {0} and {
         n.program for n in melody if n.start > 1.7 * half
     } == {73}
-    assert {n.program for n in made.piece.notes if n.track == 2} == {0, playing.STRINGS}
+    assert {n.program for n in made.piece.notes if n.track == 2} == {0, journey_notes.STRINGS}
 
 
 def test_tempos_may_be_chosen(model):
@@ -163,7 +166,7 @@ def test_windows_must_fill_sixteen_bars(model):
 
 
 def test_no_directions_is_said(tiny_model):
-    tiny = models.load_model(tiny_model)
+    tiny = open_model.load_model(tiny_model)
     a, b = (journey.of_piece(path, tiny) for path in PIECES[:2])
     made = journey.journey(a, b, tiny, minutes=2)
     assert "no calm direction" in made.remarks[0] and made.piece.notes
@@ -175,15 +178,15 @@ def test_drums_only(model):
 
 
 def test_play_by_hand():
-    plan = itinerary.Itinerary(np.array([60.0] * 4), *(np.array([v]) for v in (80.0, 9, 2, 0.0)), stages=(0,))
+    plan = journey_plan.Itinerary(np.array([60.0] * 4), *(np.array([v]) for v in (80.0, 9, 2, 0.0)), stages=(0,))
     tokens = np.zeros(64, np.uint8)
     tokens[[0, 32, 62]] = 41, 43, 1
-    piece = playing.play([Phrase(tokens, 0, 5)], plan, [0])
+    piece = journey_notes.play([Phrase(tokens, 0, 5)], plan, [0])
     # Steps of a quarter of a second; the phrase swells by two from one below the plan's velocity.
     assert [(n.pitch, n.velocity, n.start, n.end) for n in piece.notes] == [(60, 79, 0, 8), (62, 81, 8, 15.5)]
-    assert playing.longest_rest(piece) == 0
+    assert journey_notes.longest_rest(piece) == 0
     gap = builders.piece([(60, 80, 1, 2), (62, 80, 5, 6)], [(0, 60)])
-    assert playing.longest_rest(gap) == 3 and playing.longest_rest(builders.piece([])) == 0
+    assert journey_notes.longest_rest(gap) == 3 and journey_notes.longest_rest(builders.piece([])) == 0
 
 
 def test_by_minute_is_what_score_gives(model):
@@ -191,7 +194,7 @@ def test_by_minute_is_what_score_gives(model):
     made = journey.journey(a, b, model, minutes=3)
     wanted = [calmness.score(made.piece, 60 * k, 60 * (k + 1)).calmness for k in range(3)]
     assert made.info["calmness_by_minute"] == pytest.approx(wanted, abs=0.3)
-    assert features.stretch(made.piece, 0, 60).seconds == 60
+    assert calm_features.stretch(made.piece, 0, 60).seconds == 60
 
 
 def test_returns_by_hand():
@@ -208,7 +211,7 @@ def test_command(tmp_path):
     assert "2 min 0 s" in done.stdout and "calmness" in done.stdout
     record = json.loads((tmp_path / "one" / "run.json").read_text())
     assert set(record["outputs"]) == {"journey.mid", "journey.wav", "journey.png"} and len(record["inputs"]) == 2
-    read = midi.read_piece(tmp_path / "one" / "journey.mid")
+    read = read_music.read_piece(tmp_path / "one" / "journey.mid")
     assert journey.by_minute(read) == pytest.approx(record["result"]["calmness_by_minute"], abs=0.5)
     with wave.open(str(tmp_path / "one" / "journey.wav")) as sound:
         rate = sound.getframerate()
@@ -231,7 +234,7 @@ def test_command_without_pieces_and_with_one(tmp_path):
     assert done.returncode == 0 and "tempo 96 to 60" in done.stdout, done.stderr
     done = run_calmvae("journey", PIECES[0], "--minutes", "1", "--no-sound", "--no-picture", "-o", tmp_path / "alone")
     assert done.returncode == 0, done.stderr
-    assert midi.read_piece(tmp_path / "alone" / "journey.mid").notes
+    assert read_music.read_piece(tmp_path / "alone" / "journey.mid").notes
 
 
 @pytest.mark.parametrize(

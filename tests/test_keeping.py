@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import checkpoints, folders, keeping, magenta_js, models, opening, outputs, shelf
-from calmvae.console import Console
-from calmvae.errors import FetchError, ModelError, OptionError
+from calmvae.checkpoints import find_model, magenta_js, model_cache, model_folder, open_model, tf_checkpoint
+from calmvae.cli import models_command
+from calmvae.cli.console import Console
+from calmvae.common import output_folder
+from calmvae.common.errors import FetchError, ModelError, OptionError
 from tests.conftest import random_weights, run_calmvae, tiny_spec
 
 SPEC = tiny_spec()
@@ -37,12 +39,12 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
 
-    checkpoints.write_weights(folder / "tiny.ckpt", SPEC, WEIGHTS)
+    tf_checkpoint.write_weights(folder / "tiny.ckpt", SPEC, WEIGHTS)
     with tarfile.open(folder / "tiny.tar", "w") as archive:
         for file in sorted(folder.glob("tiny.ckpt.*")):
             archive.add(file, file.name)
     magenta_js.export(folder / "js" / "tiny", SPEC, WEIGHTS)
-    known = outputs.sha256(folder / "tiny.tar")
+    known = output_folder.sha256(folder / "tiny.tar")
     registry = [
         'licence = "ours"\n[sources]\nhere = "http://127.0.0.1/list"\n',
         f'[models.tiny-tar]\nkind = "tar"\naddress = "{address}/tiny.tar"\n'
@@ -66,72 +68,72 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.parametrize("name", ["tiny-tar", "tiny-ckpt", "tiny-js"])
 def test_fetched_models_open_by_name(site, name):
     with pytest.raises(ModelError, match=f"published but not here yet; run: calmvae models fetch {name}"):
-        models.load_model(name)
-    folder = shelf.fetch_model(name)
-    assert folder == shelf.place(name) and shelf.kept() == [name]
-    opened = opening.open_model(name)
+        open_model.load_model(name)
+    folder = model_cache.fetch_model(name)
+    assert folder == model_cache.place(name) and model_cache.kept() == [name]
+    opened = find_model.open_model(name)
     assert opened.spec.shape() == SPEC.shape()
     assert all(np.array_equal(opened.weights[n], value) for n, value in WEIGHTS.items())
-    record = shelf.read_record(name)
-    assert all(outputs.sha256(folder / file) == about["sha256"] for file, about in record.items())
+    record = model_cache.read_record(name)
+    assert all(output_folder.sha256(folder / file) == about["sha256"] for file, about in record.items())
     known = {about["known"] for about in record.values()}
     assert known == ({"registry"} if name == "tiny-tar" else {"first use"})
-    assert {v.state for v in shelf.verify(name)} == {"ok"}
+    assert {v.state for v in model_cache.verify(name)} == {"ok"}
     assert opened.sha256 in {about["sha256"] for about in record.values()}
 
 
 def test_fetching_again_fetches_nothing(site):
-    shelf.fetch_model("tiny-js")
+    model_cache.fetch_model("tiny-js")
     for file in (site / "js" / "tiny").iterdir():
         file.unlink()
-    shelf.fetch_model("tiny-js")
+    model_cache.fetch_model("tiny-js")
     with pytest.raises(FetchError, match="404"):
-        shelf.fetch_model("tiny-js", again=True)
+        model_cache.fetch_model("tiny-js", again=True)
 
 
 def test_what_was_trusted_at_first_is_held_to(site):
-    shelf.fetch_model("tiny-ckpt")
-    (shelf.place("tiny-ckpt") / "tiny.ckpt.index").unlink()
+    model_cache.fetch_model("tiny-ckpt")
+    (model_cache.place("tiny-ckpt") / "tiny.ckpt.index").unlink()
     index = site / "tiny.ckpt.index"
     index.write_bytes(index.read_bytes()[:-1] + b"x")
     with pytest.raises(FetchError, match="SHA-256"):
-        shelf.fetch_model("tiny-ckpt")
-    shelf.fetch_model("tiny-ckpt", again=True)
-    assert {v.state for v in shelf.verify("tiny-ckpt")} == {"ok"}
+        model_cache.fetch_model("tiny-ckpt")
+    model_cache.fetch_model("tiny-ckpt", again=True)
+    assert {v.state for v in model_cache.verify("tiny-ckpt")} == {"ok"}
 
 
 def test_not_what_the_registry_says(site):
     (site / "tiny.tar").write_bytes(b"something else")
     with pytest.raises(FetchError, match="SHA-256"):
-        shelf.fetch_model("tiny-tar")
-    assert shelf.fetched("tiny-tar") is None
+        model_cache.fetch_model("tiny-tar")
+    assert model_cache.fetched("tiny-tar") is None
 
 
 def test_a_file_put_there_by_hand(site):
     """What to do without a network is what the message says."""
     with pytest.raises(FetchError) as caught:
-        shelf.fetch_model("offline", patience=None)
-    place = shelf.place("offline") / "offline.tar"
+        model_cache.fetch_model("offline", patience=None)
+    place = model_cache.place("offline") / "offline.tar"
     assert "http://127.0.0.1:9/offline.tar" in str(caught.value) and str(place) in str(caught.value)
     place.write_bytes((site / "tiny.tar").read_bytes())
-    assert models.load_model("offline", "calm-mel_2bar").spec.shape() == SPEC.shape()
-    assert [v.state for v in shelf.verify("offline")] == ["new"]
+    assert open_model.load_model("offline", "calm-mel_2bar").spec.shape() == SPEC.shape()
+    assert [v.state for v in model_cache.verify("offline")] == ["new"]
 
 
 def test_changed_and_missing_files_are_found(site, capsys):
-    shelf.fetch_model("tiny-js")
-    shard = shelf.place("tiny-js") / magenta_js.shard_names(shelf.place("tiny-js"))[0]
+    model_cache.fetch_model("tiny-js")
+    shard = model_cache.place("tiny-js") / magenta_js.shard_names(model_cache.place("tiny-js"))[0]
     content = bytearray(shard.read_bytes())
     content[3] ^= 1
     shard.write_bytes(content)
     with pytest.raises(ModelError, match=r"1 of 3 files are not what they were.*changed; run: calmvae models fetch"):
-        keeping.verify(["tiny-js"], Console())
+        models_command.verify(["tiny-js"], Console())
     assert f"changed  tiny-js/{shard.name}" in capsys.readouterr().out
     shard.unlink()
     with pytest.raises(ModelError, match="missing"):
-        keeping.verify(["tiny-js"], Console())
+        models_command.verify(["tiny-js"], Console())
     with pytest.raises(ModelError, match=r"published but not here yet"):
-        opening.open_model("tiny-js")
+        find_model.open_model("tiny-js")
 
 
 def test_a_manifest_cannot_lead_outside(site):
@@ -140,8 +142,8 @@ def test_a_manifest_cannot_lead_outside(site):
     groups[0]["paths"][0] = "../../../../stolen"
     manifest.write_text(json.dumps(groups))
     with pytest.raises(ModelError, match="not a file of this folder"):
-        shelf.fetch_model("tiny-js")
-    assert sorted(p.name for p in shelf.place("tiny-js").iterdir() if not p.name.endswith(".lock")) == [
+        model_cache.fetch_model("tiny-js")
+    assert sorted(p.name for p in model_cache.place("tiny-js").iterdir() if not p.name.endswith(".lock")) == [
         "config.json",
         "fetched.json",
         "weights_manifest.json",
@@ -162,7 +164,7 @@ def test_commands(site, tmp_path):
     assert shown["config"] == "calm-mel_2bar" and shown["told_by"].startswith("the registry")
     assert shown["sizes"]["enc_rnn_size"] == [24] and shown["published"]["licence"] == "ours"
     assert "not here yet" in run_calmvae("models", "show", "tiny-ckpt").stdout
-    assert run_calmvae("models", "path", "tiny-tar").stdout.strip() == str(shelf.place("tiny-tar") / "tiny.tar")
+    assert run_calmvae("models", "path", "tiny-tar").stdout.strip() == str(model_cache.place("tiny-tar") / "tiny.tar")
     done = run_calmvae("models", "verify")
     assert done.returncode == 0 and done.stdout.count("ok  ") == 6
     done = run_calmvae("sample", "--model", "tiny-js", "-n", "1", "--bars", "4", "-o", tmp_path / "out")
@@ -193,16 +195,16 @@ def test_mistakes_are_one_sentence(site, tmp_path, arguments, sentence):
 def test_import(site, tmp_path):
     done = run_calmvae("models", "import", site / "tiny.tar", "--config", "calm-mel_2bar")
     assert done.returncode == 0, done.stderr
-    record = folders.read_record(shelf.place("tiny"))
-    assert record["imported_from"]["sha256"] == outputs.sha256(site / "tiny.tar")
+    record = model_folder.read_record(model_cache.place("tiny"))
+    assert record["imported_from"]["sha256"] == output_folder.sha256(site / "tiny.tar")
     (site / "tiny.tar").unlink()
-    opened = opening.open_model("tiny")
+    opened = find_model.open_model("tiny")
     assert opened.form == "model folder" and opened.spec.shape() == SPEC.shape()
     assert all(np.array_equal(opened.weights[n], value) for n, value in WEIGHTS.items())
     with pytest.raises(OptionError, match="there is a model tiny already"):
-        keeping.import_model(str(site / "tiny.ckpt"), None, "calm-mel_2bar", Console())
-    assert sorted(p.name for p in (shelf.root() / "models").iterdir()) == ["tiny"]
-    assert [v.state for v in shelf.verify("tiny")] == ["ok"]
+        models_command.import_model(str(site / "tiny.ckpt"), None, "calm-mel_2bar", Console())
+    assert sorted(p.name for p in (model_cache.root() / "models").iterdir()) == ["tiny"]
+    assert [v.state for v in model_cache.verify("tiny")] == ["ok"]
     assert json.loads(run_calmvae("models", "list", "--here", "--json").stdout)["tiny"]["here"] == "imported"
 
 
@@ -210,22 +212,24 @@ def test_a_failed_import_leaves_nothing(site, monkeypatch):
     def fail(*_: object) -> None:
         raise ModelError("no")
 
-    monkeypatch.setattr(folders, "write", fail)
+    monkeypatch.setattr(model_folder, "write", fail)
     with pytest.raises(ModelError, match="no"):
-        keeping.import_model(str(site / "tiny.ckpt"), "mine", "calm-mel_2bar", Console())
-    assert list((shelf.root() / "models").iterdir()) == []
+        models_command.import_model(str(site / "tiny.ckpt"), "mine", "calm-mel_2bar", Console())
+    assert list((model_cache.root() / "models").iterdir()) == []
 
 
 @pytest.mark.parametrize("quantize", [None, "uint16"])
 def test_export_to_magenta_js_and_back(tiny_model, tmp_path, capsys, quantize):
-    keeping.export(str(tiny_model), tmp_path / "js", None, keeping.Form("magenta-js", False, quantize), Console())
+    models_command.export(
+        str(tiny_model), tmp_path / "js", None, models_command.Form("magenta-js", False, quantize), Console()
+    )
     assert "weights_manifest.json" in capsys.readouterr().out
-    back, before = opening.open_model(tmp_path / "js"), models.load_model(tiny_model)
+    back, before = find_model.open_model(tmp_path / "js"), open_model.load_model(tiny_model)
     assert back.spec.shape() == before.spec.shape()
     off = max(np.abs(back.weights[n] - value).max() for n, value in before.engine.weights.items())
     assert off == 0 if quantize is None else 0 < off < 1e-4
 
 
 def test_export_of_three_levels_brings_its_adapter(tiny_model_16bar, tmp_path, capsys):
-    keeping.export(str(tiny_model_16bar), tmp_path / "js", None, keeping.Form("magenta-js"), Console())
+    models_command.export(str(tiny_model_16bar), tmp_path / "js", None, models_command.Form("magenta-js"), Console())
     assert (tmp_path / "js" / "levels.js").is_file() and "levels.js" in capsys.readouterr().err

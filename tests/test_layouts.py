@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import checkpoints, layouts, runtime
-from calmvae.errors import ModelError
+from calmvae.checkpoints import tf_checkpoint, tf_old_names
+from calmvae.common.errors import ModelError
+from calmvae.model import numpy_engine
 from tests.conftest import random_weights, tiny_spec
 
 
@@ -64,7 +65,7 @@ def random_layers(inputs: int, units: int, n: int) -> list[dict[str, np.ndarray]
 def test_what_cudnn_packed_computes_the_same(n):
     layers = random_layers(5, 7, n)
     x = np.random.default_rng(4).normal(size=(6, 5))
-    unpacked = layouts.unpack(cudnn_vector(layers), 5, 7, n)
+    unpacked = tf_old_names.unpack(cudnn_vector(layers), 5, 7, n)
     np.testing.assert_allclose(magenta_run(x, unpacked), cudnn_run(x, layers), atol=1e-6)
 
 
@@ -99,13 +100,13 @@ def test_a_checkpoint_of_vectors_opens(tmp_path, name):
     spec.hparams["dec_rnn_size"] = [28, 28]
     weights = random_weights(spec)
     slots = {f"{n}/Adam": v for n, v in as_trained_by_cudnn(weights).items()}
-    prefix = checkpoints.write(tmp_path / "old.ckpt", as_trained_by_cudnn(weights) | slots | {"global_step": 3})
-    read = checkpoints.read(prefix)
-    assert {n: v.shape for n, v in read.items()} == runtime.weight_shapes(spec)
+    prefix = tf_checkpoint.write(tmp_path / "old.ckpt", as_trained_by_cudnn(weights) | slots | {"global_step": 3})
+    read = tf_checkpoint.read(prefix)
+    assert {n: v.shape for n, v in read.items()} == numpy_engine.weight_shapes(spec)
     for variable, value in weights.items():
         np.testing.assert_allclose(read[variable], value, atol=1e-6, err_msg=variable)
     z = np.random.default_rng(0).normal(size=(3, spec.z_size))
-    ours, theirs = runtime.Engine(spec, read), runtime.Engine(spec, weights)
+    ours, theirs = numpy_engine.Engine(spec, read), numpy_engine.Engine(spec, weights)
     assert np.array_equal(ours.decode(z), theirs.decode(z))
 
 
@@ -113,7 +114,7 @@ def test_matrices_beside_a_vector_win(tmp_path):
     """Magenta's converter wrote both; the vector of a device may be of another size than ours."""
     weights = random_weights(tiny_spec("calm-mel_2bar-big"))
     extra = {"decoder/opaque_kernel": np.zeros(11, np.float32), "decoder/opaque_kernel/Adam": np.zeros(11, np.float32)}
-    read = checkpoints.read(checkpoints.write(tmp_path / "both.ckpt", weights | extra))
+    read = tf_checkpoint.read(tf_checkpoint.write(tmp_path / "both.ckpt", weights | extra))
     assert read.keys() == weights.keys()
 
 
@@ -121,7 +122,7 @@ def test_a_vector_of_another_size_is_refused(tmp_path):
     old = as_trained_by_cudnn(random_weights(tiny_spec("calm-mel_2bar-big")))
     old["decoder/opaque_kernel"] = old["decoder/opaque_kernel"][:-3]
     with pytest.raises(ModelError, match=r"holds decoder/opaque_kernel of \d+ numbers"):
-        checkpoints.read(checkpoints.write(tmp_path / "odd.ckpt", old))
+        tf_checkpoint.read(tf_checkpoint.write(tmp_path / "odd.ckpt", old))
 
 
 def test_older_names(tmp_path):
@@ -129,7 +130,7 @@ def test_older_names(tmp_path):
     weights = random_weights(spec)
     plain = {n.replace("lstm_cell", "basic_lstm_cell"): v for n, v in weights.items()}
     plain = {n.replace("/kernel", "/weights").replace("/bias", "/biases"): v for n, v in plain.items()}
-    read = checkpoints.read(checkpoints.write(tmp_path / "plain.ckpt", plain))
+    read = tf_checkpoint.read(tf_checkpoint.write(tmp_path / "plain.ckpt", plain))
     assert read.keys() == weights.keys() and all(np.array_equal(read[n], weights[n]) for n in weights)
 
 
@@ -141,6 +142,6 @@ def test_a_cell_without_the_added_one(tmp_path):
         if name.endswith("lstm_cell/bias"):
             value = value + np.repeat([0, 0, 1, 0], len(value) // 4)
         old[name.replace("lstm_cell", "cudnn_compatible_lstm_cell")] = value.astype(np.float32)
-    read = checkpoints.read(checkpoints.write(tmp_path / "compatible.ckpt", old))
+    read = tf_checkpoint.read(tf_checkpoint.write(tmp_path / "compatible.ckpt", old))
     for name, value in weights.items():
         np.testing.assert_allclose(read[name], value, atol=1e-6)

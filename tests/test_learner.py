@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from calmvae import checkpoints, configs, graph, learner, runtime
+from calmvae.checkpoints import tf_checkpoint
+from calmvae.model import model_spec, numpy_engine
+from calmvae.training import numpy_trainer, tf_graph
 from tests.test_network import random_tokens, random_weights, small_spec
 
 
@@ -23,7 +25,7 @@ def batches(spec, steps):
 def test_steps_are_magentas(changes, tmp_path):
     """Losses and weights over steps, then each goes on from the other's checkpoint."""
     spec = small_spec("cat-mel_2bar_small", free_bits=5.0, max_beta=0.2, beta_rate=0.9, learning_rate=0.01, **changes)
-    ours, theirs = learner.Learner(spec, 0, 2), graph.TrainingGraph(spec, 0)
+    ours, theirs = numpy_trainer.Learner(spec, 0, 2), tf_graph.TrainingGraph(spec, 0)
     for engine in (ours, theirs):
         engine.load_weights(still_weights(spec))
     data = batches(spec, 12)
@@ -59,7 +61,7 @@ def compare(ours, theirs):
 def test_cudnn_layers_take_the_same_steps(name, tmp_path):
     """Keras' kernel (on a CPU its plain one) in Magenta's graph: same variables, losses and weights."""
     spec = small_spec(name, free_bits=5.0, max_beta=0.2, beta_rate=0.9, learning_rate=0.01)
-    ours, theirs = learner.Learner(spec, 0, 2), graph.TrainingGraph(spec, 0, cudnn=True)
+    ours, theirs = numpy_trainer.Learner(spec, 0, 2), tf_graph.TrainingGraph(spec, 0, cudnn=True)
     types = {op.type for op in theirs.session.graph.get_operations()}
     assert "PartitionedCall" in types or "StatefulPartitionedCall" in types
     for engine in (ours, theirs):
@@ -74,7 +76,7 @@ def test_cudnn_layers_take_the_same_steps(name, tmp_path):
 
 def test_cudnn_layers_keep_magentas_loop_for_scheduled_sampling():
     spec = small_spec("cat-mel_2bar_small", sampling_schedule="constant", sampling_rate=0.5)
-    engine = graph.TrainingGraph(spec, 0, cudnn=True)
+    engine = tf_graph.TrainingGraph(spec, 0, cudnn=True)
     assert {"While", "StatelessWhile"} & {op.type for op in engine.session.graph.get_operations()}
     losses = [engine.train(batches(spec, 1)[0])["loss"] for _ in range(8)]
     engine.close()
@@ -83,7 +85,7 @@ def test_cudnn_layers_keep_magentas_loop_for_scheduled_sampling():
 
 def test_schedules_are_magentas():
     spec = small_spec("cat-mel_2bar_small", sampling_schedule="inverse_sigmoid", sampling_rate=3.0, decay_rate=0.7)
-    ours, theirs = learner.Learner(spec, 0, 1), graph.TrainingGraph(spec, 0)
+    ours, theirs = numpy_trainer.Learner(spec, 0, 1), tf_graph.TrainingGraph(spec, 0)
     for tokens in batches(spec, 6):
         mine, wanted = ours.train(tokens), theirs.train(tokens)
         for name in ("sampling_probability", "learning_rate", "losses/kl_beta"):
@@ -98,13 +100,13 @@ def test_schedules_are_magentas():
 )
 def test_sampling_probability(schedule, rate, step, wanted):
     hparams = {"sampling_schedule": schedule, "sampling_rate": rate}
-    assert learner.sampling_probability(hparams, step) == pytest.approx(wanted)
+    assert numpy_trainer.sampling_probability(hparams, step) == pytest.approx(wanted)
 
 
 def test_initial_weights_are_drawn_as_magentas():
     spec = small_spec("calm-mel_16bar", enc_rnn_size=[64], dec_rnn_size=[64], z_size=64)
-    mine = learner.initial_weights(runtime.weight_shapes(spec), 0)
-    theirs = graph.TrainingGraph(configs.with_hparams(spec, {"batch_size": 1}), 0)
+    mine = numpy_trainer.initial_weights(numpy_engine.weight_shapes(spec), 0)
+    theirs = tf_graph.TrainingGraph(model_spec.with_hparams(spec, {"batch_size": 1}), 0)
     wanted = theirs.weights()
     theirs.close()
     for name, values in wanted.items():
@@ -116,7 +118,7 @@ def test_same_seed_same_bytes_and_other_seed_others():
     spec = small_spec("cat-mel_2bar_small", sampling_schedule="constant", sampling_rate=0.5)
 
     def run(seed):
-        engine = learner.Learner(spec, seed, 2)
+        engine = numpy_trainer.Learner(spec, seed, 2)
         losses = [engine.train(tokens)["loss"] for tokens in batches(spec, 3)]
         engine.close()
         return losses, engine.weights()
@@ -128,8 +130,8 @@ def test_same_seed_same_bytes_and_other_seed_others():
 
 def test_only_the_newest_checkpoints_stay(tmp_path):
     spec = small_spec("cat-mel_2bar_small")
-    engine = learner.Learner(spec, 0, 1)
-    checkpoints.write(tmp_path / "other-1", {"x": np.zeros(2)})
+    engine = numpy_trainer.Learner(spec, 0, 1)
+    tf_checkpoint.write(tmp_path / "other-1", {"x": np.zeros(2)})
     for tokens in batches(spec, 5):
         engine.train(tokens)
         engine.save(str(tmp_path / "model.ckpt"))
@@ -137,7 +139,7 @@ def test_only_the_newest_checkpoints_stay(tmp_path):
     assert sorted(p.name for p in tmp_path.glob("*.index")) == [
         "model.ckpt-3.index", "model.ckpt-4.index", "model.ckpt-5.index", "other-1.index",
     ]  # fmt: skip
-    assert checkpoints.latest(tmp_path).endswith("model.ckpt-5")
+    assert tf_checkpoint.latest(tmp_path).endswith("model.ckpt-5")
     import tensorflow as tf
 
     assert tf.train.latest_checkpoint(str(tmp_path)).endswith("model.ckpt-5")

@@ -6,29 +6,31 @@ import json
 
 import pytest
 
-from calmvae import calmer, compose, journey, made, midi, models
-from calmvae.errors import EmptyMusicError
-from calmvae.made import Made
-from calmvae.piece import Note, Piece
-from calmvae.render import Section
+from calmvae.checkpoints import open_model
+from calmvae.common.errors import EmptyMusicError
+from calmvae.generate import calm_piece, interpolation, journey, made_piece, reconstruction
+from calmvae.generate.made_piece import Made
+from calmvae.midi import read_music
+from calmvae.midi.piano_roll import Section
+from calmvae.midi.piece import Note, Piece
 from tests.conftest import PIECES, run_calmvae, run_python
 from tests.test_cases import path_of
 
 
 @pytest.fixture(scope="module")
-def model() -> models.Model:
-    return models.load_model("calm-mel_2bar")
+def model() -> open_model.Model:
+    return open_model.load_model("calm-mel_2bar")
 
 
 def test_what_is_made_of_an_upbeat_begins_with_it(model):
     upbeat = path_of("pickup_of_one_beat_in_3_4")
     ends = [journey.of_piece(upbeat, model), journey.of_piece(PIECES[0], model)]
-    joined = compose.interpolate(upbeat, PIECES[0], model)
+    joined = interpolation.interpolate(upbeat, PIECES[0], model)
     for one in (
         joined,
-        compose.interpolate(PIECES[0], upbeat, model, endpoints="decoded"),
-        compose.reconstruct(upbeat, model),
-        calmer.calm(upbeat, model),
+        interpolation.interpolate(PIECES[0], upbeat, model, endpoints="decoded"),
+        reconstruction.reconstruct(upbeat, model),
+        calm_piece.calm(upbeat, model),
         journey.journey(*ends, model, minutes=2),
     ):
         pieces = [one.piece, *one.parts]
@@ -53,9 +55,9 @@ def test_silence_in_front_is_taken_away_and_bar_lines_stay():
 
 def test_whole_bars_of_silence_leave_no_metre_behind():
     piece = Piece([Note(60, 80, 4.0, 5.0)], [(0.0, 120.0)], [(0.0, 4, 4)])
-    assert made.lead(piece) == 4.0
-    assert made.without(piece, 4.0) == Piece([Note(60, 80, 0.0, 1.0)], [(0.0, 120.0)], [(0.0, 4, 4)])
-    assert made.without(piece, 0.0) is piece
+    assert made_piece.lead(piece) == 4.0
+    assert made_piece.without(piece, 4.0) == Piece([Note(60, 80, 0.0, 1.0)], [(0.0, 120.0)], [(0.0, 4, 4)])
+    assert made_piece.without(piece, 0.0) is piece
 
 
 def test_a_piece_shown_beside_it_stays_beside_it():
@@ -74,7 +76,7 @@ def test_no_command_writes_silence(tmp_path, command):
         assert not (tmp_path / "out").exists()
     else:
         written = sorted((tmp_path / "out").rglob("*.mid"))
-        assert written and all(midi.read_piece(path).notes for path in written)
+        assert written and all(read_music.read_piece(path).notes for path in written)
 
 
 def test_silence_is_one_sentence():
@@ -115,7 +117,7 @@ def test_one_file_never_ends_a_run(tmp_path):
     hide = (
         "import importlib.util as u; f = u.find_spec; u.find_spec = lambda n, *a: None if n == 'symusic' else f(n, *a);"
     )
-    run = "import sys; from calmvae.cli import main; sys.exit(main())"
+    run = "import sys; from calmvae.cli.app import main; sys.exit(main())"
 
     done = run_python(hide + run, "convert", tmp_path, "-o", tmp_path / "out", "--workers", "1")
     assert done.returncode == 0, done.stderr

@@ -15,50 +15,54 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calmvae import configs, magenta_js, midi, models, outputs, phrases, runtime
-from calmvae.errors import ModelError, OptionError
+from calmvae.checkpoints import magenta_js, open_model
+from calmvae.common import output_folder
+from calmvae.common.errors import ModelError, OptionError
+from calmvae.midi import read_music
+from calmvae.model import model_spec, numpy_engine
+from calmvae.music import melody_extraction, melody_tokens
 from tests.conftest import PIECES, ROOT, random_weights, tiny_spec
 
 # Structures that magenta-js runs by itself, and such as need levels.js.
 ALONE = {
     "flat": tiny_spec("calm-mel_2bar-big"),
     "two levels": tiny_spec("calm-mel_2bar"),
-    "two levels, layers": configs.with_hparams(tiny_spec("calm-mel_16bar-big"), {"dec_rnn_size": [22, 22]}),
+    "two levels, layers": model_spec.with_hparams(tiny_spec("calm-mel_16bar-big"), {"dec_rnn_size": [22, 22]}),
 }
 ADAPTED = {
     "three levels": tiny_spec("calm-mel_16bar"),
-    "flat encoder of two layers": configs.with_hparams(
+    "flat encoder of two layers": model_spec.with_hparams(
         tiny_spec("calm-mel_2bar-big"), {"enc_rnn_size": [24, 20], "dec_rnn_size": [22, 22]}
     ),
     "flat encoder, conductor": dataclasses.replace(tiny_spec("calm-mel_16bar-big"), encoder_lengths=None),
     "flat encoder of two layers, conductor": dataclasses.replace(
         tiny_spec("calm-mel_16bar-big", 2), encoder_lengths=None
     ),
-    "two encoder layers in levels": configs.with_hparams(tiny_spec("calm-mel_2bar"), {"enc_rnn_size": [24, 24]}),
-    "decoder layers of two sizes": configs.with_hparams(tiny_spec("calm-mel_2bar-big"), {"dec_rnn_size": [28, 22]}),
+    "two encoder layers in levels": model_spec.with_hparams(tiny_spec("calm-mel_2bar"), {"enc_rnn_size": [24, 24]}),
+    "decoder layers of two sizes": model_spec.with_hparams(tiny_spec("calm-mel_2bar-big"), {"dec_rnn_size": [28, 22]}),
 }
 STRUCTURES = ALONE | ADAPTED
 
 
-def loud_weights(spec: configs.ModelSpec) -> dict[str, np.ndarray]:
+def loud_weights(spec: model_spec.ModelSpec) -> dict[str, np.ndarray]:
     """Random ones that let the decoder say many different tokens."""
     return {name: weight * 4 for name, weight in random_weights(spec).items()}
 
 
-def exported(folder: Path, spec: configs.ModelSpec, quantize: str | None = None) -> dict[str, np.ndarray]:
+def exported(folder: Path, spec: model_spec.ModelSpec, quantize: str | None = None) -> dict[str, np.ndarray]:
     weights = loud_weights(spec)
     magenta_js.export(folder, spec, weights, quantize)
     return weights
 
 
-def latents(spec: configs.ModelSpec, n: int) -> np.ndarray:
+def latents(spec: model_spec.ModelSpec, n: int) -> np.ndarray:
     return np.random.default_rng(7).standard_normal((n, spec.z_size)).astype(np.float32)
 
 
-def windows_of_pieces(spec: configs.ModelSpec, n: int) -> np.ndarray:
-    melodies = [phrases.extract_melody(midi.read_piece(path)).tokens for path in PIECES]
-    windows = np.concatenate([phrases.cut_windows(tokens, spec.steps)[0] for tokens in melodies])
-    return windows[(windows >= phrases.FIRST_PITCH).any(axis=1)][:n]
+def windows_of_pieces(spec: model_spec.ModelSpec, n: int) -> np.ndarray:
+    melodies = [melody_extraction.extract_melody(read_music.read_piece(path)).tokens for path in PIECES]
+    windows = np.concatenate([melody_tokens.cut_windows(tokens, spec.steps)[0] for tokens in melodies])
+    return windows[(windows >= melody_tokens.FIRST_PITCH).any(axis=1)][:n]
 
 
 # --- without Node -----------------------------------------------------------------------------------------------------
@@ -80,7 +84,7 @@ def test_round_trip(name, tmp_path):
 
 def test_what_is_written(tmp_path):
     """As TensorFlow.js's converter writes it: 4 MiB a shard, and a config.json as Magenta's."""
-    model = models.load_model("calm-mel_2bar")
+    model = open_model.load_model("calm-mel_2bar")
     weights = {**model.engine.weights, "global_step": np.int64(3)}
     done = magenta_js.export(tmp_path, model.spec, weights)
     assert done["files"][:2] == ["group1-shard1of5.bin", "group1-shard2of5.bin"] and not done["adapter"]
@@ -92,16 +96,16 @@ def test_what_is_written(tmp_path):
     args = {"minPitch": 21, "maxPitch": 108, "numSteps": 32, "numSegments": 8}
     assert config["dataConverter"] == {"type": "MelodyConverter", "args": args}
     (group,) = json.loads((tmp_path / "weights_manifest.json").read_text())
-    assert {w["name"] for w in group["weights"]} == runtime.weight_shapes(model.spec).keys()
+    assert {w["name"] for w in group["weights"]} == numpy_engine.weight_shapes(model.spec).keys()
 
 
 def test_into_an_output_folder(tmp_path):
     spec = tiny_spec("calm-mel_16bar")
-    with outputs.OutputFolder(tmp_path / "out", "export-js", {}) as out:
+    with output_folder.OutputFolder(tmp_path / "out", "export-js", {}) as out:
         done = magenta_js.export(out.path, spec, random_weights(spec), "uint8")
     assert done["adapter"] and done["dtype"] == "uint8"
     assert set(done["files"]) == out.record["outputs"].keys()
-    assert (tmp_path / "out" / "levels.js").read_bytes() == (ROOT / "calmvae" / "levels.js").read_bytes()
+    assert (tmp_path / "out" / "levels.js").read_bytes() == (ROOT / "calmvae" / "checkpoints" / "levels.js").read_bytes()
 
 
 def test_the_adapter_is_installed():
@@ -248,7 +252,7 @@ def test_a_damaged_folder_is_one_sentence(damage, tmp_path):
     assert said.endswith("; fetch or export the model again.") and "\n" not in said and len(said) < 500
 
 
-def facts_with(spec: configs.ModelSpec, **args: Any) -> magenta_js.Facts:
+def facts_with(spec: model_spec.ModelSpec, **args: Any) -> magenta_js.Facts:
     config = magenta_js.config_json(spec)
     facts = magenta_js._facts({k: v for k, v in config.items() if k != "calmvae"})
     return dataclasses.replace(facts, args={**facts.args, **args})
@@ -318,7 +322,7 @@ def test_what_cannot_be_exported_is_one_sentence(tmp_path):
     with pytest.raises(OptionError, match="quantised to 'int4'; choose one of uint8, uint16"):
         magenta_js.export(tmp_path, spec, weights, "int4")
     with pytest.raises(ModelError, match="residual connections"):
-        magenta_js.export(tmp_path, configs.with_hparams(spec, {"residual_decoder": True}), weights)
+        magenta_js.export(tmp_path, model_spec.with_hparams(spec, {"residual_decoder": True}), weights)
     with pytest.raises(ModelError, match="the weights do not fit config calm-mel_2bar"):
         magenta_js.export(tmp_path, spec, random_weights(tiny_spec("calm-mel_2bar-big")))
     weights["encoder/mu/bias"][0] = np.nan
@@ -363,14 +367,14 @@ def ask(client: Path, folder: Path, style: str = "require", **job: Any) -> dict[
 
 def notes(tokens: np.ndarray) -> list[list[list[int]]]:
     """The notes of windows as the client tells them."""
-    return [[list(note) for note in phrases.token_notes(row)] for row in tokens]
+    return [[list(note) for note in melody_tokens.token_notes(row)] for row in tokens]
 
 
 @dataclasses.dataclass
 class Said:
     """What both sides say of the same latent vectors and windows."""
 
-    model: models.Model
+    model: open_model.Model
     z: np.ndarray
     windows: np.ndarray
     warm: dict[str, Any]
@@ -387,7 +391,7 @@ def said(client, tmp_path_factory):
 
     def of(name: str) -> Said:
         if name not in known:
-            folder, model = tmp_path_factory.mktemp(name), models.load_model(name)
+            folder, model = tmp_path_factory.mktemp(name), open_model.load_model(name)
             magenta_js.export(folder, model.spec, model.engine.weights)
             style = "stock" if magenta_js.runs_alone(model.spec) else "require"
             z, windows = latents(model.spec, 128 // model.spec.bars), windows_of_pieces(model.spec, 16)
@@ -424,7 +428,7 @@ def test_embedded_models_in_magenta_js(name, said, capsys):
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_magenta_js_says_what_tensorflow_says(name, said, capsys):
     one = said(name)
-    reference = models.load_model(name, engine="magenta").engine
+    reference = open_model.load_model(name, engine="magenta").engine
     wanted, theirs = reference.decode(one.z), np.array(one.warm["tokens"])
     with capsys.disabled():
         print(f"\n{name}, magenta-js against TensorFlow: {(theirs == wanted).sum()} of {wanted.size} tokens equal")
@@ -435,12 +439,12 @@ def test_magenta_js_says_what_tensorflow_says(name, said, capsys):
 @pytest.mark.parametrize("quantize", magenta_js.QUANTIZED)
 def test_quantised_models_in_magenta_js(quantize, client, tmp_path, capsys):
     """JavaScript widens the weights as `read` does."""
-    model = models.load_model("calm-mel_2bar")
+    model = open_model.load_model("calm-mel_2bar")
     magenta_js.export(tmp_path, model.spec, model.engine.weights, quantize)
     weights, facts = magenta_js.read(tmp_path)
     spec = magenta_js.spec_of(weights, facts)
     z = latents(spec, 32)
-    theirs, ours = np.array(ask(client, tmp_path, "stock", z=z)["tokens"]), runtime.Engine(spec, weights).decode(z)
+    theirs, ours = np.array(ask(client, tmp_path, "stock", z=z)["tokens"]), numpy_engine.Engine(spec, weights).decode(z)
     full = model.engine.decode(z)
     with capsys.disabled():
         print(
@@ -454,7 +458,7 @@ def test_quantised_models_in_magenta_js(quantize, client, tmp_path, capsys):
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_structures_in_magenta_js(name, client, tmp_path):
     spec = STRUCTURES[name]
-    engine = runtime.Engine(spec, exported(tmp_path, spec))
+    engine = numpy_engine.Engine(spec, exported(tmp_path, spec))
     z, windows = latents(spec, 12), windows_of_pieces(spec, 12)
     said = ask(client, tmp_path, "stock" if name in ALONE else "require", z=z, windows=notes(windows))
     assert "error" not in said, said
@@ -486,15 +490,15 @@ def test_all_methods_of_magenta_js_work_with_levels(client, tmp_path):
 @pytest.mark.parametrize("style", ["import", "script", "class"])
 def test_ways_to_load_the_adapter(style, client, tmp_path):
     spec = ADAPTED["three levels"]
-    engine, z = runtime.Engine(spec, exported(tmp_path, spec)), latents(spec, 2)
+    engine, z = numpy_engine.Engine(spec, exported(tmp_path, spec)), latents(spec, 2)
     assert ask(client, tmp_path, style, z=z)["tokens"] == engine.decode(z).tolist()
 
 
 def test_the_adapter_loads_models_without_need_of_it(client, tmp_path):
     """Also one that says nothing of calmvae's."""
     spec = ALONE["two levels"]
-    engine, z = runtime.Engine(spec, exported(tmp_path, spec)), latents(spec, 2)
-    shutil.copyfile(ROOT / "calmvae" / "levels.js", tmp_path / "levels.js")
+    engine, z = numpy_engine.Engine(spec, exported(tmp_path, spec)), latents(spec, 2)
+    shutil.copyfile(ROOT / "calmvae" / "checkpoints" / "levels.js", tmp_path / "levels.js")
     assert ask(client, tmp_path, z=z)["tokens"] == engine.decode(z).tolist()
     config = magenta_js.config_json(spec)
     del config["calmvae"]
@@ -515,15 +519,15 @@ def test_the_adapter_fails_in_words(client, tmp_path):
 
 def test_temperature_in_levels(client, tmp_path):
     """Drawn first tokens are as frequent as the model's probabilities at that temperature."""
-    spec = configs.with_hparams(tiny_spec("calm-mel_2bar"), {"enc_rnn_size": [8, 8], "dec_rnn_size": [12, 10]})
+    spec = model_spec.with_hparams(tiny_spec("calm-mel_2bar"), {"enc_rnn_size": [8, 8], "dec_rnn_size": [12, 10]})
     weights = {name: weight * 1.5 for name, weight in random_weights(spec).items()}
     magenta_js.export(tmp_path, spec, weights)
     z, n = latents(spec, 1), 2000
     said = ask(client, tmp_path, z=np.repeat(z, n, axis=0), temperature=0.7)
-    drawn = np.bincount(np.array(said["tokens"])[:, 0], minlength=phrases.DEPTH) / n
-    tokens = np.zeros((phrases.DEPTH, spec.steps), np.uint8)
-    tokens[:, 0] = np.arange(phrases.DEPTH)
-    logs = runtime.Engine(spec, weights).log_likelihood(np.repeat(z, phrases.DEPTH, axis=0), tokens)[0][:, 0]
+    drawn = np.bincount(np.array(said["tokens"])[:, 0], minlength=melody_tokens.DEPTH) / n
+    tokens = np.zeros((melody_tokens.DEPTH, spec.steps), np.uint8)
+    tokens[:, 0] = np.arange(melody_tokens.DEPTH)
+    logs = numpy_engine.Engine(spec, weights).log_likelihood(np.repeat(z, melody_tokens.DEPTH, axis=0), tokens)[0][:, 0]
     wanted = np.exp(logs / 0.7) / np.exp(logs / 0.7).sum()
     assert 0.02 < wanted.max() < 0.9
     np.testing.assert_allclose(drawn, wanted, atol=0.05)

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import magenta, midi, midi_events, midi_read, wire
-from calmvae.errors import Damaged, InputError
-from calmvae.piece import Note, Piece
+from calmvae.common import magenta_import
+from calmvae.common.errors import Damaged, InputError
+from calmvae.midi import midi_events, midi_read, note_sequence_bytes, read_music, write_midi
+from calmvae.midi.piece import Note, Piece
 from tests import builders, conftest, odd_midi
 from tests.test_cases import CASES
 from tests.test_more_cases import KINDS, QUARTER, control, event, file, meta, quarters, release, strike, track
@@ -22,13 +23,13 @@ NAMES = ("/id/é", "ü.mid", "folder")
 
 def ours(data: bytes):
     """calmvae's NoteSequence of a file."""
-    (written,) = wire.note_sequences([wire.Named(midi_read.read(data), *NAMES)])
-    return magenta.load_note_seq().NoteSequence.FromString(written)
+    (written,) = note_sequence_bytes.note_sequences([note_sequence_bytes.Named(midi_read.read(data), *NAMES)])
+    return magenta_import.load_note_seq().NoteSequence.FromString(written)
 
 
 def theirs(data: bytes):
     """note_seq's NoteSequence of a file."""
-    note_seq = magenta.load_note_seq()
+    note_seq = magenta_import.load_note_seq()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.disable()
@@ -76,7 +77,7 @@ def test_files_of_mido(tmp_path, write):
 
 def test_files_of_ours(tmp_path):
     for path in conftest.PIECES:
-        data = midi.write_midi(midi.read_piece(path), tmp_path / path.name).read_bytes()
+        data = write_midi.write_midi(read_music.read_piece(path), tmp_path / path.name).read_bytes()
         assert ours(data) == theirs(data)
 
 
@@ -162,15 +163,15 @@ def test_files_read_together_are_read_as_each_by_itself(seed):
             else:
                 assert mine == wanted, field.name
     played = [one for one in played if not isinstance(one, Damaged)]
-    named = [wire.Named(one, *NAMES) for one in played]
-    assert wire.note_sequences(named) == [wire.note_sequences([one])[0] for one in named]
+    named = [note_sequence_bytes.Named(one, *NAMES) for one in played]
+    assert note_sequence_bytes.note_sequences(named) == [note_sequence_bytes.note_sequences([one])[0] for one in named]
 
 
 @pytest.mark.parametrize("seed", range(200))
 def test_odd_files_give_valid_music(seed):
     """NoteSequences that Magenta takes, whatever is in the file, and a piece that can be written and read again."""
     try:
-        piece = midi.parse_midi(odd_midi.random_midi(seed))
+        piece = read_music.parse_midi(odd_midi.random_midi(seed))
     except InputError:
         return
     sequence = ours(odd_midi.random_midi(seed))
@@ -209,9 +210,9 @@ def test_columns_and_objects_are_the_same_notes(count):
         columns.note  # noqa: B018
 
 
-@pytest.mark.parametrize("code", ["midi.write_midi(midi.read_piece(path), out)", "entries.convert_files([path], 32)"])
+@pytest.mark.parametrize("code", ["calmvae.write_midi(calmvae.read_piece(path), out)", "convert_file.convert_files([path], 32)"])
 def test_midi_files_need_no_slow_imports(tmp_path, code):
     heavy = "{'mido', 'pretty_midi', 'note_seq', 'tensorflow', 'symusic'} & {*sys.modules}"
-    program = f"import sys; from calmvae import corpus, entries, midi; path, out = sys.argv[1:]; {code}; print({heavy})"
+    program = f"import sys; import calmvae; from calmvae.data import convert_file; path, out = sys.argv[1:]; {code}; print({heavy})"
     done = conftest.run_python(program, conftest.PIECES[0], tmp_path / "a.mid", cwd=Path(conftest.ROOT))
     assert done.stdout.strip() == "set()"

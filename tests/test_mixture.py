@@ -8,9 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from calmvae import calming, calmness, compose, folders, mixture, models
-from calmvae.errors import DataError, ModelError, OptionError
-from calmvae.mixture import Mixture
+from calmvae.checkpoints import model_folder, open_model
+from calmvae.cli import prior_command
+from calmvae.common.errors import DataError, ModelError, OptionError
+from calmvae.generate import sampling
+from calmvae.latent import calm_prior, mixture_prior
+from calmvae.latent.mixture_prior import Mixture
+from calmvae.music import calmness
 from tests.conftest import PIECES, run_calmvae
 
 
@@ -48,12 +52,12 @@ def test_a_path_stays_in_one_component(two):
 
 def test_fit_finds_two_and_prefers_what_held_out_latents_say(two):
     rng = np.random.default_rng(1)
-    found = mixture.fit(two.draw(rng, 3000), two.draw(rng, 1000))
+    found = mixture_prior.fit(two.draw(rng, 3000), two.draw(rng, 1000))
     assert found.record["components"] >= 2 and sorted(found.shares)[-1] > 0.4
     tried = {(t["components"], t["shrinkage"]): t["held_out_nats"] for t in found.record["tried"]}
     assert found.record["held_out_nats"] == min(tried.values()) < tried[1, 0.0] - 0.5
-    again = mixture.fit(two.draw(np.random.default_rng(1), 3000), two.draw(np.random.default_rng(2), 1000))
-    other = mixture.fit(two.draw(np.random.default_rng(1), 3000), two.draw(np.random.default_rng(2), 1000))
+    again = mixture_prior.fit(two.draw(np.random.default_rng(1), 3000), two.draw(np.random.default_rng(2), 1000))
+    other = mixture_prior.fit(two.draw(np.random.default_rng(1), 3000), two.draw(np.random.default_rng(2), 1000))
     assert np.array_equal(again.roots, other.roots)
 
 
@@ -62,34 +66,35 @@ def test_few_latents_are_shrunk():
     rng = np.random.default_rng(0)
     groups = [rng.normal(at, 1, (n, 8)) for at in (-4, 4) for n in (12, 200)]
     train, held_out = np.concatenate(groups[::2]), np.concatenate(groups[1::2])
-    assert mixture.fit(train, held_out, components=[2]).record["shrinkage"] >= 0.6
+    assert mixture_prior.fit(train, held_out, components=[2]).record["shrinkage"] >= 0.6
 
 
 def test_written_and_read(two, tmp_path):
     two.record = {"name": "calm", "components": 2}
-    mixture.write(two, tmp_path / "calm.safetensors")
-    back = mixture.read(tmp_path / "calm.safetensors")
+    mixture_prior.write(two, tmp_path / "calm.safetensors")
+    back = mixture_prior.read(tmp_path / "calm.safetensors")
     np.testing.assert_allclose(back.roots, two.roots, rtol=1e-3)
     np.testing.assert_allclose(back.shares, two.shares)
     assert back.record == two.record
     (tmp_path / "bad.safetensors").write_bytes(b"no")
     with pytest.raises(ModelError, match="not a readable prior"):
-        mixture.read(tmp_path / "bad.safetensors")
+        mixture_prior.read(tmp_path / "bad.safetensors")
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in folders.embedded() if (folders.of_package("own_model") / n / "calm.safetensors").exists()]
+    "name",
+    [n for n in model_folder.embedded() if (model_folder.of_package("own_model") / n / "calm.safetensors").exists()],
 )
 def test_the_calm_prior_on_board_is_calmer(name):
     """Not by a hair, and its samples are music: over windows drawn from either prior."""
-    model = models.load_model(name)
-    prior, rng = calming.load_prior(model), np.random.default_rng(3)
+    model = open_model.load_model(name)
+    prior, rng = calm_prior.load_prior(model), np.random.default_rng(3)
     n = 200 if model.spec.bars == 2 else 60
     drawn = prior.draw(rng, n), rng.standard_normal((n, model.spec.z_size))
-    calm, standard = (calming.of_windows(model.engine.decode(z, 0.5, 0)).mean() for z in drawn)
+    calm, standard = (calm_prior.of_windows(model.engine.decode(z, 0.5, 0)).mean() for z in drawn)
     assert calm > standard + 4
-    pieces = [made.piece for made in compose.sample(model, 2, bars=32, seed=1, prior=prior)]
-    assert pieces == [made.piece for made in compose.sample(model, 2, bars=32, seed=1, prior=prior)]
+    pieces = [made.piece for made in sampling.sample(model, 2, bars=32, seed=1, prior=prior)]
+    assert pieces == [made.piece for made in sampling.sample(model, 2, bars=32, seed=1, prior=prior)]
     assert all(piece.notes for piece in pieces) and pieces[0].notes != pieces[1].notes
 
 
@@ -125,21 +130,21 @@ def test_command(tmp_path, tiny_model):
 
 
 def test_mistakes(tmp_path, tiny_model, tiny_model_16bar, two):
-    from calmvae.console import Console
+    from calmvae.cli.console import Console
 
-    model = models.load_model(tiny_model)
+    model = open_model.load_model(tiny_model)
     with pytest.raises(OptionError, match="--calmest is 0"):
-        calming.prior(tmp_path, model, tmp_path / "x", 0, 10, 0, Console(True))
+        prior_command.prior(tmp_path, model, tmp_path / "x", 0, 10, 0, Console(True))
     with pytest.raises(DataError, match=r"holds no train-\*\.tfrecord"):
-        calming.prior(tmp_path, model, tmp_path / "x", 0.5, 10, 0, Console(True))
-    mixture.write(two, tmp_path / "calm.safetensors")
+        prior_command.prior(tmp_path, model, tmp_path / "x", 0.5, 10, 0, Console(True))
+    mixture_prior.write(two, tmp_path / "calm.safetensors")
     with pytest.raises(ModelError, match="has 2 dimensions and calm-mel_2bar 12"):
-        calming.load_prior(model, tmp_path)
+        calm_prior.load_prior(model, tmp_path)
 
 
 def test_evaluate_compares_samples_of_either_prior_with_calm_windows():
     """With the model on board: the calm prior's samples are calmer and more like calm music than the standard one's."""
-    pieces = folders.of_package("resources") / "pieces"
+    pieces = model_folder.of_package("resources") / "pieces"
     found = {}
     for prior in ("standard", "calm"):
         options = ("--calmest", "0.5", "--prior", prior, "--samples", "100", "--paths", "0", "--json")

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from calmvae import midi, phrases
-from calmvae.errors import InputError
+from calmvae.common.errors import InputError
+from calmvae.midi import read_music
+from calmvae.music import melody_extraction
 from tests.odd_midi import chunk, header, number
 from tests.test_cases import TUNE, Case, check, line
 
@@ -301,7 +302,7 @@ KINDS = {**of_tempo_and_metre(), **of_channels(), **of_notes(), **of_framing(), 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_member_of_a_kind(name):
     data, case = KINDS[name]
-    check(midi.parse_midi(data), case)
+    check(read_music.parse_midi(data), case)
 
 
 @pytest.mark.parametrize(
@@ -319,21 +320,21 @@ def test_a_member_of_a_kind(name):
     ],
 )
 def test_names_are_read_however_they_are_written(written, name):
-    piece = midi.parse_midi(file(track(meta(3, written), quarters(TUNE))))
+    piece = read_music.parse_midi(file(track(meta(3, written), quarters(TUNE))))
     assert piece.track_names == {0: name}
-    assert phrases.extract_melody(piece, track=name.upper()).report.in_melody == 16
+    assert melody_extraction.extract_melody(piece, track=name.upper()).report.in_melody == 16
 
 
 def test_names_of_one_file_are_told_together():
     names = ["メロディー", "歌"]
     written = file(*(track(meta(3, name.encode("cp932")), quarters(TUNE, k)) for k, name in enumerate(names)))
-    assert list(midi.parse_midi(written).track_names.values()) == names
+    assert list(read_music.parse_midi(written).track_names.values()) == names
 
 
 def test_the_program_is_the_one_of_the_strike():
     """Not of the note's end, at which pretty_midi looks."""
     data = file(track(event(0xC0, 5), strike(60), event(0xC0, 9, wait=10), release(60, wait=QUARTER), quarters([62])))
-    assert [(n.pitch, n.program) for n in midi.parse_midi(data).notes] == [(60, 5), (62, 9)]
+    assert [(n.pitch, n.program) for n in read_music.parse_midi(data).notes] == [(60, 5), (62, 9)]
 
 
 @pytest.mark.parametrize(
@@ -356,9 +357,9 @@ def test_the_program_is_the_one_of_the_strike():
 )
 def test_what_is_refused_is_one_sentence(data, why):
     with pytest.raises(InputError, match=why) as caught:
-        midi.parse_midi(data)
+        read_music.parse_midi(data)
     assert "\n" not in str(caught.value)
 
 
 def test_a_late_end_of_a_track_is_no_music():
-    check(midi.parse_midi(file(track(quarters(TUNE), meta(1, b"", (1 << 28) - 1)))), Case(line(TUNE)))
+    check(read_music.parse_midi(file(track(quarters(TUNE), meta(1, b"", (1 << 28) - 1)))), Case(line(TUNE)))

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from calmvae import files, midi, musicxml_file, phrases
-from calmvae.errors import EmptyMusicError, InputError, NoMusicError
-from calmvae.piece import Piece
+from calmvae.common.errors import EmptyMusicError, InputError, NoMusicError
+from calmvae.midi import music_files, musicxml_file, read_music, write_midi
+from calmvae.midi.piece import Piece
+from calmvae.music import melody_extraction, melody_tokens
 from tests import builders, conftest
 from tests.test_cases import Case, Line, check, line
 
@@ -63,7 +64,7 @@ def ending(number: str, kind: str, text: str = "") -> str:
 
 def read(tmp_path: Path, text: str | bytes) -> Piece:
     """The piece of a score."""
-    return midi.read_piece(write(tmp_path / "a.musicxml", text))
+    return read_music.read_piece(write(tmp_path / "a.musicxml", text))
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -377,7 +378,7 @@ def test_percussion_and_programs(tmp_path):
 def test_any_program_gives_one_that_midi_has(tmp_path, program):
     piece = read(tmp_path, musicxml(program=program))
     assert all(0 <= n.program <= 127 for n in piece.notes)
-    midi.write_midi(piece, tmp_path / "a.mid")
+    write_midi.write_midi(piece, tmp_path / "a.mid")
 
 
 @pytest.mark.parametrize(
@@ -402,7 +403,9 @@ def test_metres(tmp_path, time, metre):
 def test_an_upbeat_has_a_metre_of_its_own(tmp_path, length, metre):
     piece = read(tmp_path, score(bar(note("G4", length), first=True) + bar(note("C5")) + bar(note("D5"))))
     assert piece.time_signatures == [(0.0, *metre), (length / 2, 4, 4)]
-    assert phrases.extract_melody(piece).tokens[16] == 72 - phrases.MIN_PITCH + phrases.FIRST_PITCH
+    assert (
+        melody_extraction.extract_melody(piece).tokens[16] == 72 - melody_tokens.MIN_PITCH + melody_tokens.FIRST_PITCH
+    )
 
 
 def test_what_is_left_out_is_counted(tmp_path):
@@ -430,21 +433,21 @@ def test_what_is_left_out_is_counted(tmp_path):
 
 @pytest.mark.parametrize("suffix", [".xml", ".musicxml", ".XML"])
 def test_a_plain_file(tmp_path, suffix):
-    piece = midi.read_piece(write(tmp_path / f"waltz{suffix}", musicxml()))
+    piece = read_music.read_piece(write(tmp_path / f"waltz{suffix}", musicxml()))
     check(piece, Case(WALTZ, program=73, metres=[(0.0, 3, 4)]))
     assert piece.name == "waltz" and piece.track_names == {0: "Part 0"}
 
 
 @pytest.mark.parametrize("name", ["waltz.mxl", "WALTZ.MXL", f"{builders.ODD_NAME}.mxl"])
 def test_a_packed_file(tmp_path, name):
-    check(midi.read_piece(write_mxl(tmp_path / name, **{"score.xml": musicxml()})), Case(WALTZ, program=73))
+    check(read_music.read_piece(write_mxl(tmp_path / name, **{"score.xml": musicxml()})), Case(WALTZ, program=73))
 
 
 def test_a_packed_file_without_a_container(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.mxl", "w") as archive:
         archive.writestr("__MACOSX/a.xml", "no score")
         archive.writestr("a.xml", musicxml())
-    check(midi.read_piece(tmp_path / "a.mxl"), Case(WALTZ, program=73))
+    check(read_music.read_piece(tmp_path / "a.mxl"), Case(WALTZ, program=73))
 
 
 @pytest.mark.parametrize(
@@ -475,7 +478,7 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(musicxml_file, "MAX_BYTES", 1 << 20)
     path = write_mxl(tmp_path / "bomb.mxl", **{"score.xml": musicxml() + " " * (2 << 20)})
     with pytest.raises(InputError, match="it unpacks to more than 1 MiB"):
-        midi.read_piece(path)
+        read_music.read_piece(path)
 
 
 @pytest.mark.parametrize(
@@ -492,19 +495,19 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
 )
 def test_damaged_scores_are_refused_in_one_sentence(tmp_path, name, data, word):
     with pytest.raises(InputError, match=word) as caught:
-        midi.read_piece(write(tmp_path / name, data))
+        read_music.read_piece(write(tmp_path / name, data))
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("text", ["<settings/>", "<html><body/></html>", '<?xml version="1.0"?><a:plist xmlns:a="x"/>'])
 def test_an_xml_file_that_is_no_score_is_said_to_be_no_music(tmp_path, text):
     with pytest.raises(NoMusicError, match=r"settings.xml is no music \(it is no score: it begins with <"):
-        midi.read_piece(write(tmp_path / "settings.xml", text))
+        read_music.read_piece(write(tmp_path / "settings.xml", text))
 
 
 def test_a_score_without_notes(tmp_path):
     with pytest.raises(EmptyMusicError, match="a has no notes"):
-        phrases.extract_melody(read(tmp_path, "<score-partwise/>"))
+        melody_extraction.extract_melody(read(tmp_path, "<score-partwise/>"))
 
 
 def test_entities_do_not_blow_up(tmp_path):
@@ -527,9 +530,9 @@ def test_music_without_an_end_is_refused(tmp_path):
 def test_scores_need_no_other_package(tmp_path):
     path = write(tmp_path / "a.xml", musicxml())
     code = (
-        "import sys; from calmvae import midi; midi.read_piece(sys.argv[1]);"
+        "import sys; import calmvae; calmvae.read_piece(sys.argv[1]);"
         "print({'note_seq', 'tensorflow', 'music21', 'lxml', 'pretty_midi', 'mido', 'symusic'} & {*sys.modules})"
     )
     done = conftest.run_python(code, path)
     assert done.stdout.strip() == "set()"
-    assert set(files.SCORE_SUFFIXES) == {".xml", ".musicxml", ".mxl", ".abc"}
+    assert set(music_files.SCORE_SUFFIXES) == {".xml", ".musicxml", ".mxl", ".abc"}

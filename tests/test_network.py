@@ -5,9 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from calmvae import catalog, configs, magenta, network, parallel, runtime
-from calmvae.decoder import Batch, choose
-from calmvae.phrases import DEPTH
+from calmvae.common import magenta_import, thread_pool
+from calmvae.model import config_catalog, magenta_config, model_spec, numpy_engine
+from calmvae.music.melody_tokens import DEPTH
+from calmvae.training import vae_gradient
+from calmvae.training.decoder_gradient import Batch, choose
 
 SMALL = {
     "cat-mel_2bar_small": {"enc_rnn_size": [24], "dec_rnn_size": [20], "z_size": 8},
@@ -21,7 +23,7 @@ ROWS = 33
 
 def small_spec(name, **changes):
     settings = SMALL[name] | {"batch_size": ROWS, "sampling_schedule": "constant", "sampling_rate": 0.0} | changes
-    spec = configs.with_hparams(catalog.get_spec(name), settings)
+    spec = model_spec.with_hparams(config_catalog.get_spec(name), settings)
     if spec.bars > 2:
         # A few short segments show as much as many long ones, and Magenta builds them far sooner.
         levels = (2, 4, 4) if len(spec.level_lengths) == 3 else (4, 8)
@@ -32,7 +34,7 @@ def small_spec(name, **changes):
 
 def random_weights(spec, seed=0, scale=0.3):
     rng = np.random.default_rng(seed)
-    return {n: (scale * rng.standard_normal(s)).astype(np.float32) for n, s in runtime.weight_shapes(spec).items()}
+    return {n: (scale * rng.standard_normal(s)).astype(np.float32) for n, s in numpy_engine.weight_shapes(spec).items()}
 
 
 def random_tokens(n, steps, seed=1):
@@ -41,8 +43,8 @@ def random_tokens(n, steps, seed=1):
 
 
 def gradient_of(spec, weights, batch, beta, threads):
-    pool = parallel.Threads(threads)
-    net = network.Network(spec, weights, len(batch.tokens), pool)
+    pool = thread_pool.Threads(threads)
+    net = vae_gradient.Network(spec, weights, len(batch.tokens), pool)
     gradient = {name: np.full_like(w, np.nan) for name, w in weights.items()}
     losses = net.loss_and_gradient(batch, beta, gradient)
     pool.close()
@@ -56,8 +58,8 @@ def magenta_gradient(spec, weights, tokens):
     """Loss and gradient of Magenta's graph; its latent vector is random, so sigma must be next to nothing."""
     if spec.name in _REFERENCES:
         return _REFERENCES[spec.name]
-    door = magenta.load()
-    tf, config = door.tf, configs.magenta_config(spec)
+    door = magenta_import.load()
+    tf, config = door.tf, magenta_config.magenta_config(spec)
     with tf.Graph().as_default(), tf.Session() as session:
         one_hot = tf.one_hot(tokens, DEPTH)
         config.model.build(config.hparams, DEPTH, is_training=True)
@@ -85,7 +87,7 @@ def test_gradient_is_magentas(name, threads):
     noise = np.zeros((ROWS, spec.z_size), np.float32)
     bits = gradient_of(spec, weights, Batch(tokens, noise), 0.3, 1)[0]["losses/kl_bits"]
     # Some windows lie below the free bits, some above.
-    spec = configs.with_hparams(spec, {"free_bits": float(np.median(bits)) + 0.01})
+    spec = model_spec.with_hparams(spec, {"free_bits": float(np.median(bits)) + 0.01})
     losses, gradient = gradient_of(spec, weights, Batch(tokens, noise), 0.3, threads)
     loss, wanted = magenta_gradient(spec, weights, tokens)
     above = losses["losses/kl_loss"] > 0
@@ -134,7 +136,7 @@ def test_fed_tokens_are_the_decoders_own():
     sampled = np.zeros(tokens.shape, bool)
     sampled[:, 5:9] = True
     noise = np.zeros((ROWS, spec.z_size), np.float32)
-    net = network.Network(spec, weights, ROWS, parallel.Threads(1))
+    net = vae_gradient.Network(spec, weights, ROWS, thread_pool.Threads(1))
     net.loss_and_gradient(
         Batch(tokens, noise, sampled, np.random.default_rng(0).random(tokens.shape, np.float32)),
         0.0,

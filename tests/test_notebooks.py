@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from calmvae import magenta_js, notebook
-from calmvae.made import Made
-from calmvae.piece import Note, Piece
+from calmvae.checkpoints import magenta_js
+from calmvae.cli import notebook_display
+from calmvae.generate.made_piece import Made
+from calmvae.midi.piece import Note, Piece
 from tests.conftest import ROOT, random_weights, run_calmvae, tiny_spec
 from tools import notebooks
 
@@ -103,9 +104,11 @@ def test_an_edited_copy_is_not_overwritten(copies, tmp_path):
 
 
 def test_none_installed_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(notebook.folders, "of_package", lambda name: tmp_path / name)
-    with pytest.raises(notebook.InputError, match="no notebooks are installed; install calmvae from a whole checkout"):
-        notebook.copy(tmp_path / "out", notebook.Console())
+    monkeypatch.setattr(notebook_display.folders, "of_package", lambda name: tmp_path / name)
+    with pytest.raises(
+        notebook_display.InputError, match="no notebooks are installed; install calmvae from a whole checkout"
+    ):
+        notebook_display.copy(tmp_path / "out", notebook_display.Console())
     assert not (tmp_path / "out").exists()
 
 
@@ -119,12 +122,12 @@ def test_notebooks_and_pieces_are_installed_with_the_package(tmp_path):
     subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(source)], check=True, timeout=300)
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
     assert {f"calmvae/notebooks/{file.name}" for file in FILES} <= names
-    assert {f"calmvae/resources/pieces/{file.name}" for file in notebook.pieces()} <= names
+    assert {f"calmvae/resources/pieces/{file.name}" for file in notebook_display.pieces()} <= names
 
 
 def test_tables_as_text_and_as_html():
     rows = [{"piece": "a<b", "calmness": 61.25, "notes": 7}, {"piece": "c", "calmness": 5, "notes": 12}]
-    table = notebook.table(rows)
+    table = notebook_display.table(rows)
     assert repr(table) == "piece  calmness  notes\na<b        61.2      7\nc             5     12"
     made = table._repr_html_()
     assert '<td style="text-align: left">a&lt;b</td>' in made and '<td style="text-align: right">61.2</td>' in made
@@ -134,7 +137,7 @@ def test_without_a_synthesizer_the_picture_is_shown_and_the_reason_said(monkeypa
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
     monkeypatch.setitem(sys.modules, "tinysoundfont", None)
-    notebook.show(Piece([Note(60, 64, 0.0, 1.0)], [(0.0, 60.0)], name="one"))
+    notebook_display.show(Piece([Note(60, 64, 0.0, 1.0)], [(0.0, 60.0)], name="one"))
     assert [type(one).__name__ for one in shown] == ["Image"]
     assert "Audio needs tinysoundfont" in capsys.readouterr().out
 
@@ -153,11 +156,11 @@ def test_rolls_tell_by_colour_what_a_note_is_like(pictures):
     other[24] = 40
 
     def colors(melody, like):
-        notebook.rolls({"one": melody}, "title", like)
+        notebook_display.rolls({"one": melody}, "title", like)
         found = np.array(pictures.pop().convert("RGB"))
         # The title and the patches of the legend, which show all colours, stand above.
         found = found[len(found) // 3 :].reshape(-1, 3)
-        named = dict(zip(("first", "second", "both"), notebook.TRACK_COLORS, strict=False))
+        named = dict(zip(("first", "second", "both"), notebook_display.TRACK_COLORS, strict=False))
         return {name for name, color in named.items() if (found == list(bytes.fromhex(color[1:]))).all(axis=1).any()}
 
     two = {"as in A": a, "as in B": b}
@@ -171,7 +174,7 @@ def test_a_journey_is_shown_with_its_plan(pictures):
     plan |= {"seconds": [0.0, 16.0], "end": 32.0}
     info = {"plan": plan, "stages": [0.0], "onsets_per_second": [1.0, 0.5], "calmness_by_minute": [70.0]}
     for one in ({}, info):
-        notebook.show(Made(piece, [], one, []), sound=False)
+        notebook_display.show(Made(piece, [], one, []), sound=False)
     without, with_plan = pictures
     assert with_plan.width == without.width and with_plan.height > without.height + 100
 

@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import catalog, commands, compose, models, other_configs, outputs
-from calmvae.console import Console
-from calmvae.errors import ModelError, OptionError
-from calmvae.piece import Piece
+from calmvae.checkpoints import open_model
+from calmvae.cli import generate_commands
+from calmvae.cli.console import Console
+from calmvae.common import output_folder
+from calmvae.common.errors import ModelError, OptionError
+from calmvae.generate import interpolation, magenta_model
+from calmvae.midi.piece import Piece
+from calmvae.model import config_catalog
 from tests.random_checkpoints import hparams_of, save_random, small_config
 
 DRUMS, TRIO, CHORDS = "cat-drums_2bar_small", "flat-trio_16bar", "cat-mel_2bar_med_chords"
@@ -35,7 +39,7 @@ def draw(checkpoint: Callable[[str], str]) -> Callable[..., list[Piece]]:
     """Samples a shrunk config by name."""
 
     def sample(name: str, n: int = 2, temperature: float = 1.0, seed: int = 1, **options) -> list[Piece]:
-        return other_configs.sample(name, checkpoint(name), n, temperature, seed, hparams=hparams_of(name), **options)
+        return magenta_model.sample(name, checkpoint(name), n, temperature, seed, hparams=hparams_of(name), **options)
 
     return sample
 
@@ -43,9 +47,9 @@ def draw(checkpoint: Callable[[str], str]) -> Callable[..., list[Piece]]:
 @pytest.fixture
 def shrunk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Magenta's own configs of the sizes of the checkpoints, for what takes no hparams."""
-    from calmvae import magenta
+    from calmvae.common import magenta_import
 
-    known = magenta.load().configs.CONFIG_MAP
+    known = magenta_import.load().configs.CONFIG_MAP
     for name in (DRUMS, CHORDS):
         monkeypatch.setitem(known, name, small_config(name))
 
@@ -65,8 +69,8 @@ def test_seeds(draw, name, bars, options):
     assert draw(name, 1, **options)[0] == pieces[0]
     assert draw(name, 1, seed=2, **options)[0].notes != pieces[0].notes
     assert pieces[0].notes != pieces[1].notes
-    assert all(0 <= n.start < n.end <= bars * 240 / compose.DEFAULT_QPM + 1 for p in pieces for n in p.notes)
-    assert all(p.tempos == [(0.0, compose.DEFAULT_QPM)] for p in pieces)
+    assert all(0 <= n.start < n.end <= bars * 240 / interpolation.DEFAULT_QPM + 1 for p in pieces for n in p.notes)
+    assert all(p.tempos == [(0.0, interpolation.DEFAULT_QPM)] for p in pieces)
 
 
 def test_instruments(draw):
@@ -86,9 +90,9 @@ def test_tempo_and_dynamics(draw):
 @pytest.mark.parametrize(("name", "options"), [(DRUMS, {}), (CHORDS, {"chords": "C G Am F"})])
 def test_cold_notes_are_trained_models(checkpoint, draw, name, options):
     """At temperature 0 the notes are those of Magenta's TrainedModel from the same z (and chords)."""
-    from calmvae import magenta
+    from calmvae.common import magenta_import
 
-    stock = magenta.load().TrainedModel(small_config(name), 2, checkpoint(name))
+    stock = magenta_import.load().TrainedModel(small_config(name), 2, checkpoint(name))
     z = np.stack([np.random.default_rng([1, k]).standard_normal(8) for k in range(2)])
     control = np.repeat(np.eye(49)[[1, 8, 22, 6]], 8, axis=0) if options else None
     theirs = stock.decode(z, length=32, temperature=1e-6, c_input=control)
@@ -101,7 +105,7 @@ def test_cold_notes_are_trained_models(checkpoint, draw, name, options):
 def test_chords_are_heard(draw):
     assert draw(CHORDS, chords="C G")[0].notes != draw(CHORDS, chords="C F#dim")[0].notes
     assert draw(CHORDS, chords="C | G", temperature=0) == draw(CHORDS, chords="C,G", temperature=0)
-    bar = 240 / compose.DEFAULT_QPM
+    bar = 240 / interpolation.DEFAULT_QPM
     two = draw(BAND, 1, chords="C G")[0]
     assert bar + 1e-6 < two.duration <= 2 * bar + 1e-6
     assert min(n.start for n in two.notes) < bar / 2
@@ -110,7 +114,7 @@ def test_chords_are_heard(draw):
 
 def test_instruments_draw_apart(checkpoint):
     """Where all tokens are equally likely, the hierarchy's loops are alike and still draw differently."""
-    model = other_configs.load_model(BAND, checkpoint(BAND), hparams_of(BAND))
+    model = magenta_model.load_model(BAND, checkpoint(BAND), hparams_of(BAND))
     model.weights = {name: np.zeros_like(value) for name, value in model.weights.items()}
     notes = model.sample(1, temperature=1.0, chords="C")[0].piece.notes
     by_track = {t: [(n.pitch, n.start) for n in notes if n.track == t] for t in {n.track for n in notes}}
@@ -127,14 +131,14 @@ def test_controls(draw):
 
 
 def test_without_a_latent(tmp_path):
-    from calmvae import magenta
+    from calmvae.common import magenta_import
 
-    known, shape = magenta.load().configs.CONFIG_MAP[DRUMS], hparams_of(DRUMS) | {"z_size": 0}
+    known, shape = magenta_import.load().configs.CONFIG_MAP[DRUMS], hparams_of(DRUMS) | {"z_size": 0}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tests.random_checkpoints.SMALL", shape)
         prefix = save_random(DRUMS, tmp_path / "no_z")
     assert known.hparams.z_size == 256
-    first, second = other_configs.sample(DRUMS, prefix, 2, 1.0, hparams=shape)
+    first, second = magenta_model.sample(DRUMS, prefix, 2, 1.0, hparams=shape)
     assert first.notes and first.notes != second.notes
 
 
@@ -165,53 +169,57 @@ def test_options_that_do_not_fit_are_one_sentence(draw, name, options, sentence)
 def test_checkpoints_that_do_not_fit(checkpoint, tmp_path):
     drums, size = checkpoint(DRUMS), hparams_of(DRUMS)
     with pytest.raises(ModelError, match=r"do not fit config flat-trio_16bar, .*: decoder.*expected\).*and \d+ more"):
-        other_configs.sample(TRIO, drums, hparams=None)
+        magenta_model.sample(TRIO, drums, hparams=None)
     with pytest.raises(ModelError, match=r"decoder/nade/\S* is missing"):
-        other_configs.sample("nade-drums_2bar_full", drums, hparams=hparams_of("nade"))
+        magenta_model.sample("nade-drums_2bar_full", drums, hparams=hparams_of("nade"))
     with pytest.raises(ModelError, match=r"no model '.*nowhere'"):
-        other_configs.sample(DRUMS, tmp_path / "nowhere")
+        magenta_model.sample(DRUMS, tmp_path / "nowhere")
     with pytest.raises(OptionError, match="unknown hparam 'z_sise'"):
-        other_configs.sample(DRUMS, drums, hparams={"z_sise": 8})
+        magenta_model.sample(DRUMS, drums, hparams={"z_sise": 8})
     with pytest.raises(OptionError, match="unknown config 'cat-drums'"):
-        other_configs.sample("cat-drums", drums)
+        magenta_model.sample("cat-drums", drums)
     for part in ("index", "data-00000-of-00001"):
         (tmp_path / f"cut.{part}").write_bytes(Path(f"{drums}.{part}").read_bytes()[:-200])
     with pytest.raises(ModelError, match="not a readable TensorFlow checkpoint"):
-        other_configs.sample(DRUMS, tmp_path / "cut", hparams=size)
+        magenta_model.sample(DRUMS, tmp_path / "cut", hparams=size)
 
 
 def test_sizes_are_told_by_the_variables(checkpoint):
     """A model trained with other hparams than its config's needs none of them said."""
-    told = other_configs.load_model(DRUMS, checkpoint(DRUMS))
-    said = other_configs.load_model(DRUMS, checkpoint(DRUMS), hparams_of(DRUMS))
+    told = magenta_model.load_model(DRUMS, checkpoint(DRUMS))
+    said = magenta_model.load_model(DRUMS, checkpoint(DRUMS), hparams_of(DRUMS))
     assert told.config.hparams.values() == said.config.hparams.values()
 
 
 def test_routes():
-    from calmvae import magenta
+    from calmvae.common import magenta_import
 
-    others = {name for name in magenta.load().configs.CONFIG_MAP if catalog.is_other(name)}
+    others = {name for name in magenta_import.load().configs.CONFIG_MAP if config_catalog.is_other(name)}
     assert {DRUMS, TRIO, CHORDS, BAND, GROOVE, HITS} <= others
     melodies = ("cat-mel_2bar_small", "hierdec-mel_16bar", "hier-mel_16bar", "calm-mel_2bar", "nothing")
-    assert not any(map(catalog.is_other, melodies))
+    assert not any(map(config_catalog.is_other, melodies))
     with pytest.raises(OptionError, match=f"'{DRUMS}' is not a melody model; `calmvae sample"):
-        catalog.get_spec(DRUMS)
+        config_catalog.get_spec(DRUMS)
 
 
 @pytest.mark.usefixtures("shrunk")
 def test_command(checkpoint, tmp_path, capsys):
     import json
 
-    making = commands.Making(str(Path(checkpoint(CHORDS)).parent), CHORDS, 0.5, 3)
+    making = generate_commands.Making(str(Path(checkpoint(CHORDS)).parent), CHORDS, 0.5, 3)
     style = {"qpm": 72.0, "velocity": 60, "program": 0}
-    commands.sample(2, tmp_path / "out", making, Console(), chords="C G", **style)
+    generate_commands.sample(2, tmp_path / "out", making, Console(), chords="C G", **style)
     made = {f"sample-0{k}.{kind}" for k in (1, 2) for kind in ("mid", "wav", "png")}
     assert {path.name for path in (tmp_path / "out").iterdir()} == made | {"run.json"}
     record = json.loads((tmp_path / "out" / "run.json").read_text())
     assert record["model"]["config"] == CHORDS and record["arguments"]["chords"] == "C G"
-    assert record["model"]["sha256"] == outputs.sha256(f"{checkpoint(CHORDS)}.data-00000-of-00001")
+    assert record["model"]["sha256"] == output_folder.sha256(f"{checkpoint(CHORDS)}.data-00000-of-00001")
     assert "2 samples of 2 bars" in capsys.readouterr().out
     with pytest.raises(OptionError, match="unknown config 'cat-drums_2bar'; did you mean cat-drums_2bar_"):
-        commands.sample(1, tmp_path / "a", commands.Making(checkpoint(DRUMS), "cat-drums_2bar", 0.5, 3), Console())
+        generate_commands.sample(
+            1, tmp_path / "a", generate_commands.Making(checkpoint(DRUMS), "cat-drums_2bar", 0.5, 3), Console()
+        )
     with pytest.raises(OptionError, match="--chords goes with"):
-        commands.sample(1, tmp_path / "b", commands.Making(models.DEFAULT_MODEL, None, 0.5, 3), Console(), chords="C")
+        generate_commands.sample(
+            1, tmp_path / "b", generate_commands.Making(open_model.DEFAULT_MODEL, None, 0.5, 3), Console(), chords="C"
+        )

@@ -15,25 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import (
-    catalog,
-    checkpoints,
-    corpus,
-    graph,
-    loop,
-    magenta,
-    midi,
-    note_sequence,
-    opening,
-    other_configs,
-    other_examples,
-    other_interpolation,
-    other_training,
-    tfrecord,
-    training,
-)
-from calmvae.errors import DataError, EmptyMusicError, ModelError, OptionError, OutputError
-from calmvae.piece import Note, Piece
+from calmvae.checkpoints import find_model, tf_checkpoint
+from calmvae.common import magenta_import
+from calmvae.common.errors import DataError, EmptyMusicError, ModelError, OptionError, OutputError
+from calmvae.data import convert_folder, magenta_windows
+from calmvae.generate import magenta_interpolation, magenta_model
+from calmvae.midi import note_sequence, read_music, tfrecord, write_midi
+from calmvae.midi.piece import Note, Piece
+from calmvae.model import config_catalog
+from calmvae.training import tf_graph, train_magenta, train_melody, training_loop
 from tests.conftest import tiny_spec
 from tests.random_checkpoints import hparams_of, save_random, small_config
 
@@ -60,20 +50,20 @@ def write_band(path: Path, seed: int, bars: int = 18, parts: str = "drums bass m
         if beat % 1 == 0:
             add("bass", rng.choice([36, 43]), beat, 1.0, 33, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
-    midi.write_midi(Piece(notes, [(0.0, qpm)], [(0.0, *metre)]), path)
+    write_midi.write_midi(Piece(notes, [(0.0, qpm)], [(0.0, *metre)]), path)
     return path
 
 
 @pytest.fixture(scope="module", autouse=True)
 def shrunk():
     """Magenta's own configs of the sizes of the checkpoints."""
-    known = magenta.load().configs.CONFIG_MAP
+    known = magenta_import.load().configs.CONFIG_MAP
     with pytest.MonkeyPatch.context() as patch:
         for name in (DRUMS, NADE, TRIO, CHORDS, GROOVE, HITS, BAND, PLAIN_BAND, DROPPING):
             patch.setitem(known, name, small_config(name))
-        other_examples.reader_of.cache_clear()
+        magenta_windows.reader_of.cache_clear()
         yield
-    other_examples.reader_of.cache_clear()
+    magenta_windows.reader_of.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +84,8 @@ def data(music, tmp_path_factory):
 
     @functools.cache
     def convert(name: str) -> Path:
-        steps = catalog.bars(name) * 16
-        corpus.convert([music], out / name, steps=steps, eval_share=0.2, workers=1, config=name)
+        steps = config_catalog.bars(name) * 16
+        convert_folder.convert([music], out / name, steps=steps, eval_share=0.2, workers=1, config=name)
         return out / name
 
     return convert
@@ -108,17 +98,17 @@ def checkpoint(tmp_path_factory):
     return functools.cache(lambda name: save_random(name, folder / name / "model.ckpt-7"))
 
 
-def options(**changes) -> loop.Options:
+def options(**changes) -> training_loop.Options:
     few = {"steps": 12, "eval_every": 6, "save_every": 6, "sample_every": 0, "log_every": 1, "threads": 1}
-    return loop.Options(**{**few, **changes})
+    return training_loop.Options(**{**few, **changes})
 
 
 def go(name, data, run, settings=QUICK, start=None, **changes):
     """Trains; returns the result, the loss of each step and what was said."""
     losses, said = {}, []
-    opened = opening.open_model(start, name) if start else None
+    opened = find_model.open_model(start, name) if start else None
     wanted = options(init=str(start) if start else None, **changes)
-    result = other_training.train(
+    result = train_magenta.train(
         name, data, run, wanted, settings, opened, lambda p: losses.update({p.step: p.scalars["loss"]}), said.append
     )
     return result, losses, said
@@ -142,11 +132,11 @@ def test_every_kind_learns(name, data, tmp_path):
     assert result.reason == "steps reached" and losses[12] < 0.8 * losses[1]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [6, 12] and result.best["loss"] == min(line["loss"] for line in lines)
-    opened = opening.open_model(tmp_path / "run")
+    opened = find_model.open_model(tmp_path / "run")
     assert (opened.config, opened.spec, opened.meta["step"]) == (name, None, result.best["step"])
     assert list((tmp_path / "run" / "events").glob("events.*"))
     if samples:
-        assert midi.read_piece(tmp_path / "run" / "samples" / "step-00000012.mid").notes
+        assert read_music.read_piece(tmp_path / "run" / "samples" / "step-00000012.mid").notes
         assert (tmp_path / "run" / "samples" / "step-00000012.png").exists()
 
 
@@ -156,16 +146,16 @@ def test_fine_tuning_starts_from_the_weights_and_goes_on(checkpoint, data, tmp_p
     result, _, said = go(DRUMS, data(DRUMS), run, slow, start, steps=2, eval_every=2)
     assert result.step == 2
     assert f"Starting from the weights of {start}." in said
-    given, tuned = opening.open_model(start, DRUMS).weights, opening.open_model(run).weights
+    given, tuned = find_model.open_model(start, DRUMS).weights, find_model.open_model(run).weights
     assert set(tuned) == set(given)
     for name, weight in tuned.items():
         np.testing.assert_allclose(weight, given[name], atol=1e-5)
-    saved = checkpoints.read(checkpoints.latest(run / "train"), slots=True)
+    saved = tf_checkpoint.read(tf_checkpoint.latest(run / "train"), slots=True)
     assert saved["global_step"] == 2 and saved["beta1_power"] == pytest.approx(0.9**3)
     assert all(f"{name}/Adam" in saved and f"{name}/Adam_1" in saved for name in tuned)
     _, losses, said = go(DRUMS, data(DRUMS), run, slow, start, steps=4, eval_every=2)
     assert sorted(losses) == [3, 4] and any(s.startswith("Going on from step 2") for s in said)
-    saved = checkpoints.read(checkpoints.latest(run / "train"), slots=True)
+    saved = tf_checkpoint.read(tf_checkpoint.latest(run / "train"), slots=True)
     assert saved["beta1_power"] == pytest.approx(0.9**5)
     record = json.loads((run / "run.json").read_text())
     assert record["config"] == DRUMS and [s["step"] for s in record["sessions"]] == [2, 4]
@@ -174,9 +164,9 @@ def test_fine_tuning_starts_from_the_weights_and_goes_on(checkpoint, data, tmp_p
     with pytest.raises(OutputError, match="with z_size 8, not 9"):
         go(DRUMS, data(DRUMS), run, ["z_size=9"])
     with pytest.raises(OutputError, match=f"holds a training of {DRUMS}, not calm-mel_2bar"):
-        training._open_run(run, tiny_spec(), "data", options())
+        train_melody._open_run(run, tiny_spec(), "data", options())
     with pytest.raises(ModelError, match="do not fit"):
-        opening.open_model(start, TRIO)
+        find_model.open_model(start, TRIO)
 
 
 @pytest.mark.parametrize(
@@ -191,9 +181,9 @@ def test_same_seed_same_weights(name, settings, data, tmp_path):
 
     weights, bests = [], []
     for run in (tmp_path / "a", tmp_path / "b"):
-        result = other_training.train(name, data(name), run, options(seed=3), QUICK + settings, None, stop)
+        result = train_magenta.train(name, data(name), run, options(seed=3), QUICK + settings, None, stop)
         assert (result.reason, result.step) == ("interrupted", 3)
-        weights.append(opening.open_model(run).weights)
+        weights.append(find_model.open_model(run).weights)
         bests.append(result.best)
     assert all((weights[0][name] == value).all() for name, value in weights[1].items())
     assert bests[0] == bests[1]
@@ -201,15 +191,15 @@ def test_same_seed_same_weights(name, settings, data, tmp_path):
 
 def test_held_out_loss_is_of_the_true_steps_and_the_same_each_time(data, checkpoint):
     """Whatever the decoder hears in training; the hparams of the training are left alone."""
-    _, held_out = other_training.load(data(DRUMS), DRUMS, lambda _: None)
+    _, held_out = train_magenta.load(data(DRUMS), DRUMS, lambda _: None)
     batch = held_out.reader.batch([window for piece in held_out.windows for window in piece][:2])
     measured, losses = [], []
     for rate in (0.0, 1.0):
         config = small_config(DRUMS)
         values = config.hparams.values() | {"sampling_schedule": "constant", "sampling_rate": rate}
-        config = config._replace(hparams=magenta.load().HParams(**values))
-        engine = graph.ExampleGraph(DRUMS, config, 0, 1)
-        engine.load_weights(opening.open_model(checkpoint(DRUMS), DRUMS).weights)
+        config = config._replace(hparams=magenta_import.load().HParams(**values))
+        engine = tf_graph.ExampleGraph(DRUMS, config, 0, 1)
+        engine.load_weights(find_model.open_model(checkpoint(DRUMS), DRUMS).weights)
         measured += [engine.measure(batch, np.zeros((2, 8)))[0] for _ in range(2)]
         losses.append(engine.train(batch)["loss"])
         assert config.hparams.sampling_rate == rate
@@ -220,7 +210,7 @@ def test_held_out_loss_is_of_the_true_steps_and_the_same_each_time(data, checkpo
 
 @pytest.mark.parametrize("name", [PLAIN_BAND, DROPPING])
 def test_batches_depend_on_the_step_alone_and_change_with_the_epoch(name, data):
-    train_set, _ = other_training.load(data(name), name, lambda _: None)
+    train_set, _ = train_magenta.load(data(name), name, lambda _: None)
     n = len(train_set)
     first, second, third = itertools.islice(train_set.batches(n, 1), 3)
     again = next(train_set.batches(n, 1, start_step=2))
@@ -234,7 +224,7 @@ def test_batches_depend_on_the_step_alone_and_change_with_the_epoch(name, data):
 
 
 def test_batches_smaller_and_larger_than_the_set(data, tmp_path):
-    train_set, _ = other_training.load(data(DRUMS), DRUMS, lambda _: None)
+    train_set, _ = train_magenta.load(data(DRUMS), DRUMS, lambda _: None)
     reader, n = train_set.reader, len(train_set)
     inputs, outputs, controls, lengths = next(train_set.batches(2 * n + 3, 0))
     assert inputs.shape == (2 * n + 3, 32, 10) and outputs.shape[2] == 512 and controls.shape[2] == 0
@@ -243,28 +233,28 @@ def test_batches_smaller_and_larger_than_the_set(data, tmp_path):
     drawn = {row.tobytes() for row in reader.batch([w for piece in train_set.windows for w in piece])[0]}
     assert {row.tobytes() for row in inputs} == drawn and len(wanted) <= n
     said = []
-    assert other_training._batch_size(512, n, said.append) == n and f"Batches are of {n} windows" in said[0]
+    assert train_magenta._batch_size(512, n, said.append) == n and f"Batches are of {n} windows" in said[0]
 
 
 def test_all_windows_count_stocks_converter_keeps_few(data, music):
-    config = magenta.load().configs.CONFIG_MAP[DRUMS]
+    config = magenta_import.load().configs.CONFIG_MAP[DRUMS]
     (_, sequence, _) = note_sequence.read_note_sequences(music / "band0.mid")[0]
     config.data_converter.set_mode("train")
     assert len(config.data_converter.to_tensors(sequence).inputs) == 5
-    windows = other_examples.Reader(config).windows(sequence)
+    windows = magenta_windows.Reader(config).windows(sequence)
     assert len(windows) == 17 and [w.key() for w in windows] == sorted(w.key() for w in windows)
 
 
 def test_drums_only_pieces_are_kept(music, data, tmp_path):
     for name, kept in ((DRUMS, 6), (GROOVE, 6), (TRIO, 4), (CHORDS, 4)):
-        records = corpus.read_manifest(data(name))
+        records = convert_folder.read_manifest(data(name))
         assert sum(r["status"] == "kept" for r in records) == kept
         assert all(r["windows"] > 0 for r in records if r["status"] == "kept")
-    details = {r["detail"] for r in corpus.read_manifest(data(CHORDS)) if r["status"] == "skipped"}
+    details = {r["detail"] for r in convert_folder.read_manifest(data(CHORDS)) if r["status"] == "skipped"}
     assert details == {"a piece without a melody"}
-    corpus.convert([music], tmp_path / "melodies", steps=32, workers=1)
+    convert_folder.convert([music], tmp_path / "melodies", steps=32, workers=1)
     said = []
-    other_training.load(tmp_path / "melodies", DRUMS, said.append)
+    train_magenta.load(tmp_path / "melodies", DRUMS, said.append)
     assert f"2 of them are only drums; to keep them: calmvae convert --config {DRUMS}." in said
 
 
@@ -283,7 +273,7 @@ def test_drums_only_pieces_are_kept(music, data, tmp_path):
 def test_music_without_a_window_is_one_sentence(name, parts, bars, metre, why, tmp_path):
     write_band(tmp_path / "music" / "a.mid", 0, bars, parts, metre)
     with pytest.raises(DataError, match=f"none of 1 files can be used: 1 no-windows .*{why}") as caught:
-        corpus.convert([tmp_path / "music"], tmp_path / "out", steps=32, workers=1, config=name)
+        convert_folder.convert([tmp_path / "music"], tmp_path / "out", steps=32, workers=1, config=name)
     assert "\n" not in str(caught.value) and f"give files with a window for {name}" in str(caught.value)
 
 
@@ -292,16 +282,16 @@ def test_a_set_of_other_music_is_one_sentence(data, tmp_path):
     drums = [record.SerializeToString() for record in records if all(note.is_drum for note in record.notes)]
     tfrecord.write(tmp_path / "drums.tfrecord", drums)
     with pytest.raises(DataError, match=f"has no window of {TRIO} .*left out: 2 without melody") as caught:
-        other_training.load(tmp_path / "drums.tfrecord", TRIO, print)
+        train_magenta.load(tmp_path / "drums.tfrecord", TRIO, print)
     assert "\n" not in str(caught.value)
 
 
 def test_drums_that_a_groove_does_not_know(tmp_path):
     """General MIDI's other bass drum is taken for the bass drum, a whistle is left out and counted."""
     notes = [Note(pitch, 90, k * 0.25, k * 0.25 + 0.1, 0, True, 9) for k, pitch in enumerate([35, 42, 71, 3] * 8)]
-    midi.write_midi(Piece(notes, [(0.0, 120.0)], [(0.0, 4, 4)]), tmp_path / "a.mid")
+    write_midi.write_midi(Piece(notes, [(0.0, 120.0)], [(0.0, 4, 4)]), tmp_path / "a.mid")
     (_, sequence, _) = note_sequence.read_note_sequences(tmp_path / "a.mid")[0]
-    reader = other_examples.reader_of(GROOVE)
+    reader = magenta_windows.reader_of(GROOVE)
     windows = reader.windows(sequence)
     hits = windows[0].outputs.unpack()[:, :9]
     assert len(windows) == 2 and hits[::8, 0].all() and hits[2::8, 2].all() and hits[4::8, 2].all()
@@ -330,8 +320,8 @@ def test_hparams_are_checked(data, tmp_path):
         go(DRUMS, data(DRUMS), tmp_path / "run", ["max_seq_len=3"])
 
 
-def model_of(name, checkpoint) -> other_configs.OtherModel:
-    return other_configs.load_model(name, checkpoint(name), hparams_of(name))
+def model_of(name, checkpoint) -> magenta_model.OtherModel:
+    return magenta_model.load_model(name, checkpoint(name), hparams_of(name))
 
 
 def simple(piece) -> list[tuple]:
@@ -342,10 +332,10 @@ def simple(piece) -> list[tuple]:
 def test_interpolation_begins_and_ends_at_what_magenta_makes_of_the_pieces(checkpoint, tmp_path):
     """Stock TrainedModel reads the same two bars, encodes and decodes them."""
     files = [write_band(tmp_path / f"{k}.mid", k, 2, "drums") for k in (0, 5)]
-    stock = magenta.load().TrainedModel(small_config(DRUMS), 2, checkpoint(DRUMS))
+    stock = magenta_import.load().TrainedModel(small_config(DRUMS), 2, checkpoint(DRUMS))
     _, mu, _ = stock.encode([note_sequence.read_note_sequences(file)[0][1] for file in files])
     expected = [simple(note_sequence.piece_of(s)) for s in stock.decode(mu, length=32, temperature=1e-6)]
-    made = other_interpolation.interpolate(*files, model_of(DRUMS, checkpoint), steps=3)
+    made = magenta_interpolation.interpolate(*files, model_of(DRUMS, checkpoint), steps=3)
     slower = 120 / 100
     for part, notes in zip((made.parts[0], made.parts[-1]), expected, strict=True):
         wanted = sorted((round(a * slower, 6), p, round(b * slower, 6), d) for a, p, b, d in notes)
@@ -357,16 +347,16 @@ def test_interpolation_begins_and_ends_at_what_magenta_makes_of_the_pieces(check
 @pytest.mark.parametrize("name", [NADE, CHORDS, GROOVE, TRIO, pytest.param(BAND, marks=pytest.mark.slow)])
 def test_interpolation(name, checkpoint, music):
     files, model = (music / "band0.mid", music / "band3.mid"), model_of(name, checkpoint)
-    made = other_interpolation.interpolate(*files, model, steps=4, temperature=1.0, seed=2, start_bars=(None, 2))
-    again = other_interpolation.interpolate(*files, model, steps=4, temperature=1.0, seed=2, start_bars=(None, 2))
+    made = magenta_interpolation.interpolate(*files, model, steps=4, temperature=1.0, seed=2, start_bars=(None, 2))
+    again = magenta_interpolation.interpolate(*files, model, steps=4, temperature=1.0, seed=2, start_bars=(None, 2))
     assert made.piece == again.piece and len(made.parts) == 4 and made.piece.notes
-    bars = catalog.bars(name)
+    bars = config_catalog.bars(name)
     assert made.sections[-1].end == 16 * bars and made.info["qpm"] == pytest.approx(
         [100, 109.14, 119.11, 130], abs=0.01
     )
-    original = other_interpolation.interpolate(*files, model, steps=2, endpoints="original")
+    original = magenta_interpolation.interpolate(*files, model, steps=2, endpoints="original")
     if name == TRIO:
-        given = [n for n in midi.read_piece(files[0]).notes if n.is_drum and n.start < bars * 2.4 - 0.1]
+        given = [n for n in read_music.read_piece(files[0]).notes if n.is_drum and n.start < bars * 2.4 - 0.1]
         hits = {(round(round(n.start / 0.15) * 0.15, 6), 36 if n.pitch == 35 else n.pitch) for n in given}
         assert {x[:2] for x in simple(original.parts[0]) if x[3]} == hits
     assert original.info["reconstruction_accuracy"] != [1.0, 1.0]
@@ -388,7 +378,9 @@ def test_interpolation(name, checkpoint, music):
 )
 def test_interpolations_that_cannot_be(name, changes, sentence, checkpoint, music):
     with pytest.raises(OptionError, match=sentence) as caught:
-        other_interpolation.interpolate(music / "band0.mid", music / "band1.mid", model_of(name, checkpoint), **changes)
+        magenta_interpolation.interpolate(
+            music / "band0.mid", music / "band1.mid", model_of(name, checkpoint), **changes
+        )
     assert "\n" not in str(caught.value)
 
 
@@ -396,12 +388,12 @@ def test_a_piece_without_a_window_says_why(checkpoint, music):
     with pytest.raises(
         EmptyMusicError, match=f"drums0 gives {TRIO} no window of 16 bars: it is a piece without melody"
     ):
-        other_interpolation.interpolate(music / "drums0.mid", music / "band0.mid", model_of(TRIO, checkpoint))
+        magenta_interpolation.interpolate(music / "drums0.mid", music / "band0.mid", model_of(TRIO, checkpoint))
 
 
 def test_command_line(music, tmp_path, capsys, monkeypatch):
     """Drums from MIDI files: train, go on, sample, interpolate, convert."""
-    from calmvae.cli import app
+    from calmvae.cli.app import app
 
     monkeypatch.chdir(tmp_path)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from calmvae import outputs
-from calmvae.errors import InputError, OutputError
-from calmvae.outputs import OutputFolder
+from calmvae.common import output_folder
+from calmvae.common.errors import InputError, OutputError
+from calmvae.common.output_folder import OutputFolder
 from tests import builders
 
 
@@ -42,7 +42,7 @@ def test_files_come_into_place_together_with_a_record(tmp_path):
     assert tree(tmp_path / "a" / "out") == {"x.mid": "x", "steps/01.mid": "1"}
     assert record["calmvae"] == "sample"
     assert record["arguments"] == {"seed": 1, "where": str(tmp_path / "a" / "out")}
-    assert record["inputs"] == [{"file": str(given), "sha256": outputs.sha256(given)}]
+    assert record["inputs"] == [{"file": str(given), "sha256": output_folder.sha256(given)}]
     assert record["outputs"]["x.mid"] == "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
     assert record["seconds"] >= 0 and record["versions"]["python"]
     assert not any(p.name.startswith(".") for p in (tmp_path / "a" / "out").iterdir())
@@ -127,7 +127,7 @@ def test_a_crafted_record_leads_nowhere_else(tmp_path):
     make(out, {"x.mid": "x"})
     victim.write_text("precious")
     record = json.loads((out / "run.json").read_text())
-    record["outputs"] = {name: outputs.sha256(victim) for name in ("../victim", str(victim), "a/../../victim")}
+    record["outputs"] = {name: output_folder.sha256(victim) for name in ("../victim", str(victim), "a/../../victim")}
     (out / "run.json").write_text(json.dumps(record))
     make(out, {"y.mid": "y"})
     assert victim.read_text() == "precious"
@@ -177,7 +177,7 @@ def test_an_input_that_is_gone_is_said(tmp_path):
 @pytest.mark.parametrize("name", ["ü 曲.json", f"{builders.ODD_NAME}.json"])
 def test_json_takes_any_file_name(tmp_path, name):
     data = {"file": name, "text": "é"}
-    outputs.write_json(tmp_path / "a.json", data)
+    output_folder.write_json(tmp_path / "a.json", data)
     text = (tmp_path / "a.json").read_text(encoding="utf-8")
     assert json.loads(text) == data and "é" in text
     assert os.listdir(tmp_path) == ["a.json"]

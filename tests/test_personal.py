@@ -13,9 +13,14 @@ import sys
 import numpy as np
 import pytest
 
-from calmvae import compose, latent, models, outputs, personal, personalize, phrases, statistics
-from calmvae.console import Console
-from calmvae.errors import DataError, InputError, ModelError, OptionError, OutputError
+from calmvae.checkpoints import open_model
+from calmvae.cli import personalize_command
+from calmvae.cli.console import Console
+from calmvae.common import output_folder, seeds
+from calmvae.common.errors import DataError, InputError, ModelError, OptionError, OutputError
+from calmvae.generate import sampling
+from calmvae.latent import latent_path, personal_prior, sample_statistics
+from calmvae.music import melody_tokens
 from tests import builders
 from tests.conftest import PIECES, ROOT, run_calmvae
 
@@ -27,28 +32,28 @@ STEPS = 40
 def model(tiny_model, tmp_path, monkeypatch):
     """A model folder of the user's own, and a cache that is empty."""
     monkeypatch.setenv("CALMVAE_CACHE", str(tmp_path / "cache"))
-    return models.load_model(shutil.copytree(tiny_model, tmp_path / "model"))
+    return open_model.load_model(shutil.copytree(tiny_model, tmp_path / "model"))
 
 
 @pytest.fixture(scope="module")
 def shared(tiny_model, tmp_path_factory):
     """A model with a prior beside it, for tests that change neither."""
-    model = models.load_model(shutil.copytree(tiny_model, tmp_path_factory.mktemp("shared") / "model"))
-    personalize.personalize(PIECES, model, None, QUIET, steps=STEPS)
+    model = open_model.load_model(shutil.copytree(tiny_model, tmp_path_factory.mktemp("shared") / "model"))
+    personalize_command.personalize(PIECES, model, None, QUIET, steps=STEPS)
     return model
 
 
 def made(model, paths=PIECES, **options):
-    return personalize.personalize(paths, model, None, QUIET, **{"steps": STEPS, **options})
+    return personalize_command.personalize(paths, model, None, QUIET, **{"steps": STEPS, **options})
 
 
-def ring(n: int = 200, x_size: int = 16, seed: int = 0) -> personal.Latents:
+def ring(n: int = 200, x_size: int = 16, seed: int = 0) -> personal_prior.Latents:
     """Posteriors along a circle far from the origin, which four dimensions hold with ease."""
     rng = np.random.default_rng(seed)
     angle = rng.uniform(0, 2 * np.pi, n)
     mu = np.full((n, x_size), 1.5) + np.outer(2 * np.cos(angle), rng.standard_normal(x_size))
     mu += np.outer(2 * np.sin(angle), rng.standard_normal(x_size))
-    return personal.Latents(mu.astype(np.float32), np.full((n, x_size), 0.2, np.float32))
+    return personal_prior.Latents(mu.astype(np.float32), np.full((n, x_size), 0.2, np.float32))
 
 
 def apart(x, points):
@@ -63,17 +68,17 @@ def tenth(n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_gradient_is_that_of_finite_differences():
     rng = np.random.default_rng(0)
-    flat = personal.initial(6, rng).astype(np.float64)
-    weights = personal.views(flat, 6)
+    flat = personal_prior.initial(6, rng).astype(np.float64)
+    weights = personal_prior.views(flat, 6)
     for name, array in weights.items():
         if name.endswith("bias"):
             array += rng.normal(0, 0.1, array.shape)
     slope = np.zeros_like(flat)
-    x, noise = rng.standard_normal((5, 6)), rng.standard_normal((5, personal.Z_SIZE))
-    total = lambda: sum(np.multiply(personal.loss(weights, x, noise, 0.7), (1, 0.7)))  # noqa: E731
-    personal.loss(weights, x, noise, 0.7, personal.views(slope, 6))
+    x, noise = rng.standard_normal((5, 6)), rng.standard_normal((5, personal_prior.Z_SIZE))
+    total = lambda: sum(np.multiply(personal_prior.loss(weights, x, noise, 0.7), (1, 0.7)))  # noqa: E731
+    personal_prior.loss(weights, x, noise, 0.7, personal_prior.views(slope, 6))
     begin = 0
-    for name, shape in personal.shapes(6).items():
+    for name, shape in personal_prior.shapes(6).items():
         for at in begin + rng.integers(0, np.prod(shape), 6):
             before, step = flat[at], 1e-5
             flat[at] = before + step
@@ -88,7 +93,7 @@ def test_the_gradient_is_that_of_finite_differences():
 def test_the_fit_brings_the_held_out_loss_below_what_the_mean_leaves():
     latents = ring()
     train, held_out = tenth(200)
-    _, fitted = personal.fit(latents, train, held_out, steps=150)
+    _, fitted = personal_prior.fit(latents, train, held_out, steps=150)
     around = latents.mu[held_out] - latents.mu[train].mean(axis=0)
     by_mean = (np.square(around).sum(axis=1).mean() + np.square(latents.sigma[0]).sum()) / 2
     assert fitted.after < fitted.before and fitted.after < by_mean / 4 and fitted.nats > 2
@@ -99,7 +104,9 @@ def test_the_fit_stops_when_held_out_windows_gain_nothing():
     latents.mu[:3] *= -1
     steps = []
     half = np.arange(6) < 3
-    _, fitted = personal.fit(latents, half, ~half, steps=1000, progress=lambda step, most: steps.append((step, most)))
+    _, fitted = personal_prior.fit(
+        latents, half, ~half, steps=1000, progress=lambda step, most: steps.append((step, most))
+    )
     assert fitted.steps < steps[-1][0] < 1000
     assert steps == [(k, 1000) for k in range(1, len(steps) + 1)]
 
@@ -108,31 +115,31 @@ def test_the_weights_of_the_best_step_are_kept():
     latents = ring(6)
     latents.mu[:3] *= -1
     half = np.arange(6) < 3
-    prior, fitted = personal.fit(latents, half, ~half, steps=1000)
-    again, _ = personal.fit(latents, half, ~half, steps=fitted.steps)
+    prior, fitted = personal_prior.fit(latents, half, ~half, steps=1000)
+    again, _ = personal_prior.fit(latents, half, ~half, steps=fitted.steps)
     assert np.array_equal(prior.draw(np.random.default_rng(0), 4), again.draw(np.random.default_rng(0), 4))
 
 
 def test_z_has_the_center_and_the_covariance_of_the_small_posteriors():
     rng = np.random.default_rng(0)
-    weights = personal.views(personal.initial(8, rng), 8)
-    weights["encoder/3/bias"][: personal.Z_SIZE] = [5, -5, 0, 2]
-    latents = personal.Latents(rng.standard_normal((300, 8), np.float32), np.full((300, 8), 0.1, np.float32))
-    prior = personal._with_spread(weights, latents, np.random.default_rng(1))
-    mean, raw = np.split(personal.forward(weights, "encoder", latents.mu)[-1], 2, axis=1)
+    weights = personal_prior.views(personal_prior.initial(8, rng), 8)
+    weights["encoder/3/bias"][: personal_prior.Z_SIZE] = [5, -5, 0, 2]
+    latents = personal_prior.Latents(rng.standard_normal((300, 8), np.float32), np.full((300, 8), 0.1, np.float32))
+    prior = personal_prior._with_spread(weights, latents, np.random.default_rng(1))
+    mean, raw = np.split(personal_prior.forward(weights, "encoder", latents.mu)[-1], 2, axis=1)
     assert prior.center == pytest.approx(mean.mean(axis=0), abs=0.1)
     covariance = np.cov(mean.T) + np.diag(np.log1p(np.exp(raw.astype(np.float64))).mean(axis=0) ** 2)
     assert prior.root @ prior.root.T == pytest.approx(covariance, abs=0.15)
     point = np.zeros((1, prior.size))
-    assert prior.latents(point) == pytest.approx(personal.forward(weights, "decoder", prior.center[None])[-1])
+    assert prior.latents(point) == pytest.approx(personal_prior.forward(weights, "decoder", prior.center[None])[-1])
     point[0, 1] = 1
-    along = personal.forward(weights, "decoder", (prior.center + prior.root[:, 1])[None])[-1]
+    along = personal_prior.forward(weights, "decoder", (prior.center + prior.root[:, 1])[None])[-1]
     assert prior.latents(point) == pytest.approx(along, abs=1e-5)
 
 
 def test_draws_lie_where_the_latents_lie():
     latents = ring()
-    prior, _ = personal.fit(latents, *tenth(200), steps=200)
+    prior, _ = personal_prior.fit(latents, *tenth(200), steps=200)
     rng = np.random.default_rng(5)
     drawn = prior.draw(rng, 300)
     assert drawn.shape == (300, 16) and drawn.dtype == np.float32 and prior.size == 20
@@ -145,25 +152,25 @@ def test_draws_lie_where_the_latents_lie():
 
 def test_the_spread_makes_up_for_what_four_dimensions_leave_out():
     rng = np.random.default_rng(0)
-    many = personal.Latents(rng.standard_normal((400, 24), np.float32), np.full((400, 24), 0.5, np.float32))
-    prior, _ = personal.fit(many, *tenth(400), steps=60)
+    many = personal_prior.Latents(rng.standard_normal((400, 24), np.float32), np.full((400, 24), 0.5, np.float32))
+    prior, _ = personal_prior.fit(many, *tenth(400), steps=60)
     bare = dataclasses.replace(prior, spread=0 * prior.spread)
     wide, narrow = (p.draw(np.random.default_rng(1), 400).var(axis=0).sum() for p in (prior, bare))
     assert narrow < 0.5 * 24 < 0.55 * 24 < wide < 1.25 * 24
 
 
 def test_draws_are_the_points_of_a_standard_normal_space(shared):
-    prior = personal.load_prior(shared)
+    prior = personal_prior.load_prior(shared)
     points = np.random.default_rng(3).standard_normal((4, prior.size))
     assert np.array_equal(prior.draw(np.random.default_rng(3), 4), prior.latents(points))
     other = points.copy()
-    other[:, personal.Z_SIZE] += 1
+    other[:, personal_prior.Z_SIZE] += 1
     moved = prior.latents(other) - prior.latents(points)
     assert moved[:, 0] == pytest.approx(prior.spread[0], rel=1e-4) and not moved[:, 1:].any()
 
 
 def test_same_seed_same_bytes(model):
-    files = [personal.place(model) / name for name in (personal.WEIGHTS_FILE, personal.RECORD_FILE)]
+    files = [personal_prior.place(model) / name for name in (personal_prior.WEIGHTS_FILE, personal_prior.RECORD_FILE)]
     found = []
     for seed in (0, 0, 1):
         made(model, seed=seed)
@@ -174,102 +181,102 @@ def test_same_seed_same_bytes(model):
 
 def test_saved_and_loaded_it_is_the_same(model):
     prior = made(model)
-    back = personal.load_prior(model)
+    back = personal_prior.load_prior(model)
     assert np.array_equal(prior.draw(np.random.default_rng(0), 5), back.draw(np.random.default_rng(0), 5))
     assert back.record == prior.record and back.describe() == prior.describe()
     assert back.source == model.source / "personal"
-    assert back.describe()["sha256"] == outputs.sha256(model.source / "personal" / personal.WEIGHTS_FILE)
+    assert back.describe()["sha256"] == output_folder.sha256(model.source / "personal" / personal_prior.WEIGHTS_FILE)
     elsewhere = shutil.copytree(model.source / "personal", model.source.parent / "elsewhere")
-    assert personal.load_prior(model, elsewhere).source == elsewhere
+    assert personal_prior.load_prior(model, elsewhere).source == elsewhere
 
 
 def test_embedded_models_are_not_written_into(model, monkeypatch):
     cache = model.source.parent / "cache"
-    embedded = models.load_model("calm-mel_2bar")
-    assert personal.place(embedded) == cache / "personal" / "calm-mel_2bar"
+    embedded = open_model.load_model("calm-mel_2bar")
+    assert personal_prior.place(embedded) == cache / "personal" / "calm-mel_2bar"
     with pytest.raises(
         ModelError, match="beside calm-mel_2bar; make one: calmvae personalize MY_MIDI/ --model calm-mel"
     ):
-        personal.load_prior(embedded)
+        personal_prior.load_prior(embedded)
     # Of one's own, under the same name.
     monkeypatch.chdir(model.source.parent)
     model.source.rename("calm-mel_2bar")
-    assert str(personal.place(models.load_model("calm-mel_2bar"))) == "calm-mel_2bar/personal"
+    assert str(personal_prior.place(open_model.load_model("calm-mel_2bar"))) == "calm-mel_2bar/personal"
 
 
 def test_what_is_no_model_folder_is_not_written_into(model, tmp_path):
     checkpoint = tmp_path / "there" / "model.ckpt-10"
-    found = personal.place(dataclasses.replace(model, source=checkpoint, sha256="0123456789abcdef"))
+    found = personal_prior.place(dataclasses.replace(model, source=checkpoint, sha256="0123456789abcdef"))
     assert found == tmp_path / "cache" / "personal" / "model.ckpt-10-01234567"
     scattered = dataclasses.replace(model, source=checkpoint, sha256="")
-    before = personal.sha256_of(scattered)
-    assert len(before) == 64 and personal.sha256_of(scattered) == before
+    before = personal_prior.sha256_of(scattered)
+    assert len(before) == 64 and personal_prior.sha256_of(scattered) == before
     model.engine.weights["encoder/mu/bias"] = model.engine.weights["encoder/mu/bias"] + 1
-    assert personal.sha256_of(scattered) != before
+    assert personal_prior.sha256_of(scattered) != before
 
 
 def test_the_prior_of_another_model_is_refused(model):
     prior = made(model)
     other = dataclasses.replace(model, sha256="ab" * 32)
     with pytest.raises(ModelError, match=r"belongs to another model than .* \(SHA-256 \w{12}, not abababababab\)"):
-        personal.load_prior(other)
+        personal_prior.load_prior(other)
     with pytest.raises(ModelError, match="another model"):
-        compose.sample(other, prior=prior)
+        sampling.sample(other, prior=prior)
     with pytest.raises(ModelError, match="another model"):
-        compose.sample("calm-mel_2bar", prior=dataclasses.replace(prior, record={}))
+        sampling.sample("calm-mel_2bar", prior=dataclasses.replace(prior, record={}))
     # Of one that was just fitted and not saved, the size is all that is known.
     assert dataclasses.replace(prior, record={}).check(model)
 
 
-@pytest.mark.parametrize("name", [personal.WEIGHTS_FILE, personal.RECORD_FILE])
+@pytest.mark.parametrize("name", [personal_prior.WEIGHTS_FILE, personal_prior.RECORD_FILE])
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff\xfe", None])
 def test_damaged_files_are_one_sentence(model, name, content):
     made(model)
-    file = personal.place(model) / name
+    file = personal_prior.place(model) / name
     file.write_bytes(file.read_bytes()[:-7] if content is None else content)
     with pytest.raises(ModelError, match=r"is damaged .*; run: calmvae personalize MY_MIDI/ --model "):
-        personal.load_prior(model)
+        personal_prior.load_prior(model)
 
 
 def test_a_changed_byte_is_found(model):
     made(model)
-    file = personal.place(model) / personal.WEIGHTS_FILE
+    file = personal_prior.place(model) / personal_prior.WEIGHTS_FILE
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
     with pytest.raises(ModelError, match=r"is not the file that personal\.json tells of"):
-        personal.load_prior(model)
+        personal_prior.load_prior(model)
 
 
 def test_arrays_of_other_shapes_are_refused(model):
     from safetensors.numpy import load_file, save
 
     made(model)
-    folder = personal.place(model)
-    arrays = load_file(folder / personal.WEIGHTS_FILE)
+    folder = personal_prior.place(model)
+    arrays = load_file(folder / personal_prior.WEIGHTS_FILE)
     for change in ({"decoder/1/bias": np.zeros(3, np.float32)}, {"spread": np.zeros(5, np.float32)}):
         data = save(arrays | change)
-        (folder / personal.WEIGHTS_FILE).write_bytes(data)
-        record = json.loads((folder / personal.RECORD_FILE).read_text())
+        (folder / personal_prior.WEIGHTS_FILE).write_bytes(data)
+        record = json.loads((folder / personal_prior.RECORD_FILE).read_text())
         record["sha256"] = hashlib.sha256(data).hexdigest()
-        (folder / personal.RECORD_FILE).write_text(json.dumps(record))
+        (folder / personal_prior.RECORD_FILE).write_text(json.dumps(record))
         with pytest.raises(ModelError, match="other shapes"):
-            personal.load_prior(model)
+            personal_prior.load_prior(model)
 
 
 def test_only_its_own_files_are_replaced(model):
-    folder = personal.place(model)
+    folder = personal_prior.place(model)
     made(model)
     made(model, seed=1)
-    (folder / personal.WEIGHTS_FILE).write_bytes(b"mine")
+    (folder / personal_prior.WEIGHTS_FILE).write_bytes(b"mine")
     with pytest.raises(OutputError, match="was changed since calmvae wrote it"):
         made(model)
     shutil.rmtree(folder)
     folder.mkdir()
-    (folder / personal.RECORD_FILE).write_text("mine")
+    (folder / personal_prior.RECORD_FILE).write_text("mine")
     with pytest.raises(OutputError, match="not made by calmvae"):
         made(model)
-    assert (folder / personal.RECORD_FILE).read_text() == "mine" and len(list(folder.iterdir())) == 1
+    assert (folder / personal_prior.RECORD_FILE).read_text() == "mine" and len(list(folder.iterdir())) == 1
 
 
 def test_every_piece_is_accounted_for(model, tmp_path, capsys):
@@ -282,14 +289,14 @@ def test_every_piece_is_accounted_for(model, tmp_path, capsys):
     builders.write_no_notes(music / "silence.mid")
     builders.write_random_bytes(music / "noise.mid")
     (music / "readme.txt").write_text("not music")
-    personalize.personalize([music], model, None, Console(), steps=STEPS)
+    personalize_command.personalize([music], model, None, Console(), steps=STEPS)
     said, remarks = capsys.readouterr()
     assert "6 pieces read = 2 kept + 4 skipped (" in said and "other files ignored: 1." in said
     for count in ("1 drums-only", "1 no-notes", "1 unreadable", "1 duplicate"):
         assert count in said
     assert f"Try it: calmvae sample --model {model.source} --prior personal" in said
     assert "drums.mid is skipped, drums-only: " in remarks and "the same melody as again" in remarks
-    run = json.loads((personal.place(model) / outputs.RUN_FILE).read_text())
+    run = json.loads((personal_prior.place(model) / output_folder.RUN_FILE).read_text())
     assert [p["status"] for p in run["pieces"]].count("kept") == run["result"]["pieces"] == 2
     assert run["result"]["windows"] == sum(p.get("windows", 0) for p in run["pieces"])
 
@@ -298,7 +305,7 @@ def test_tune_books_are_read_whole(model, tmp_path):
     book = tmp_path / "book.abc"
     tunes = ("C D E F|G A B c|", "c B A G|F E D C|", "C D E F|G A B c|")
     book.write_text("\n".join(f"X:{k}\nT:Tune {k}\nM:4/4\nL:1/4\nK:C\n{t}\n" for k, t in enumerate(tunes, 1)))
-    material = personalize.read([book], model.spec.steps)
+    material = personalize_command.read([book], model.spec.steps)
     assert [record["status"] for record in material.records] == ["kept", "kept", "skipped"]
     assert material.skipped() == {"duplicate": 1} and material.pieces.max() == 1
 
@@ -310,7 +317,7 @@ def test_nothing_of_use_is_one_sentence(model, tmp_path, write):
         DataError, match=r"^none of 1 pieces can be used: 1 [\w-]+ \(.*\); give files with pitched notes"
     ):
         made(model, [tmp_path / "one.mid"])
-    assert not personal.place(model).exists()
+    assert not personal_prior.place(model).exists()
 
 
 def test_wrong_options_and_no_files_are_one_sentence(model, tmp_path):
@@ -335,7 +342,7 @@ def test_few_windows_are_enough(model, most, seed):
 def test_one_piece_holds_out_some_of_its_bars_and_one_note_will_do(model, tmp_path):
     prior = made(model, PIECES[:1])
     assert prior.record["pieces"] == 1 and prior.record["held_out"] > 0
-    assert compose.sample(model, 2, prior=prior)[1].info["prior"]["name"] == "personal"
+    assert sampling.sample(model, 2, prior=prior)[1].info["prior"]["name"] == "personal"
     builders.write_one_note(tmp_path / "one.mid")
     assert np.isfinite(made(model, [tmp_path / "one.mid"]).draw(np.random.default_rng(0), 10)).all()
 
@@ -345,7 +352,7 @@ def test_held_out_windows_share_no_bar_with_the_others(bars):
     lengths = [60, 3, 1, 200, 34]
     pieces = np.repeat(np.arange(len(lengths)), lengths)
     at = np.concatenate([np.arange(n) for n in lengths])
-    train, held_out = personalize.split(pieces, bars, np.random.default_rng(0))
+    train, held_out = personalize_command.split(pieces, bars, np.random.default_rng(0))
     assert not (train & held_out).any() and 0 < held_out.sum() <= 0.15 * len(pieces)
     for piece, length in enumerate(lengths):
         mine = pieces == piece
@@ -355,9 +362,9 @@ def test_held_out_windows_share_no_bar_with_the_others(bars):
 
 
 def test_samples_are_the_same_every_time_and_not_the_standard_ones(shared):
-    prior = personal.load_prior(shared)
-    draw = lambda n, **more: compose.sample(shared, n, bars=8, seed=2, **more)  # noqa: E731
-    three, again, standard = draw(3, prior=prior), draw(2, prior=personal.load_prior(shared)), draw(2)
+    prior = personal_prior.load_prior(shared)
+    draw = lambda n, **more: sampling.sample(shared, n, bars=8, seed=2, **more)  # noqa: E731
+    three, again, standard = draw(3, prior=prior), draw(2, prior=personal_prior.load_prior(shared)), draw(2)
     assert [one.piece for one in three[:2]] == [one.piece for one in again]
     assert three[0].piece.notes != standard[0].piece.notes and three[0].piece.notes != three[1].piece.notes
     assert three[0].info["prior"] == prior.describe() and standard[0].info["prior"] == "standard"
@@ -366,20 +373,21 @@ def test_samples_are_the_same_every_time_and_not_the_standard_ones(shared):
 @pytest.mark.parametrize("bars", [2, 24])
 def test_standard_samples_are_what_they_were(model, bars):
     count = bars // model.spec.bars
-    paths = [latent.walk(np.random.default_rng([3, k]), count, 4, model.spec.z_size) for k in range(8)]
-    drawn = [latent.hash_seed(3, k) for k in range(8)]
+    paths = [latent_path.walk(np.random.default_rng([3, k]), count, 4, model.spec.z_size) for k in range(8)]
+    drawn = [seeds.hash_seed(3, k) for k in range(8)]
     tokens = model.engine.decode(np.concatenate(paths), 0.5, drawn).reshape(8, count, -1)
-    for one, windows in zip(compose.sample(model, 8, bars=bars, seed=3), tokens, strict=True):
-        wanted = [pitch for pitch, _, _ in phrases.token_notes(phrases.join_windows(windows))]
+    for one, windows in zip(sampling.sample(model, 8, bars=bars, seed=3), tokens, strict=True):
+        wanted = [pitch for pitch, _, _ in melody_tokens.token_notes(melody_tokens.join_windows(windows))]
         assert [note.pitch for note in one.piece.notes] == wanted
 
 
 def test_without_tensorflow(model):
     code = (
-        "import sys; from pathlib import Path; from calmvae import compose, models, personal, personalize;"
-        "from calmvae.console import Console; m = models.load_model(sys.argv[1]);"
-        "personalize.personalize([Path(sys.argv[2])], m, None, Console(quiet=True), steps=5);"
-        "compose.sample(m, 1, prior=personal.load_prior(m));"
+        "import sys, calmvae; from pathlib import Path; from calmvae.cli import personalize_command;"
+        "from calmvae.latent import personal_prior;"
+        "from calmvae.cli.console import Console; m = calmvae.load_model(sys.argv[1]);"
+        "personalize_command.personalize([Path(sys.argv[2])], m, None, Console(quiet=True), steps=5);"
+        "calmvae.sample(m, 1, prior=personal_prior.load_prior(m));"
         "heavy = {'tensorflow', 'magenta', 'note_seq', 'librosa', 'pandas', 'matplotlib'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
     )
@@ -389,12 +397,12 @@ def test_without_tensorflow(model):
 
 def test_samples_are_nearer_to_ones_own_music(tmp_path):
     """The embedded model, and a fit much shorter than the real one."""
-    model = models.load_model("calm-mel_2bar")
-    prior = personalize.personalize(PIECES, model, tmp_path / "prior", QUIET, steps=250)
-    own = personalize.read(PIECES, model.spec.steps).tokens
+    model = open_model.load_model("calm-mel_2bar")
+    prior = personalize_command.personalize(PIECES, model, tmp_path / "prior", QUIET, steps=250)
+    own = personalize_command.read(PIECES, model.spec.steps).tokens
     rng = np.random.default_rng(0)
     compared = [
-        statistics.compare(model.engine.decode(z, 0.5, 0), own, own)
+        sample_statistics.compare(model.engine.decode(z, 0.5, 0), own, own)
         for z in (prior.draw(rng, 100), rng.standard_normal((100, model.spec.z_size)))
     ]
     assert compared[0].nearest[0] < 0.7 * compared[1].nearest[0] and compared[0].exact[0] < 0.05

@@ -7,10 +7,10 @@ import random
 import numpy as np
 import pytest
 
-from calmvae import phrases
-from calmvae.errors import EmptyMusicError, InputError, OptionError
-from calmvae.phrases import HOLD, NOTE_OFF
-from calmvae.piece import Note, Piece
+from calmvae.common.errors import EmptyMusicError, InputError, OptionError
+from calmvae.midi.piece import Note, Piece
+from calmvae.music import melody_extraction, melody_tokens
+from calmvae.music.melody_tokens import HOLD, NOTE_OFF
 from tests import builders
 from tests.builders import piece, scale
 
@@ -28,11 +28,11 @@ def row(steps: int, **events: int) -> list[int]:
 
 
 def tokens_of(*notes: builders.QuarterNote, method: str = "skyline") -> list[int]:
-    return phrases.extract_melody(piece(notes), method).tokens.tolist()
+    return melody_extraction.extract_melody(piece(notes), method).tokens.tolist()
 
 
 def test_a_bar_of_quarter_notes():
-    melody = phrases.extract_melody(piece(scale(4), program=73))
+    melody = melody_extraction.extract_melody(piece(scale(4), program=73))
     assert melody.tokens.tolist() == row(16, at_0=token(60), at_4=token(62), at_8=token(64), at_12=token(65))
     assert melody.tokens.dtype == np.uint8
     assert (melody.bars, melody.program, melody.velocity, melody.first_bar()) == (1, 73, 64, 0)
@@ -75,7 +75,7 @@ def test_of_a_unison_the_later_start_is_struck():
 def test_the_report_counts_every_note():
     made = piece([(72, 64, 0, 2), (60, 64, 1, 3), (74, 64, 2.1, 4)])
     made.notes += [Note(36, 64, 0, 1, is_drum=True, track=2), Note(50, 64, 0, 1, track=1)]
-    report = phrases.extract_melody(made, track=0).report
+    report = melody_extraction.extract_melody(made, track=0).report
     assert (report.notes, report.in_melody, report.hidden, report.other_tracks, report.drums) == (5, 2, 1, 1, 1)
     assert report.off_grid == 1
     assert len(report.sentences()) == 4
@@ -86,18 +86,18 @@ def test_tracks_by_number_and_by_name():
     made.notes += piece(scale(4, pitches=[40]), track=3).notes
     made.track_names = {3: "Bass"}
     for track in (3, "3", " bass "):
-        assert set(phrases.extract_melody(made, track=track).tokens) == {HOLD, token(40)}
-    assert [m.tokens[0] for m in phrases.track_melodies(made)] == [token(60), token(40)]
-    assert [m.report.other_tracks for m in phrases.track_melodies(made)] == [4, 4]
+        assert set(melody_extraction.extract_melody(made, track=track).tokens) == {HOLD, token(40)}
+    assert [m.tokens[0] for m in melody_extraction.track_melodies(made)] == [token(60), token(40)]
+    assert [m.report.other_tracks for m in melody_extraction.track_melodies(made)] == [4, 4]
     with pytest.raises(OptionError, match=r"'viola'; its tracks are 0, 3 \(Bass\)"):
-        phrases.extract_melody(made, track="viola")
+        melody_extraction.extract_melody(made, track="viola")
 
 
 @pytest.mark.parametrize(
     ("pitch", "folded"), [(21, 21), (108, 108), (20, 32), (0, 24), (109, 97), (127, 103), (-9, 27)]
 )
 def test_notes_outside_the_piano_move_by_octaves(pitch, folded):
-    melody = phrases.extract_melody(piece([(pitch, 64, 0, 1)]))
+    melody = melody_extraction.extract_melody(piece([(pitch, 64, 0, 1)]))
     assert melody.tokens[0] == token(folded)
     assert melody.report.octave_folded == (pitch != folded)
 
@@ -106,7 +106,7 @@ def test_notes_outside_the_piano_move_by_octaves(pitch, folded):
     ("upper", "lower", "rebarred"), [(4, 4, False), (2, 2, False), (3, 4, True), (6, 8, True), (5, 4, True)]
 )
 def test_any_metre_is_laid_on_sixteen_steps(upper, lower, rebarred):
-    melody = phrases.extract_melody(piece(scale(12), metres=[(0, upper, lower)]))
+    melody = melody_extraction.extract_melody(piece(scale(12), metres=[(0, upper, lower)]))
     assert np.flatnonzero(melody.tokens).tolist() == list(range(0, 48, 4))
     assert melody.report.metres == [f"{upper}/{lower}"]
     assert melody.report.rebarred == rebarred
@@ -115,7 +115,7 @@ def test_any_metre_is_laid_on_sixteen_steps(upper, lower, rebarred):
 
 
 def test_an_upbeat_puts_the_main_metre_on_the_bar_line():
-    melody = phrases.extract_melody(piece(scale(9), metres=[(0, 1, 4), (1, 4, 4)]))
+    melody = melody_extraction.extract_melody(piece(scale(9), metres=[(0, 1, 4), (1, 4, 4)]))
     assert melody.report.metres == ["1/4", "4/4"]
     assert melody.report.lead_steps == 12
     assert np.flatnonzero(melody.tokens).tolist() == list(range(12, 48, 4))
@@ -123,44 +123,44 @@ def test_an_upbeat_puts_the_main_metre_on_the_bar_line():
 
 
 def test_a_recording_beside_its_beats_gets_its_own_grid():
-    late = phrases.extract_melody(piece(scale(32, first=0.34 / 4)))
+    late = melody_extraction.extract_melody(piece(scale(32, first=0.34 / 4)))
     assert late.report.realigned and late.report.off_grid == 0
-    assert late.tokens[16:].tolist() == phrases.extract_melody(piece(scale(32))).tokens.tolist()
+    assert late.tokens[16:].tolist() == melody_extraction.extract_melody(piece(scale(32))).tokens.tolist()
     assert late.seconds_at(16) == pytest.approx(0.34 / 4 / 2)
 
 
 @pytest.mark.parametrize("length", [1 / 3, 2 / 3])
 def test_triplets_agree_on_no_other_grid(length):
-    report = phrases.extract_melody(piece(scale(48, length))).report
+    report = melody_extraction.extract_melody(piece(scale(48, length))).report
     assert not report.realigned
     assert report.off_grid > 0
 
 
 def test_tempo_changes_do_not_move_notes():
     tempos = [(0, 60), (2.5, 200), (7.25, 33)]
-    steady = phrases.extract_melody(piece(scale(32, 0.5)))
-    assert (phrases.extract_melody(piece(scale(32, 0.5), tempos)).tokens == steady.tokens).all()
+    steady = melody_extraction.extract_melody(piece(scale(32, 0.5)))
+    assert (melody_extraction.extract_melody(piece(scale(32, 0.5), tempos)).tokens == steady.tokens).all()
 
 
 def test_what_sounds_before_time_0_gets_a_bar_of_its_own():
-    melody = phrases.extract_melody(Piece([Note(60, 64, -1.0, 0.0), Note(62, 64, 0.0, 1.0)]))
+    melody = melody_extraction.extract_melody(Piece([Note(60, 64, -1.0, 0.0), Note(62, 64, 0.0, 1.0)]))
     assert melody.tokens.tolist() == row(32, at_8=token(60), at_16=token(62), at_24=NOTE_OFF)
     assert melody.seconds_at(8) == -1.0
 
 
 def test_pieces_without_a_melody_are_refused():
     with pytest.raises(EmptyMusicError, match=r"empty has no notes \(2 were lost\); give"):
-        phrases.extract_melody(Piece([], name="empty", warnings=["2 were lost."]))
+        melody_extraction.extract_melody(Piece([], name="empty", warnings=["2 were lost."]))
     with pytest.raises(EmptyMusicError, match=r"has only drums \(8 notes\)"):
-        phrases.extract_melody(piece(scale(8), is_drum=True))
+        melody_extraction.extract_melody(piece(scale(8), is_drum=True))
     with pytest.raises(OptionError, match="unknown melody method 'highest'; choose one of skyline, onsets, lowest"):
-        phrases.extract_melody(piece(scale(8)), "highest")
+        melody_extraction.extract_melody(piece(scale(8)), "highest")
 
 
 @pytest.mark.parametrize("end", [1e9, float("inf")])
 def test_a_piece_longer_than_days_is_refused(end):
     with pytest.raises(InputError, match="up to 50000 are read"):
-        phrases.extract_melody(Piece([Note(60, 64, 0, end)]))
+        melody_extraction.extract_melody(Piece([Note(60, 64, 0, end)]))
 
 
 def test_joining_undoes_cutting():
@@ -168,11 +168,11 @@ def test_joining_undoes_cutting():
     for seed in range(300):
         tokens = builders.random_tokens(seed, draw.randrange(1, 200))
         steps = draw.choice([1, 2, 3, 7, 16, 32, 256])
-        windows, tied = phrases.cut_windows(tokens, steps)
+        windows, tied = melody_tokens.cut_windows(tokens, steps)
         assert windows.shape == (-(-len(tokens) // steps), steps)
-        joined = phrases.join_windows(windows, tied)
+        joined = melody_tokens.join_windows(windows, tied)
         assert joined[: len(tokens)].tolist() == tokens.tolist()
-        assert not phrases.sounding_tokens(joined)[len(tokens) :].any()
+        assert not melody_tokens.sounding_tokens(joined)[len(tokens) :].any()
 
 
 def test_each_window_sounds_like_its_place_in_the_row():
@@ -180,37 +180,37 @@ def test_each_window_sounds_like_its_place_in_the_row():
     for seed in range(100):
         tokens = builders.random_tokens(seed, draw.randrange(1, 200))
         steps, hop = draw.randrange(1, 40), draw.randrange(1, 60)
-        windows, _ = phrases.cut_windows(tokens, steps, hop)
-        sounding = np.append(phrases.sounding_tokens(tokens), np.zeros(hop + steps, np.uint8))
+        windows, _ = melody_tokens.cut_windows(tokens, steps, hop)
+        sounding = np.append(melody_tokens.sounding_tokens(tokens), np.zeros(hop + steps, np.uint8))
         for i, window in enumerate(windows):
-            assert phrases.sounding_tokens(window).tolist() == sounding[i * hop : i * hop + steps].tolist()
+            assert melody_tokens.sounding_tokens(window).tolist() == sounding[i * hop : i * hop + steps].tolist()
 
 
 def test_windows_joined_untied_strike_again():
-    windows, tied = phrases.cut_windows(np.array(row(8, at_0=token(60)), np.uint8), 4)
+    windows, tied = melody_tokens.cut_windows(np.array(row(8, at_0=token(60)), np.uint8), 4)
     assert tied.tolist() == [False, True]
     assert windows.tolist() == [row(4, at_0=token(60))] * 2
-    assert phrases.join_windows(windows).tolist() == row(8, at_0=token(60), at_4=token(60))
+    assert melody_tokens.join_windows(windows).tolist() == row(8, at_0=token(60), at_4=token(60))
     silent = np.array([row(4, at_0=token(60)), row(4)])
-    assert phrases.join_windows(silent).tolist() == row(8, at_0=token(60), at_4=NOTE_OFF)
+    assert melody_tokens.join_windows(silent).tolist() == row(8, at_0=token(60), at_4=NOTE_OFF)
 
 
 @pytest.mark.parametrize(("steps", "hop"), [(0, None), (-1, 1), (4, 0), (4, -2)])
 def test_windows_of_no_length_are_refused(steps, hop):
     with pytest.raises(OptionError, match="both must be 1 or more"):
-        phrases.cut_windows(np.zeros(8, np.uint8), steps, hop)
+        melody_tokens.cut_windows(np.zeros(8, np.uint8), steps, hop)
 
 
 def test_notes_of_a_row():
     tokens = np.array(row(16, at_2=token(60), at_4=token(62), at_6=NOTE_OFF, at_14=token(64)), np.uint8)
-    assert phrases.token_notes(tokens) == [(60, 2, 4), (62, 4, 6), (64, 14, 16)]
-    assert phrases.token_notes(tokens[:0]) == []
+    assert melody_tokens.token_notes(tokens) == [(60, 2, 4), (62, 4, 6), (64, 14, 16)]
+    assert melody_tokens.token_notes(tokens[:0]) == []
 
 
 @pytest.mark.parametrize("semitones", [0, 1, -1, 7, 12, -24, 40, -90])
 def test_transposing_keeps_the_pitch_class_and_the_range(semitones):
     tokens = np.array([HOLD, NOTE_OFF, *range(2, 90)], np.uint8)
-    moved = phrases.transpose(tokens, semitones).astype(int)
+    moved = melody_tokens.transpose(tokens, semitones).astype(int)
     assert moved[:2].tolist() == [HOLD, NOTE_OFF]
     assert moved[2:].min() >= 2 and moved[2:].max() < 90
     assert ((moved[2:] - tokens[2:] - semitones) % 12 == 0).all()

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from calmvae import midi
-from calmvae.piece import Note, Piece
+from calmvae.midi import read_music
+from calmvae.midi.piece import Note, Piece
 
 RESOURCES = Path(__file__).parents[1] / "resources"
 FILES = sorted((RESOURCES / "pieces").glob("*.mid"))
@@ -56,7 +56,7 @@ def test_check_says_by_its_exit_status_whether_files_differ(monkeypatch, capsys,
 
 
 def test_the_collection_is_small_and_varied():
-    pieces = [midi.read_piece(path) for path in FILES]
+    pieces = [read_music.read_piece(path) for path in FILES]
     assert 6 <= len(pieces) <= 12
     assert sum(len(_voices(piece)) >= 2 for piece in pieces) * 2 >= len(pieces)
     assert len({piece.time_signatures[0][1:] for piece in pieces}) >= 3
@@ -66,7 +66,7 @@ def test_the_collection_is_small_and_varied():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_piece_reads_back_calm_and_clean(path):
-    piece = midi.read_piece(path)
+    piece = read_music.read_piece(path)
     assert not piece.warnings
     assert 50 <= piece.tempos[0][1] <= 92
     assert {note.pitch for note in piece.notes} <= set(range(36, 97))
@@ -97,7 +97,7 @@ def test_files_hold_the_notes_of_the_text(setting):
     line = make_pieces.read_line(setting.voices[0].text)
     full = Fraction(4 * setting.metre[0], setting.metre[1])
     shift = (full - line.bars[0]) % full
-    piece = midi.read_piece(RESOURCES / "pieces" / f"{setting.file}.mid")
+    piece = read_music.read_piece(RESOURCES / "pieces" / f"{setting.file}.mid")
     melody = _voices(piece)[0]
     assert [note.pitch for note in melody] == [event.pitches[0] for event in line.events]
     starts = [float(event.start + shift) for event in line.events]

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from calmvae import catalog, configs, magenta_js, registry
+from calmvae.checkpoints import magenta_js, registry
+from calmvae.model import config_catalog, model_spec
 from tests.conftest import ROOT, run_calmvae
 from tests.random_checkpoints import save_random
 from tests.test_keeping import Quiet
@@ -37,7 +38,7 @@ def stand_in(entry: registry.Entry, site: Path) -> None:
     if entry.kind == "magenta-js":
         sizes = {"z_size": 8, "enc_rnn_size": [12], "dec_rnn_size": [16, 16]}
         levels = (16, 16) if entry.bars == 16 else None
-        spec = configs.with_hparams(configs._calm("js", entry.bars, levels), sizes)
+        spec = model_spec.with_hparams(model_spec._calm("js", entry.bars, levels), sizes)
         rng = np.random.default_rng(0)
         shapes = magenta_js.runtime.weight_shapes(spec)
         weights = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
@@ -98,5 +99,5 @@ def test_every_release_of_the_readme_has_commands():
 
 def test_the_table_has_every_config():
     table = (ROOT / "pretrained" / "README.md").read_text(encoding="utf-8")
-    for name in catalog.names():
+    for name in config_catalog.names():
         assert name.startswith("calm") or re.search(rf"\b{re.escape(name)}\b", table), name

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from calmvae import registry
-from calmvae.errors import InputError, OptionError
+from calmvae.checkpoints import registry
+from calmvae.common.errors import InputError, OptionError
 
 # Magenta's CONFIG_MAP; a test holds it to it.
 CONFIGS = set(
@@ -123,9 +123,9 @@ def test_has_the_colabs(name):
 
 @pytest.mark.slow
 def test_configs_are_magentas():
-    from calmvae import magenta
+    from calmvae.common import magenta_import
 
-    assert {n for n in magenta.load().configs.CONFIG_MAP if not n.startswith("calm-")} == CONFIGS
+    assert {n for n in magenta_import.load().configs.CONFIG_MAP if not n.startswith("calm-")} == CONFIGS
 
 
 def test_every_sum_was_seen_somewhere():
@@ -215,6 +215,6 @@ def test_missing_is_one_sentence(tmp_path, monkeypatch):
 
 
 def test_imports_nothing_heavy():
-    code = "import sys; from calmvae import registry; registry.entries(); print(*sys.modules)"
+    code = "import sys; from calmvae.checkpoints import registry; registry.entries(); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"requests", "tensorflow", "calmvae.models"} & set(modules)
+    assert not {"requests", "tensorflow", "calmvae.checkpoints.open_model"} & set(modules)

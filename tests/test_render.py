@@ -13,13 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae import render
-from calmvae.errors import MissingDependencyError, OptionError, OutputError
-from calmvae.piece import Note, Piece
-from calmvae.render import Section, write_piano_roll, write_wav
+from calmvae.common.errors import MissingDependencyError, OptionError, OutputError
+from calmvae.midi import audio, piano_roll
+from calmvae.midi.audio import write_wav
+from calmvae.midi.piano_roll import Section, write_piano_roll
+from calmvae.midi.piece import Note, Piece
 
 RATE = 44100
-BLUE, SAND, COOL, PALE = render.TRACK_COLORS[0], render.EMPHASIS[0], render.BETWEEN[0][0], render.BETWEEN[1][0]
+BLUE, SAND, COOL, PALE = (
+    piano_roll.TRACK_COLORS[0],
+    piano_roll.EMPHASIS[0],
+    piano_roll.BETWEEN[0][0],
+    piano_roll.BETWEEN[1][0],
+)
 
 
 def notes(*rows: tuple, **fields) -> Piece:
@@ -46,12 +52,12 @@ def where(image: np.ndarray, color: str, slack: int = 0) -> tuple[np.ndarray, np
 
 def systems(image: np.ndarray) -> int:
     """How many rows of music there are: runs of ink just right of the left margin."""
-    ink = (image[100:, round(render.LEFT * 110) + 4] != 255).any(axis=-1)
+    ink = (image[100:, round(piano_roll.LEFT * 110) + 4] != 255).any(axis=-1)
     runs = np.flatnonzero(np.diff(np.r_[0, ink, 0]) == 1), np.flatnonzero(np.diff(np.r_[0, ink, 0]) == -1)
     return int(((runs[1] - runs[0]) > 60).sum())
 
 
-def audio(path: Path) -> np.ndarray:
+def samples_of(path: Path) -> np.ndarray:
     """Samples as (frames, 2), full scale 1."""
     with wave.open(str(path)) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, RATE)
@@ -60,7 +66,7 @@ def audio(path: Path) -> np.ndarray:
 
 
 def played(tmp_path: Path, piece: Piece) -> np.ndarray:
-    return audio(write_wav(piece, tmp_path / "played.wav"))
+    return samples_of(write_wav(piece, tmp_path / "played.wav"))
 
 
 def rms(samples: np.ndarray) -> float:
@@ -75,7 +81,7 @@ def test_a_note_lies_at_its_bar_and_its_pitch(tmp_path):
     piece = notes((60, 127, 2.0, 4.0), (65, 127, 6.0, 8.0), (62, 1, 7.9, 8.0))
     image = pixels(write_piano_roll(piece, tmp_path / "roll.png"))
     y, x = where(image, BLUE)
-    roll = (render.LEFT * 110, image.shape[1] - render.RIGHT * 110)
+    roll = (piano_roll.LEFT * 110, image.shape[1] - piano_roll.RIGHT * 110)
     at = (x - roll[0]) / (roll[1] - roll[0])
     # The velocity scale above has the same blue.
     low, high = (at > 0.2) & (at < 0.6) & (y > 60), (at > 0.7) & (y > 60)
@@ -86,9 +92,9 @@ def test_a_note_lies_at_its_bar_and_its_pitch(tmp_path):
 
 
 def test_louder_is_darker():
-    shades = [render._shade(BLUE, velocity).sum() for velocity in (1, 40, 80, 110)]
+    shades = [piano_roll._shade(BLUE, velocity).sum() for velocity in (1, 40, 80, 110)]
     assert shades == sorted(shades, reverse=True) and len(set(shades)) == 4
-    assert render._shade(BLUE, 127) == pytest.approx([0, 0x72 / 255, 0xB2 / 255])
+    assert piano_roll._shade(BLUE, 127) == pytest.approx([0, 0x72 / 255, 0xB2 / 255])
 
 
 def test_sections_are_bands_in_order(tmp_path):
@@ -97,15 +103,15 @@ def test_sections_are_bands_in_order(tmp_path):
     image = pixels(write_piano_roll(bars(16), tmp_path / "roll.png", sections=sections))
     for color in (SAND, COOL, PALE):
         assert len(where(plain, color)[0]) < 50 and len(where(image, color)[0]) > 5000
-    quarter = (image.shape[1] - (render.LEFT + render.RIGHT) * 110) / 4
+    quarter = (image.shape[1] - (piano_roll.LEFT + piano_roll.RIGHT) * 110) / 4
     for color, begin in ((PALE, quarter), (COOL, 2 * quarter)):
-        x = where(image, color)[1] - render.LEFT * 110
+        x = where(image, color)[1] - piano_roll.LEFT * 110
         assert (x.min(), x.max()) == pytest.approx((begin, begin + quarter), abs=4)
     # Labels are written and the lines where sections meet are heavier than bar lines.
-    for ink in (render.EMPHASIS[2], render.BETWEEN[0][2]):
+    for ink in (piano_roll.EMPHASIS[2], piano_roll.BETWEEN[0][2]):
         assert len(where(image[:100], ink, 20)[0]) > len(where(plain[:100], ink, 20)[0]) + 15
-    assert len(where(image, render.SEAM)[0]) > len(where(plain, render.SEAM)[0]) + 300
-    assert image.shape[0] == plain.shape[0] + round(render.STRIP * 110)
+    assert len(where(image, piano_roll.SEAM)[0]) > len(where(plain, piano_roll.SEAM)[0]) + 300
+    assert image.shape[0] == plain.shape[0] + round(piano_roll.STRIP * 110)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (24, 1), (32, 2), (64, 4), (192, 8)])
@@ -114,9 +120,9 @@ def test_more_music_gives_more_rows(tmp_path, count, expected):
 
 
 def test_rows_begin_with_sections():
-    assert render._bars_per_row(32, set(range(0, 32, 4))) == 16
-    assert render._bars_per_row(36, set(range(0, 36, 6))) == 18
-    assert all(-(-n // render._bars_per_row(n, set())) <= render.MAX_ROWS for n in range(1, 3000, 7))
+    assert piano_roll._bars_per_row(32, set(range(0, 32, 4))) == 16
+    assert piano_roll._bars_per_row(36, set(range(0, 36, 6))) == 18
+    assert all(-(-n // piano_roll._bars_per_row(n, set())) <= piano_roll.MAX_ROWS for n in range(1, 3000, 7))
 
 
 def test_a_release_over_the_bar_line_opens_no_bar(tmp_path):
@@ -129,10 +135,10 @@ def test_a_release_over_the_bar_line_opens_no_bar(tmp_path):
 
 def test_tracks_have_colours_and_a_legend(tmp_path):
     two = Piece([Note(60, 127, 0, 2), Note(64, 127, 2, 4, track=1, program=73)], track_names={0: "Mélodie"})
-    assert list(render._tracks(two).values()) == [("Mélodie", BLUE), ("Flute", render.TRACK_COLORS[1])]
+    assert list(piano_roll._tracks(two).values()) == [("Mélodie", BLUE), ("Flute", piano_roll.TRACK_COLORS[1])]
     image = pixels(write_piano_roll(two, tmp_path / "two.png"))
     # Once as a note, once in the legend above it.
-    for color in render.TRACK_COLORS[:2]:
+    for color in piano_roll.TRACK_COLORS[:2]:
         rows = where(image, color)[0]
         assert rows.max() - rows.min() > 40
 
@@ -143,7 +149,7 @@ def test_a_track_may_be_drawn_under_a_softer_one(tmp_path):
         # The note's middle, below the legend.
         len(where(pixels(write_piano_roll(both, tmp_path / f"{behind}.png", behind=behind))[150:], color, 12)[0])
         for behind in (None, 0)
-        for color in (BLUE, render.TRACK_COLORS[1])
+        for color in (BLUE, piano_roll.TRACK_COLORS[1])
     ]
     assert seen[0] > 500 > seen[1] and seen[3] > 500 > seen[2]
 
@@ -151,9 +157,11 @@ def test_a_track_may_be_drawn_under_a_softer_one(tmp_path):
 def test_drums_are_grey_and_below(tmp_path):
     piece = Piece([Note(60, 127, 0, 8), *(Note(38, 127, t, t + 0.5, is_drum=True, track=1) for t in range(8))])
     image = pixels(write_piano_roll(piece, tmp_path / "roll.png"))
-    grey, blue = where(image[90:], render.DRUM_COLOR)[0], where(image[90:], BLUE)[0]
+    grey, blue = where(image[90:], piano_roll.DRUM_COLOR)[0], where(image[90:], BLUE)[0]
     assert len(grey) > 500 and grey.min() > blue.max()
-    assert len(where(pixels(write_piano_roll(Piece(piece.notes[1:]), tmp_path / "d.png")), render.DRUM_COLOR)[0]) > 500
+    assert (
+        len(where(pixels(write_piano_roll(Piece(piece.notes[1:]), tmp_path / "d.png")), piano_roll.DRUM_COLOR)[0]) > 500
+    )
 
 
 def test_forty_minutes_of_fifty_thousand_notes(tmp_path):
@@ -161,12 +169,12 @@ def test_forty_minutes_of_fifty_thousand_notes(tmp_path):
     piece = notes(*[(36 + i * 7 % 60, 20 + i % 100, i * length, (i + 3) * length) for i in range(50000)])
     path = write_piano_roll(piece, tmp_path / "roll.png", title="Long", dpi=300)
     image = pixels(path)
-    assert path.stat().st_size < 3e6 and image.shape[0] * image.shape[1] < 1.1 * render.MAX_PIXELS
+    assert path.stat().st_size < 3e6 and image.shape[0] * image.shape[1] < 1.1 * piano_roll.MAX_PIXELS
 
 
 def test_no_notes(tmp_path):
     empty = pixels(write_piano_roll(Piece([]), tmp_path / "roll.png"))
-    assert len(where(empty, render.MUTED, 20)[0]) > 20
+    assert len(where(empty, piano_roll.MUTED, 20)[0]) > 20
     write_piano_roll(Piece([]), tmp_path / "roll.png", sections=[Section(0, 8, "A", True)])
 
 
@@ -255,15 +263,15 @@ def test_forty_loud_notes_do_not_clip(tmp_path):
 
 def test_an_ordinary_piece_is_not_scaled(tmp_path, monkeypatch):
     gains = []
-    play = render._play
-    monkeypatch.setattr(render, "_play", lambda *args: gains.append(args[-1]) or play(*args))
+    play = audio._play
+    monkeypatch.setattr(audio, "_play", lambda *args: gains.append(args[-1]) or play(*args))
     assert 0.03 < np.abs(played(tmp_path, bars(2))).max() < 0.5
     assert gains == [1.0]
 
 
 def test_no_notes_give_a_short_silence(tmp_path):
     samples = played(tmp_path, Piece([]))
-    assert len(samples) == round(render.TAIL_SECONDS * RATE) and not samples.any()
+    assert len(samples) == round(piano_roll.TAIL_SECONDS * RATE) and not samples.any()
 
 
 def test_memory_does_not_grow_with_length(tmp_path):

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from mido.midifiles.meta import KeySignatureError
 
-from calmvae import midi
-from calmvae.errors import InputError
-from calmvae.piece import Piece
+from calmvae.common.errors import InputError
+from calmvae.midi import read_music
+from calmvae.midi.piece import Piece
 from tests import odd_midi, second_midi_reader
 from tests.conftest import PIECES, ROOT
 
@@ -159,12 +159,15 @@ def _alike(one: tuple, other: tuple) -> bool:
 
 
 def of_bytes(data: bytes) -> list[str]:
-    return differences(midi.parse_midi(data), second_midi_reader.read(data))
+    return differences(read_music.parse_midi(data), second_midi_reader.read(data))
 
 
 def of_files(paths: list[Path]) -> dict[str, list[str]]:
     """What the readers do not agree on, by file."""
-    read = {path.name: differences(midi.read_piece(path), second_midi_reader.read(path.read_bytes())) for path in paths}
+    read = {
+        path.name: differences(read_music.read_piece(path), second_midi_reader.read(path.read_bytes()))
+        for path in paths
+    }
     return {name: found[:5] for name, found in read.items() if found}
 
 
@@ -179,7 +182,7 @@ def test_they_agree_on_odd_files_that_mido_reads():
     for seed in range(600):
         data = odd_midi.random_midi(seed)
         try:
-            song, piece = second_midi_reader.read(data), midi.parse_midi(data)
+            song, piece = second_midi_reader.read(data), read_music.parse_midi(data)
         except (EOFError, OSError, ValueError, LookupError, KeySignatureError, InputError):
             continue
         if not any(said in warning for said in APART for warning in piece.warnings):

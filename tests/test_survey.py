@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae import calming, models, survey
-from calmvae.phrases import FIRST_PITCH, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR
+from calmvae.checkpoints import open_model
+from calmvae.latent import calm_prior, latent_survey
+from calmvae.music.melody_tokens import FIRST_PITCH, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR
 
 C_MAJOR = [60, 62, 64, 65, 67, 69, 71, 72]
 
@@ -33,18 +34,18 @@ class Plain:
 
 def test_what_music_is_like():
     tokens = np.stack([window(*C_MAJOR), window(60, 61), window()])
-    found = survey.of_music(tokens)
+    found = latent_survey.of_music(tokens)
     # The scale is in C major, two notes a semitone apart are in D flat major, and the silent one does not count.
     assert found["in key"] == 1.0
     assert found["pitches"] == 5.0
     assert found["notes a bar"] == pytest.approx((8 + 2) / 2 / 2)
-    expected = np.mean(calming.of_windows(tokens[:2]))
+    expected = np.mean(calm_prior.of_windows(tokens[:2]))
     assert found["calmness"] == pytest.approx(expected)
 
 
 def test_ways_end_where_they_should_and_the_fade_mixes():
     tokens = np.stack([window(*C_MAJOR), window(*C_MAJOR[::-1])])
-    rows = survey.ways(Plain(), tokens, pairs=40, points=3)
+    rows = latent_survey.ways(Plain(), tokens, pairs=40, points=3)
     assert [row["way"] for row in rows] == ["slerp"] * 3 + ["straight"] * 3 + ["fade"] * 3
     # Both begin their notes at the same eight of 32 steps, and none of the notes is the same.
     for first, _, last in (rows[:3], rows[3:6], rows[6:]):
@@ -59,25 +60,25 @@ def test_ways_end_where_they_should_and_the_fade_mixes():
 def test_dimensions_that_go_together_are_seen():
     rng = np.random.default_rng(0)
     apart = rng.standard_normal((4000, 8))
-    found = survey.together(np.concatenate([apart, np.zeros((4000, 2))], axis=1))
+    found = latent_survey.together(np.concatenate([apart, np.zeros((4000, 2))], axis=1))
     assert found["active"] == 8 and found["deviation"] == pytest.approx(1, abs=0.03)
     assert found["correlation"] == pytest.approx(found["by chance"], rel=0.5) and found["half"] == 4
     one = apart[:, :1] + 0.1 * apart
-    found = survey.together(one)
+    found = latent_survey.together(one)
     assert found["correlation"] > 0.9 and found["half"] == 1
 
 
 def test_places_of_the_embedded_model_and_their_table():
-    model = models.load_model()
+    model = open_model.load_model()
     tokens = np.stack([window(*C_MAJOR), window(*C_MAJOR[::-1]), window(60, 64, 67, 64)])
-    rows = survey.places(model.engine, tokens, n=3)
-    rows.append(survey.of_prior(model.engine, calming.load_prior(model), n=3))
+    rows = latent_survey.places(model.engine, tokens, n=3)
+    rows.append(latent_survey.of_prior(model.engine, calm_prior.load_prior(model), n=3))
     names = [row["place"] for row in rows]
     assert names[0] == "music" and names[-1] == "calm prior" and "standard prior x 0.5" in names
     by_name = dict(zip(names, rows, strict=True))
     assert by_name["standard prior x 1"]["length"] == pytest.approx(2 * by_name["standard prior x 0.5"]["length"])
-    table = survey.shown(rows).splitlines()
+    table = latent_survey.shown(rows).splitlines()
     assert table[0] == "| place | length | in key | pitches | notes a bar | calmness |" and len(table) == len(rows) + 2
     assert table[2].startswith("| music |  | 1.000 | 6.3 | 3.3 | ")
-    again = survey.places(model.engine, tokens, n=3)
+    again = latent_survey.places(model.engine, tokens, n=3)
     assert again == rows[:-1]

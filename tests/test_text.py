@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from calmvae import text
+from calmvae.common import text
 
 
 def test_one_thing_is_one():

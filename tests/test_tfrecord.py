@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from calmvae import magenta, tfrecord
-from calmvae.errors import DataError
+from calmvae.common import magenta_import
+from calmvae.common.errors import DataError
+from calmvae.midi import tfrecord
 
 RECORDS = [b"", b"x", bytes(range(256)) * 50, np.random.default_rng(0).bytes(100_001)]
 
 
 def test_tensorflow_reads_ours_and_we_read_tensorflows(tmp_path):
-    tf = magenta.load_tensorflow()
+    tf = magenta_import.load_tensorflow()
     tfrecord.write(tmp_path / "ours", RECORDS)
     assert list(tf.io.tf_record_iterator(str(tmp_path / "ours"))) == RECORDS
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:

@@ -33,8 +33,8 @@ else:
     import tomli as tomllib
 
 from benchmarks.pairs import CALMVAE
-from calmvae import measured
-from calmvae.text import markdown
+from calmvae.cli import measured
+from calmvae.common.text import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = Path(__file__).with_name("claims.toml")

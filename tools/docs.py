@@ -25,7 +25,7 @@ import typer
 from typer.cli import get_docs_for_click
 
 import calmvae
-from calmvae import cli
+from calmvae.cli import app
 
 COMMANDS = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
 HEAD = "<!-- Made by `python -m tools.docs`; do not edit. -->\n\n"
@@ -46,14 +46,14 @@ def main() -> None:
 
 def every_command(name: str = "calmvae", command: Any = None) -> Iterator[tuple[str, Any]]:
     """What to type and the (Typer's own) Click command, of the app and of all below it."""
-    command = command or typer.main.get_command(cli.app)
+    command = command or typer.main.get_command(app.app)
     yield name, command
     for below, subcommand in getattr(command, "commands", {}).items():
         yield from every_command(f"{name} {below}", subcommand)
 
 
 def commands_page() -> str:
-    """Every command with its arguments and options, as `typer calmvae.cli utils docs` prints it.
+    """Every command with its arguments and options, as `typer calmvae.cli.app utils docs` prints it.
 
     Typer's lists of commands cut each sentence at 45 characters and link nowhere; here it is whole, and a link.
     """
@@ -75,8 +75,8 @@ def _sentence(command: Any) -> str:
 
 def module_names() -> list[str]:
     """The package and all its public modules."""
-    modules = sorted(module.name for module in pkgutil.iter_modules(calmvae.__path__))
-    return ["calmvae", *(f"calmvae.{name}" for name in modules if not name.startswith("_"))]
+    modules = pkgutil.walk_packages(calmvae.__path__, "calmvae.")
+    return ["calmvae", *sorted(module.name for module in modules if "._" not in module.name)]
 
 
 def build_api(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes calmvae/magenta_configs.json: what calmvae has to know of Magenta's configs where Magenta is not installed.
+"""Writes calmvae/model/magenta_configs.json: what calmvae has to know of Magenta's configs where Magenta is not installed.
 
     .venv/bin/python tools/magenta_configs.py
 
@@ -18,25 +18,26 @@ from typing import Any
 HERE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE))
 
-from calmvae import catalog, configs, magenta  # noqa: E402
-from calmvae.errors import OptionError  # noqa: E402
+from calmvae.common import magenta_import  # noqa: E402
+from calmvae.common.errors import OptionError  # noqa: E402
+from calmvae.model import config_catalog, magenta_config, model_spec  # noqa: E402
 
 
 def described(name: str) -> dict[str, Any]:
     """What the file says of a config."""
-    config = magenta.load().configs.CONFIG_MAP[name]
+    config = magenta_import.load().configs.CONFIG_MAP[name]
     try:
-        spec = configs.spec_of_magenta(name, config).to_json()
-        spec["hparams"] = {k: v for k, v in spec["hparams"].items() if v != configs.DEFAULT_HPARAMS[k]}
+        spec = magenta_config.spec_of_magenta(name, config).to_json()
+        spec["hparams"] = {k: v for k, v in spec["hparams"].items() if v != model_spec.DEFAULT_HPARAMS[k]}
         spec = {k: v for k, v in spec.items() if v is not None and k not in ("name", "bars")}
     except OptionError:
         spec = None
-    return {"bars": catalog.window_bars(config), "spec": spec, "shapes": shapes(config)}
+    return {"bars": config_catalog.window_bars(config), "spec": spec, "shapes": shapes(config)}
 
 
 def shapes(config: Any) -> dict[str, list[int]]:
     """Names and shapes of all variables of Magenta's model."""
-    tf, config = magenta.load().tf, copy.deepcopy(config)
+    tf, config = magenta_import.load().tf, copy.deepcopy(config)
     config.hparams.batch_size = 2
     with tf.Graph().as_default():
         make_variables(config)
@@ -45,7 +46,7 @@ def shapes(config: Any) -> dict[str, list[int]]:
 
 def make_variables(config: Any) -> None:
     """Builds Magenta's model of a config, in batches of 2, in the current graph, with all of its variables."""
-    tf, hparams, converter = magenta.load().tf, config.hparams, config.data_converter
+    tf, hparams, converter = magenta_import.load().tf, config.hparams, config.data_converter
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         config.model.build(hparams, converter.output_depth, is_training=False)
@@ -59,13 +60,13 @@ def make_variables(config: Any) -> None:
 
 def main() -> None:
     """Writes the file, a line a variable."""
-    found = {name: described(name) for name in sorted(magenta.load().configs.CONFIG_MAP)}
+    found = {name: described(name) for name in sorted(magenta_import.load().configs.CONFIG_MAP)}
     lines = []
     for name, entry in found.items():
         shown = [f"   {json.dumps(k)}: {json.dumps(v)}" for k, v in entry["shapes"].items()]
         head = f'  "bars": {entry["bars"]},\n  "spec": {json.dumps(entry["spec"])},\n'
         lines.append(f' "{name}": {{\n{head}  "shapes": {{\n' + ",\n".join(shown) + "\n  }\n }")
-    (HERE / "calmvae" / "magenta_configs.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    (HERE / "calmvae" / "model" / "magenta_configs.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

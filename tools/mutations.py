@@ -20,8 +20,9 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from calmvae import calmness, files, midi, phrases, wire
-from calmvae.errors import CalmvaeError, EmptyMusicError, InputError
+from calmvae.common.errors import CalmvaeError, EmptyMusicError, InputError
+from calmvae.midi import music_files, note_sequence_bytes, read_music
+from calmvae.music import calmness, melody_extraction
 
 ROOT = Path(__file__).parent.parent
 SECONDS, MEGABYTES = 10.0, 1000
@@ -31,7 +32,7 @@ _NUMBERS = [b"0", b"-1", b"1", b"99", b"255", b"65536", b"4294967295", b"9999999
 def sources() -> list[Path]:
     """The files that are damaged."""
     found = [*(ROOT / "tests" / "cases").iterdir(), *(ROOT / "resources" / "pieces").glob("*.mid")]
-    return sorted(path for path in found if path.suffix in files.SUFFIXES)
+    return sorted(path for path in found if path.suffix in music_files.SUFFIXES)
 
 
 def mutated(given: list[tuple[str, bytes]], seed: int) -> tuple[str, bytes]:
@@ -86,18 +87,18 @@ def _packed(data: bytes, draw: random.Random) -> bytes:
 def read(suffix: str, data: bytes) -> str:
     """Reads a file to all that is made of it; says what became of it."""
     try:
-        entries = midi.read_performances(Path(f"a{suffix}"), data) if data else []
+        entries = read_music.read_performances(Path(f"a{suffix}"), data) if data else []
     except CalmvaeError as error:
         return _refused(error)
     for name, played in entries:
         if isinstance(played, InputError):
             return _refused(played)
         piece = played.piece(name)
-        wire.note_sequences([wire.Named(played, name, name, name)])
+        note_sequence_bytes.note_sequences([note_sequence_bytes.Named(played, name, name, name)])
         if len(played.notes):
             calmness.score(piece)
         try:
-            phrases.extract_melody(piece)
+            melody_extraction.extract_melody(piece)
         except (EmptyMusicError, InputError) as error:
             return _refused(error)
         if any("\n" in sentence or len(sentence) > 400 for sentence in piece.warnings):

@@ -1,0 +1,232 @@
+"""A name or path to weights and the config they are of, whatever it stands for.
+
+An embedded model, a model or run folder, one imported or fetched by `calmvae models`, a TensorFlow checkpoint (prefix,
+folder or .tar, of today's or an older layout), a magenta-js folder. The config is what was asked for, or what
+model.json, magenta-js' config.json or the registry says, or the one whose variables have these names and shapes; which
+of them it was is kept, and a model that does not fit is refused with the first variables that differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae.checkpoints import magenta_js, model_cache, model_folder, registry, tf_checkpoint
+from calmvae.common import output_folder
+from calmvae.common.errors import ModelError
+from calmvae.model import config_catalog, model_spec, numpy_engine
+from calmvae.music.melody_tokens import STEPS_PER_BAR
+
+
+@dataclasses.dataclass
+class Opened:
+    """Weights and what they are.
+
+    Attributes:
+      place: the folder, file or prefix.
+      form: what kind of thing that is, in words.
+      weights: variables under today's names.
+      config: name of the config.
+      told_by: what the config is known by, in words.
+      spec: of a melody config, else None.
+      hparams: of another config: those in which the model differs from it.
+      sha256: of the weights, where it is written down already.
+      meta: what model.json says besides.
+    """
+
+    place: Path
+    form: str
+    weights: Mapping[str, np.ndarray]
+    config: str
+    told_by: str
+    spec: model_spec.ModelSpec | None
+    hparams: dict[str, Any] = dataclasses.field(default_factory=dict)
+    sha256: str = ""
+    meta: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Names and shapes of the variables."""
+        return {name: tuple(value.shape) for name, value in self.weights.items()}
+
+    def parameters(self) -> int:
+        """How many numbers the model has."""
+        return sum(int(value.size) for value in self.weights.values())
+
+
+def open_model(name: str | Path, config: str | None = None, strict: bool = True) -> Opened:
+    """Opens a model.
+
+    Args:
+      name: see the module.
+      config: what it is of, where it does not say so itself, or to be sure.
+      strict: else a model whose config is not known comes without one.
+
+    Raises:
+      ModelError: nothing of that name, or it is damaged, or does not fit its config, or its config is not known.
+      OptionError: no such config.
+    """
+    if config is not None:
+        config = config_catalog.known(config)
+    folder = model_folder.find(name) or model_cache.imported_folder(name)
+    if folder:
+        return _of_folder(folder, config)
+    kept = model_cache.fetched(name)
+    entry = registry.find(str(name)) if kept else None
+    place = kept or Path(name).expanduser()
+    told, by = (config, "--config") if config else (entry.config, "the registry") if entry else (None, "")
+    if magenta_js.is_folder(place):
+        opened = _of_magenta_js(place, told, by, strict)
+    else:
+        checkpoint = tf_checkpoint.find(place)
+        if checkpoint is None:
+            raise _nothing(name)
+        form = "TensorFlow checkpoint" + (" in an archive" if checkpoint.member else "")
+        weights = checkpoint.read()
+        opened = _identified(Opened(checkpoint.path, form, weights, "", "", None), str(checkpoint), told, by, strict)
+    opened.sha256 = model_cache.sha256(str(name)) if kept else ""
+    return opened
+
+
+def _nothing(name: str | Path) -> ModelError:
+    entry = registry.find(str(name))
+    if entry:
+        return ModelError(f"{name} is published but not here yet; run: calmvae models fetch {name}")
+    close = model_spec.closest(str(name), [*model_folder.embedded(), *registry.entries()])
+    hint = f" Did you mean {close}?" if close else ""
+    return ModelError(
+        f"no model '{name}': neither an embedded model ({', '.join(model_folder.embedded()) or 'none'}), nor one of "
+        f"`calmvae models list`, nor a model folder, run folder, checkpoint, .tar or magenta-js folder.{hint}"
+    )
+
+
+def _of_folder(folder: Path, config: str | None) -> Opened:
+    record, weights = model_folder.read_record(folder), model_folder.read_weights(folder)
+    meta = {k: v for k, v in record.items() if k not in ("spec", "config", "hparams", "calmvae")}
+    opened = Opened(
+        folder, "model folder", weights, "", model_folder.SPEC_FILE, None, {}, record.get("sha256", ""), meta
+    )
+    if "spec" in record:
+        opened.spec = model_folder.spec_of(folder, record)
+        opened.config = opened.spec.name
+        numpy_engine.check_weights(opened.spec, weights)
+    else:
+        opened.config, opened.hparams = config_catalog.known(record["config"]), record.get("hparams", {})
+    if config and config != opened.config:
+        raise ModelError(f"{folder} is of config {opened.config}, not {config}; leave --config out.")
+    return opened
+
+
+def _of_magenta_js(folder: Path, told: str | None, by: str, strict: bool) -> Opened:
+    weights, facts = magenta_js.read(folder)
+    spec = magenta_js.spec_of(weights, facts)
+    opened = Opened(folder, "magenta-js checkpoint", weights, "", "config.json", spec)
+    if spec is None:
+        steps = facts.args.get("numSteps")
+        bars = [config_catalog.bars(name) for name in config_catalog.alike(opened.shapes())]
+        if not told and not any(n * STEPS_PER_BAR == steps for n in bars):
+            what = f"a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long"
+            raise ModelError(
+                f"{folder} holds {what} as no config of Magenta's is; it plays in magenta-js, calmvae cannot sample it."
+            )
+        return _identified(opened, str(folder), told, by, strict)
+    numpy_engine.check_weights(spec, weights)
+    names = config_catalog.matching(numpy_engine.weight_shapes(spec))
+    same = [n for n in names if config_catalog.bars(n) == spec.bars]
+    opened.config = same[-1] if same else spec.name
+    opened.spec = dataclasses.replace(spec, name=opened.config)
+    if told and told != opened.config:
+        wanted = config_catalog.spec(told)
+        if wanted is None or _kind(wanted) != _kind(spec):
+            raise ModelError(
+                f"{folder} holds melodies of {spec.bars} bars, {spec.decoder}, which are not of config {told}, as {by} "
+                "says; leave --config out."
+            )
+        opened.config, opened.spec = told, dataclasses.replace(spec, name=told)
+    return opened
+
+
+def _kind(spec: model_spec.ModelSpec) -> tuple[Any, ...]:
+    """What a spec is, whatever the sizes of its layers."""
+    return spec.bars, spec.decoder, spec.level_lengths, spec.encoder_lengths
+
+
+def _identified(opened: Opened, place: str, told: str | None, by: str, strict: bool) -> Opened:
+    """The same with its config: the one told, if it fits, or the one that its variables tell."""
+    shapes = opened.shapes()
+    if told:
+        opened.config, opened.told_by = told, by
+        if config_catalog.shapes(told).items() <= shapes.items():
+            opened.spec = config_catalog.spec(told)
+            return opened
+        _refuse_other(place, told, by, shapes)
+        return _resized(opened, place, told)
+    fitting = config_catalog.matching(shapes)
+    specs = [config_catalog.spec(name) for name in fitting]
+    # Ours of the size of Magenta's have the same structure; then it is Magenta's.
+    if not fitting or (len(fitting) > 1 and (None in specs or len({str(s.shape()) for s in specs if s}) > 1)):
+        if strict:
+            raise _unknown(place, fitting, config_catalog.alike(shapes))
+        return opened
+    opened.config, opened.told_by, opened.spec = fitting[-1], "names and shapes of its variables", specs[-1]
+    return opened
+
+
+def _refuse_other(place: str, told: str, by: str, shapes: config_catalog.Shapes) -> None:
+    """Ends where the variables are those of another config, or of another structure."""
+    others = config_catalog.matching(shapes)
+    if others or not config_catalog.is_like(told, shapes):
+        fits = f" (they are those of {' or '.join(others)})" if others else ""
+        numpy_engine.check_shapes(
+            f"{told}, which {by} says{fits}", config_catalog.shapes(told), _Shaped.all(shapes), place
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shaped:
+    """Stands for an array of which only the shape matters."""
+
+    shape: tuple[int, ...]
+
+    @classmethod
+    def all(cls, shapes: config_catalog.Shapes) -> Any:
+        return {name: cls(shape) for name, shape in shapes.items()}
+
+
+def _resized(opened: Opened, place: str, told: str) -> Opened:
+    """A model trained with other sizes than its config's: those that its variables have."""
+    sizes = config_catalog.sizes(opened.shapes())
+    spec = config_catalog.spec(told)
+    opened.told_by += ", its sizes by its variables"
+    if spec:
+        opened.spec = model_spec.with_hparams(spec, {k: v for k, v in sizes.items() if k in spec.hparams})
+        numpy_engine.check_shapes(told, numpy_engine.weight_shapes(opened.spec), opened.weights, place)
+    else:
+        # Whether they fit shows when Magenta builds the model.
+        own = config_catalog.sizes(config_catalog.shapes(told))
+        opened.hparams = {name: value for name, value in sizes.items() if own.get(name) != value}
+    return opened
+
+
+def _unknown(place: str, fitting: list[str], alike: list[str]) -> ModelError:
+    if fitting:
+        return ModelError(f"the variables of {place} are those of {', '.join(fitting)} alike; say which with --config.")
+    if alike:
+        return ModelError(
+            f"the variables of {place} are those of {' or '.join(alike)} in other sizes; name the config that it was "
+            "trained with (--config)."
+        )
+    return ModelError(
+        f"the variables of {place} are those of no config that calmvae knows; name the config that it was trained with "
+        "(--config), see `calmvae configs --magenta`."
+    )
+
+
+def sha256_of(place: Path) -> str:
+    """SHA-256 of the file that holds the weights of a model opened from there ("" where there are several)."""
+    candidates = (place, place / model_folder.WEIGHTS_FILE, Path(f"{place}.data-00000-of-00001"))
+    found = next((path for path in candidates if path.is_file()), None)
+    return output_folder.sha256(found) if found else ""

@@ -1,0 +1,163 @@
+"""Model folders: `model.json` (config, hparams, metrics, SHA-256 of the weights) and `model.safetensors` (the weights
+under Magenta's variable names).
+
+A run folder of `calmvae train` holds one in `model/`. A folder of a config that is not one of melodies says the
+config's name in place of a spec.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae.common import output_folder
+from calmvae.common.errors import ModelError
+from calmvae.model import numpy_engine
+from calmvae.model.model_spec import ModelSpec
+
+SPEC_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
+_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
+_HERE = Path(__file__).resolve().parent.parent
+
+
+def of_package(name: str) -> Path:
+    """`own_model`, `pretrained` or `resources`: inside the installed package, or at the top of the checkout."""
+    inside = _HERE / name
+    return inside if inside.is_dir() else _HERE.parent / name
+
+
+def embedded() -> list[str]:
+    """Names of the models that come with calmvae."""
+    return sorted(p.parent.name for p in of_package("own_model").glob(f"*/{SPEC_FILE}"))
+
+
+def find(name: str | Path) -> Path | None:
+    """The model folder that a name or path stands for, if any."""
+    path = Path(name).expanduser()
+    candidates = [path, path / "model"]
+    if len(path.parts) == 1:
+        candidates.append(of_package("own_model") / path)
+    return next((c for c in candidates if (c / SPEC_FILE).is_file()), None)
+
+
+def write(
+    folder: Path, spec: ModelSpec, weights: Mapping[str, np.ndarray], meta: dict[str, Any], half: bool = False
+) -> None:
+    """Writes a model folder; `half` stores float16, which is widened again on load."""
+    numpy_engine.check_weights(spec, weights)
+    kept = {name: weights[name] for name in numpy_engine.weight_shapes(spec)}
+    _write(folder, {"spec": spec.to_json()}, kept, meta, half)
+
+
+def write_other(
+    folder: Path, config: str, hparams: dict[str, Any], weights: Mapping[str, np.ndarray], meta: dict[str, Any]
+) -> None:
+    """Writes a model folder of a config that is not one of melodies.
+
+    Args:
+      folder: where to.
+      config: its name in Magenta's CONFIG_MAP.
+      hparams: those in which the model differs from the config.
+      weights: all variables.
+      meta: what model.json says besides.
+    """
+    _write(folder, {"config": config, "hparams": hparams}, weights, meta, half=False)
+
+
+def _write(folder: Path, what: dict[str, Any], weights: Mapping[str, Any], meta: dict[str, Any], half: bool) -> None:
+    from safetensors.numpy import save
+
+    kind = np.float16 if half else np.float32
+    arrays = {name: np.ascontiguousarray(value, dtype=kind) for name, value in weights.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
+    # Its own way to write a file would let nobody else read it.
+    scratch.write_bytes(save(arrays))
+    os.replace(scratch, folder / WEIGHTS_FILE)
+    record = {
+        "calmvae": "model",
+        **what,
+        "parameters": int(sum(a.size for a in arrays.values())),
+        "dtype": np.dtype(kind).name,
+        "sha256": output_folder.sha256(folder / WEIGHTS_FILE),
+        **meta,
+    }
+    output_folder.write_json(folder / SPEC_FILE, record)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """All that the model.json of a folder says.
+
+    Raises:
+      ModelError: it is missing or damaged.
+    """
+    try:
+        record = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+        if not isinstance(record.get("spec", {}), dict) or not ({"spec", "config"} & record.keys()):
+            raise KeyError("spec")
+        return record
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
+    """The spec of a model folder, and all that its model.json says.
+
+    Raises:
+      ModelError: it is missing or damaged, or of a config that is not one of melodies.
+    """
+    record = read_record(folder)
+    if "spec" not in record:
+        raise not_melodies(str(folder), record["config"])
+    return spec_of(folder, record), record
+
+
+def spec_of(folder: Path, record: dict[str, Any]) -> ModelSpec:
+    """The spec that a model.json says.
+
+    Raises:
+      ModelError: it is damaged.
+    """
+    try:
+        return ModelSpec.from_json(record["spec"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(folder, error) from error
+
+
+def not_melodies(place: str, config: str) -> ModelError:
+    """What to say where only a melody model will do."""
+    return ModelError(
+        f"{place} is of config {config}, which is not one of melodies; `calmvae sample`, `interpolate` and `train` "
+        "take it, what was asked for needs a melody model."
+    )
+
+
+def _unreadable(folder: Path, error: Exception) -> ModelError:
+    return ModelError(f"{folder / SPEC_FILE} is not a readable model description ({error!r}); export the model again.")
+
+
+def read_weights(folder: Path) -> dict[str, np.ndarray]:
+    """Weights of a model folder, mapped into memory: what is not used is not read.
+
+    Raises:
+      ModelError: they are missing or damaged.
+    """
+    path = folder / WEIGHTS_FILE
+    try:
+        content = np.memmap(path, np.uint8, mode="r")
+        begin = 8 + int.from_bytes(content[:8].tobytes(), "little")
+        header = json.loads(content[8:begin].tobytes())
+        header.pop("__metadata__", None)
+        arrays = {}
+        for name, entry in header.items():
+            start, stop = entry["data_offsets"]
+            raw = content[begin + start : begin + stop]
+            arrays[name] = raw.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        return arrays
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} holds no readable weights ({error!r}); fetch or export the model again.") from error

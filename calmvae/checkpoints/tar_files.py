@@ -1,0 +1,139 @@
+"""Files in a .tar, as Magenta's releases come, without unpacking them into anything.
+
+An archive is data from a stranger: one with a member that would land outside, is a link or a device, or is larger than
+anything published, is refused as a whole. Members of a plain .tar are read where they lie; a compressed one is unpacked
+into a folder of its own for as long as it is read.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import lzma
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+
+from calmvae.common.errors import ModelError
+
+# The largest release, hierdec-trio_16bar, has 2.6 GB.
+MAX_BYTES = 8 << 30
+_MAX_MEMBERS = 10_000
+_MAX_READ = 1 << 24
+_CHUNK = 1 << 20
+_COMPRESSED = {b"\x1f\x8b": "gz", b"BZ": "bz2", b"\xfd7": "xz"}
+
+
+def is_archive(path: Path) -> bool:
+    """True for a file that is a .tar, by its name or its first bytes."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as file:
+        head = file.read(512)
+    return head[257:262] == b"ustar" or path.name.lower().endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[dict[str, np.ndarray]]:
+    """The bytes of an archive's files, by their names within it; of a compressed one, until the context ends.
+
+    Raises:
+      ModelError: it is damaged, or not safe to open.
+    """
+    with open(path, "rb") as file:
+        kind = _COMPRESSED.get(file.read(2), "")
+    try:
+        members = list(_members(path, kind))
+        if not kind:
+            yield {m.name: _mapped(path, m.offset_data, m.size) for m in members}
+            return
+        with tempfile.TemporaryDirectory(prefix="calmvae-") as folder:
+            yield _unpacked(path, kind, members, Path(folder))
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError) as error:
+        raise ModelError(f"{path} is not a readable .tar ({error}); fetch it again.") from error
+    except OSError as error:
+        # Damaged compression is an OSError without a number.
+        raise ModelError(f"{path} cannot be read ({error.strerror or error}); fetch it again.") from error
+
+
+def _members(path: Path, kind: str) -> Iterator[tarfile.TarInfo]:
+    """The files in an archive, once all of it is known to be harmless."""
+    total = count = 0
+    with _archive(path, kind) as archive:
+        end = path.stat().st_size
+        for member in archive:
+            count += 1
+            total += member.size
+            _check(path, member)
+            if total > MAX_BYTES or count > _MAX_MEMBERS:
+                raise ModelError(
+                    f"{path} would unpack to more than {MAX_BYTES >> 30} GB or {_MAX_MEMBERS} files, as no published "
+                    "checkpoint does; it was not opened."
+                )
+            if not kind and member.offset_data + member.size > end:
+                raise ModelError(f"{path} is cut off within {member.name!r}; fetch it again.")
+            # What macOS adds for each file is no file of the archive.
+            if member.isfile() and not PurePosixPath(member.name).name.startswith("._"):
+                yield member
+
+
+@contextlib.contextmanager
+def _archive(path: Path, kind: str) -> Iterator[tarfile.TarFile]:
+    opener: Any = {"": open, "gz": gzip.open, "bz2": bz2.open, "xz": lzma.open}[kind]
+    with opener(path, "rb") as file, tarfile.open(fileobj=_Bounded(file), mode="r:") as archive:  # type: ignore[call-overload]
+        yield archive
+
+
+class _Bounded:
+    """A file of which only so much is read at once: a header says how long the name that follows is."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= _MAX_READ:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+
+def _check(path: Path, member: tarfile.TarInfo) -> None:
+    name = member.name.replace("\\", "/")
+    outside = name.startswith("/") or ".." in name.split("/") or name[1:2] == ":"
+    what = (
+        "lies outside of it"
+        if outside
+        else "is a link"
+        if member.issym() or member.islnk()
+        else "is a sparse file"
+        if member.issparse()
+        else ""
+        if member.isfile() or member.isdir()
+        else "is no file"
+    )
+    if what:
+        raise ModelError(f"{path} holds {member.name!r}, which {what}; such an archive is not opened.")
+
+
+def _mapped(path: Path, offset: int, size: int) -> np.ndarray:
+    return np.memmap(path, np.uint8, mode="r", offset=offset, shape=(size,)) if size else np.zeros(0, np.uint8)
+
+
+def _unpacked(path: Path, kind: str, members: list[tarfile.TarInfo], folder: Path) -> dict[str, np.ndarray]:
+    """Unpacks files under names of our own."""
+    wanted = {member.offset: k for k, member in enumerate(members)}
+    with _archive(path, kind) as archive:
+        for member in archive:
+            content = archive.extractfile(member) if member.offset in wanted else None
+            if content is None:
+                continue
+            with open(folder / str(wanted[member.offset]), "wb") as file:
+                while chunk := content.read(_CHUNK):
+                    file.write(chunk)
+    # Read whole: a mapped file could not be removed everywhere.
+    return {member.name: np.fromfile(folder / str(k), np.uint8) for k, member in enumerate(members)}

@@ -1,0 +1,169 @@
+"""TensorFlow checkpoints: found by prefix, folder or .tar, read without TensorFlow, written with it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from calmvae.checkpoints import tar_files, tf_bundle, tf_old_names
+from calmvae.common.errors import ModelError
+from calmvae.model import numpy_engine
+from calmvae.model.model_spec import ModelSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """Where a checkpoint is: a prefix on disk, or the prefix of a member of an archive."""
+
+    path: Path
+    member: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.member})" if self.member else str(self.path)
+
+    def read(self, slots: bool = False) -> dict[str, np.ndarray]:
+        """Its variables under today's names, see `layouts`.
+
+        Args:
+          slots: all variables as they are, the optimiser's too.
+
+        Raises:
+          ModelError: it is damaged.
+        """
+        try:
+            with self._bundle() as content:
+                names = content.entries if slots else tf_old_names.wanted(content.shapes())
+                read = {name: content.read(name) for name in names}
+        except tf_bundle.Unreadable as error:
+            if self.member or "compressed" not in str(error):
+                raise ModelError(f"{self} is not a readable TensorFlow checkpoint ({error}).") from error
+            read = self._read_by_tensorflow(slots)
+        return read if slots else tf_old_names.today(read, str(self))
+
+    @contextlib.contextmanager
+    def _bundle(self) -> Iterator[tf_bundle.Bundle]:
+        if not self.member:
+            yield tf_bundle.Bundle(lambda suffix: _mapped(Path(f"{self.path}{suffix}")))
+            return
+        with tar_files.opened(self.path) as members:
+            yield tf_bundle.Bundle(lambda suffix: _member(members, f"{self.member}{suffix}"))
+
+    def _read_by_tensorflow(self, slots: bool) -> dict[str, np.ndarray]:
+        """For the index of a checkpoint of long ago, which is compressed."""
+        from calmvae.common import magenta_import
+
+        tf = magenta_import.load_tensorflow()
+        try:
+            reader = tf.train.load_checkpoint(str(self.path))
+            shapes = reader.get_variable_to_shape_map()
+            names = shapes if slots else tf_old_names.wanted({name: tuple(shape) for name, shape in shapes.items()})
+            return {name: reader.get_tensor(name) for name in names}
+        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"{self} is not a readable TensorFlow checkpoint ({reason}).") from error
+
+
+def read(prefix: str | Path, slots: bool = False) -> dict[str, np.ndarray]:
+    """The variables of a checkpoint on disk, see `Checkpoint.read`."""
+    return Checkpoint(Path(prefix)).read(slots)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        return np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
+    except OSError as error:
+        raise tf_bundle.Unreadable(f"{path.name}: {error.strerror}") from error
+
+
+def _member(members: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    if name not in members:
+        raise tf_bundle.Unreadable(f"{name} is missing")
+    return members[name]
+
+
+def find(name: str | Path) -> Checkpoint | None:
+    """The checkpoint that a path stands for: a prefix, its index file, a folder's or an archive's newest.
+
+    Raises:
+      ModelError: the archive is damaged or not safe, or holds no checkpoint.
+    """
+    path = Path(name).expanduser()
+    if tar_files.is_archive(path):
+        with tar_files.opened(path) as members:
+            prefixes = _prefixes(list(members))
+        if not prefixes:
+            raise ModelError(f"{path} holds no TensorFlow checkpoint (an .index with its .data files).")
+        return Checkpoint(path, prefixes[-1])
+    for prefix in (path, path.with_suffix("") if path.suffix == ".index" else path):
+        if Path(f"{prefix}.index").is_file():
+            return Checkpoint(prefix)
+    for folder in (path, path / "train"):
+        found = latest(folder)
+        if found:
+            return Checkpoint(Path(found))
+    return None
+
+
+def latest(folder: Path) -> str | None:
+    """Prefix of the newest checkpoint of a folder (by the step in its name), whole on disk."""
+    return next(iter(reversed(_whole(folder))), None)
+
+
+def _whole(folder: Path) -> list[str]:
+    """Prefixes of a folder's checkpoints that are whole, the oldest first."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [str(folder / prefix) for prefix in _prefixes(names)]
+
+
+def _prefixes(names: list[str]) -> list[str]:
+    """Prefixes of which the names hold index and data, the oldest first."""
+
+    def step(prefix: str) -> tuple[int, str]:
+        digits = PurePosixPath(prefix).name.rpartition("-")[2]
+        return int(digits) if digits.isdigit() else -1, prefix
+
+    indexed = [name[: -len(".index")] for name in names if name.endswith(".index")]
+    return sorted((p for p in indexed if any(name.startswith(f"{p}.data-") for name in names)), key=step)
+
+
+def write(prefix: str | Path, variables: Mapping[str, Any], keep: int = 0) -> str:
+    """Writes a TensorFlow checkpoint, as its Saver does, and returns its prefix.
+
+    Args:
+      prefix: path and start of the files' names, with `-STEP` at its end where there are several.
+      variables: names to arrays.
+      keep: remove older checkpoints of this name but the newest so many (0: remove none).
+    """
+    from calmvae.common import magenta_import
+
+    tf = magenta_import.load_tensorflow()
+    prefix = Path(prefix)
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {name: np.asarray(value) for name, value in variables.items()}
+    with tf.Graph().as_default(), tf.Session() as session:
+        inputs = [tf.placeholder(array.dtype, array.shape) for array in arrays.values()]
+        save = tf.raw_ops.SaveV2(
+            prefix=str(prefix), tensor_names=list(arrays), shape_and_slices=[""] * len(arrays), tensors=inputs
+        )
+        session.run(save, dict(zip(inputs, arrays.values(), strict=True)))
+    stem = prefix.name.rpartition("-")[0]
+    same = [Path(p) for p in _whole(prefix.parent) if Path(p).name.rpartition("-")[0] == stem]
+    for old in same[:-keep] if keep else []:
+        for file in old.parent.glob(f"{old.name}.*"):
+            file.unlink()
+    kept = [p for p in _whole(prefix.parent) if p != str(prefix)]
+    tf.train.update_checkpoint_state(str(prefix.parent), str(prefix), [*kept, str(prefix)])
+    return str(prefix)
+
+
+def write_weights(prefix: Path, spec: ModelSpec, weights: Mapping[str, np.ndarray], step: int = 0) -> str:
+    """Writes a TensorFlow checkpoint that stock Magenta opens (weights and global step). Returns its prefix."""
+    variables: dict[str, Any] = {
+        name: np.asarray(weights[name], np.float32) for name in numpy_engine.weight_shapes(spec)
+    }
+    return write(prefix, variables | {"global_step": np.int64(step)})

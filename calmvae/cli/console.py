@@ -1,0 +1,85 @@
+"""What commands print: results on stdout, progress and remarks on stderr, JSON where asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from calmvae.common.text import by_kind
+
+
+class Console:
+    """Speaks for one command.
+
+    Args:
+      quiet: print errors only.
+      as_json: print one JSON object on stdout at the end instead of sentences.
+    """
+
+    def __init__(self, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet, self.as_json = quiet, as_json
+
+    def say(self, sentence: str) -> None:
+        """A result, for stdout."""
+        if not self.quiet and not self.as_json:
+            print(sentence, flush=True)
+
+    def remark(self, sentence: str) -> None:
+        """Something worth knowing on the way, for stderr."""
+        if not self.quiet:
+            print(sentence, file=sys.stderr, flush=True)
+
+    def result(self, data: dict[str, Any], *sentences: str) -> None:
+        """The end of a command: the sentences, or the data as JSON."""
+        if self.as_json:
+            print(json.dumps(data, indent=2, ensure_ascii=False))
+        for sentence in sentences:
+            self.say(sentence)
+
+    @contextlib.contextmanager
+    def progress(self, what: str, size: bool = False) -> Iterator[Callable[[int, int], None]]:
+        """A progress bar on a terminal, a line every ten seconds elsewhere; call it with (done, total).
+
+        With `size`, what is counted are bytes; a total of 0 is one that is not known.
+        """
+        if self.quiet:
+            yield lambda done, total: None
+        elif sys.stderr.isatty():
+            from rich.console import Console as Terminal
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+
+            count = DownloadColumn() if size else MofNCompleteColumn()
+            columns = (TextColumn(what), BarColumn(), count, TimeRemainingColumn())
+            with Progress(*columns, console=Terminal(stderr=True), transient=True) as bar:
+                task = bar.add_task(what, total=None)
+                yield lambda done, total: bar.update(task, completed=done, total=total or None)
+        else:
+            last = [time.monotonic()]
+
+            def line(done: int, total: int) -> None:
+                if time.monotonic() - last[0] > 10:
+                    last[0] = time.monotonic()
+                    shown = [f"{n / 1e6:.1f} MB" if size else str(n) for n in (done, total) if n or not size]
+                    print(f"{what}: {' of '.join(shown)}", file=sys.stderr, flush=True)
+
+            yield line
+
+
+def say_records(records: Iterable[dict[str, Any]], console: Console) -> None:
+    """Says of a manifest's records why files were skipped, and what readers mended or left out."""
+    records = list(records)
+    for line in by_kind([(r["file"], [r["detail"]]) for r in records if r["status"] == "skipped"]):
+        console.remark(f"Skipped: {line}")
+    for line in by_kind([(r["name"], r.get("warnings", [])) for r in records]):
+        console.remark(line)

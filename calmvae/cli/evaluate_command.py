@@ -1,0 +1,201 @@
+"""What `calmvae evaluate` does: choose the windows, measure the model on them, and say it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae.checkpoints import open_model
+from calmvae.cli import data_commands, generate_commands
+from calmvae.cli.console import Console
+from calmvae.common import output_folder, text
+from calmvae.common.errors import CalmvaeError, DataError, InputError, OptionError
+from calmvae.data import load_dataset, training_windows
+from calmvae.latent import calm_prior, evaluation, sample_statistics
+from calmvae.midi import read_music
+from calmvae.midi.piece import Piece
+
+# Of the metrics, what the lines of single collections show.
+_SHOWN = {"accuracy": "steps right", "onset_accuracy": "onsets right", "exact": "whole windows", "kl_bits": "KL bits"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """Which windows to measure on, and what else than reconstruction to measure.
+
+    Attributes:
+      data: a data set, or music files and folders.
+      melody, max_onsets: see `training_windows.load_windows`.
+      calm: only windows that are calm.
+      most: at most so many windows, drawn by the seed (0: all).
+      samples: number of samples from the prior to compare with the windows (0: none).
+      temperature: of the samples.
+      paths: number of interpolations between two windows of which the largest step is measured (0: none).
+      seed: of every draw.
+      copying: also how near samples come to the windows that were trained on.
+      prior: what samples are drawn from, see `generate_commands.prior_of`.
+      calmest: only so large a share of the windows, those that score the calmest.
+    """
+
+    data: list[Path]
+    melody: str = "skyline"
+    max_onsets: int = 0
+    calm: bool = False
+    most: int = 4096
+    samples: int = 400
+    temperature: float = 0.5
+    paths: int = 100
+    seed: int = 0
+    copying: bool = False
+    prior: str = "standard"
+    calmest: float = 1.0
+
+
+def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, out: Path | None = None) -> None:
+    """Prints metrics on the held-out part of a data set, or on all windows of music files; with `out`, a page too."""
+    if out is not None and wanted.samples < 2:
+        raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
+    opened = open_model.load_model(model, config)
+    held_out, train = _windows(wanted, opened.spec.steps, console)
+    held_out = _calmest(held_out, wanted.calmest)
+    if not len(held_out.tokens):
+        where = ", ".join(map(str, wanted.data))
+        raise DataError(f"no window of {opened.spec.bars} bars with a note in {where}; give more music.")
+    tokens = held_out.tokens
+    measured = evaluation.Reconstruction.of(opened.engine, tokens)
+    values: dict[str, Any] = dataclasses.asdict(measured.metrics())
+    values["elbo"], values["bits_per_step"] = evaluation.elbo(opened.engine, tokens, wanted.seed)
+    parts = {name: dataclasses.asdict(measured.metrics(rows)) for name, rows in _parts(held_out).items()}
+    drawn, compared = _compare_samples(opened, tokens, train, wanted)
+    smooth = {}
+    if wanted.paths and len(tokens) > 1:
+        smooth = dataclasses.asdict(evaluation.smoothness(opened.engine, tokens, wanted.paths, seed=wanted.seed))
+    record = {"model": opened.describe(), **values, "parts": parts, "paths": smooth or None}
+    record["samples"] = dataclasses.asdict(compared) if compared else None
+    listed = values | {f"path_{name}": value for name, value in smooth.items()}
+    listed |= _of_comparison(compared) if compared else {}
+    listed |= _calmness(drawn, tokens) if drawn is not None else {}
+    record["calmness"] = {name: value for name, value in listed.items() if name.startswith("calmness")}
+    if out is not None and drawn is not None and compared is not None:
+        from calmvae.latent import evaluation_page
+
+        arguments = {"model": model, **dataclasses.asdict(wanted), "data": [str(path) for path in wanted.data]}
+        with output_folder.OutputFolder(out, "evaluate", arguments) as folder:
+            title = f"{Path(model).name} on {', '.join(path.name for path in wanted.data)}"
+            evaluation_page.write_page(folder.path("evaluation.png"), title, listed, drawn, tokens, compared)
+            folder.record |= record
+    wide = max(map(len, [*listed, *parts]))
+    lines = [f"{name.replace('_', ' '):>{wide}}  {value:.4g}" for name, value in listed.items()]
+    for name, metrics in parts.items():
+        shown = ", ".join(f"{said} {metrics[key]:.4g}" for key, said in _SHOWN.items())
+        lines.append(f"{name:>{wide}}  {metrics['windows']} windows: {shown}")
+    console.result(record, *lines)
+
+
+def _calmest(windows: training_windows.WindowSet, share: float) -> training_windows.WindowSet:
+    calm_prior.check_share(share)
+    if share == 1 or not len(windows.tokens):
+        return windows
+    scores = calm_prior.of_windows(windows.tokens)
+    return windows.keep(scores >= np.quantile(scores, 1 - share), "not among the calmest")
+
+
+def _calmness(drawn: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
+    """Mean calmness of samples and of as many held-out windows."""
+    few = held_out[np.random.default_rng(0).permutation(len(held_out))[: len(drawn)]]
+    ours, theirs = (float(calm_prior.of_windows(some).mean()) for some in (drawn, few))
+    return {"calmness": ours, "calmness_held_out": theirs}
+
+
+def _parts(windows: training_windows.WindowSet) -> dict[str, np.ndarray]:
+    """Rows of what is worth knowing by itself: the calm windows, and each collection where there are several."""
+    calm = training_windows.is_calm(windows.tokens)
+    parts = {"calm": calm} if 0 < calm.sum() < len(calm) else {}
+    if len(windows.collections) > 1:
+        parts |= {name: windows.origins == k for k, name in enumerate(windows.collections)}
+    return {name: rows for name, rows in parts.items() if rows.any()}
+
+
+def _compare_samples(
+    opened: open_model.Model, tokens: np.ndarray, train: np.ndarray | None, wanted: Wanted
+) -> tuple[np.ndarray | None, sample_statistics.Comparison | None]:
+    """Samples from the prior, and how they compare; None for none."""
+    if wanted.samples < 2:
+        return None, None
+    rng, prior = np.random.default_rng([wanted.seed, 1]), generate_commands.prior_of(wanted.prior, opened)
+    z = prior.draw(rng, wanted.samples) if prior else rng.standard_normal((wanted.samples, opened.spec.z_size))
+    drawn = opened.engine.decode(z, wanted.temperature, wanted.seed)
+    try:
+        return drawn, sample_statistics.compare(drawn, tokens, train, wanted.seed)
+    except ValueError as error:
+        raise DataError(f"samples and held-out windows cannot be compared: {error}; give more music.") from error
+
+
+def _of_comparison(compared: sample_statistics.Comparison) -> dict[str, float]:
+    """The comparison as the rows that are listed."""
+    rows = {f"overlap_{name}": value for name, value in compared.overlap.items()} | {"overlap": compared.mean_overlap}
+    pairs = {"in_key": compared.in_key, "repetition": compared.repetition}
+    if compared.nearest and compared.exact:
+        pairs |= {"nearest_steps": compared.nearest, "copied": compared.exact}
+    for name, (ours, theirs) in pairs.items():
+        rows |= {name: ours, f"{name}_held_out": theirs}
+    return rows
+
+
+def _windows(wanted: Wanted, steps: int, console: Console) -> tuple[training_windows.WindowSet, np.ndarray | None]:
+    """Windows to measure on, and those that were trained on if they are wanted."""
+    train = None
+    if data_commands.is_data_set(wanted.data):
+        train_files, eval_files = load_dataset.data_files(wanted.data[0])
+        load = functools.partial(
+            training_windows.load_windows, steps=steps, melody=wanted.melody, max_onsets=wanted.max_onsets
+        )
+        held_out = load(eval_files or train_files, calm=wanted.calm)
+        if wanted.copying:
+            train = training_windows.without(load(train_files), held_out).tokens
+    elif wanted.copying:
+        raise OptionError(
+            "--copying compares with the windows that were trained on; give a folder of `calmvae convert`."
+        )
+    else:
+        held_out = _windows_of_files(wanted, steps, console)
+    return held_out.drawn(wanted.most, [wanted.seed, 2]), train
+
+
+def files_of(path: Path) -> list[Path]:
+    """Music files of a path, or of a part of music21's corpus."""
+    from calmvae.data import convert_folder, corpus_sources
+
+    if str(path).startswith("music21:"):
+        return corpus_sources.files_of(*corpus_sources.resolve(str(path)))
+    return convert_folder.find_files([path])[0]
+
+
+def _windows_of_files(wanted: Wanted, steps: int, console: Console) -> training_windows.WindowSet:
+    """The windows of every piece that has some; what is skipped, mended or left out is reported."""
+    kept: list[Piece] = []
+    found: list[np.ndarray] = []
+    skipped: list[tuple[str, list[str]]] = []
+    for file in (file for path in wanted.data for file in files_of(path)):
+        for name, piece in read_music.try_pieces(file):
+            try:
+                if isinstance(piece, Exception):
+                    raise piece
+                found.append(training_windows.piece_windows(piece, steps, wanted.melody)[0])
+                kept.append(piece)
+            except CalmvaeError as error:
+                skipped.append((name, [str(error)]))
+    for line in text.by_kind(skipped):
+        console.remark(f"Skipped: {line}")
+    for line in text.by_kind([(piece.name, piece.warnings) for piece in kept]):
+        console.remark(line)
+    if not kept:
+        raise InputError(skipped[0][1][0])
+    tokens = np.unique(np.concatenate(found), axis=0)
+    windows = training_windows.WindowSet(tokens, np.zeros(len(tokens), np.int32), {"files": Counter(pieces=len(kept))})
+    return windows.narrowed(wanted.max_onsets, wanted.calm)

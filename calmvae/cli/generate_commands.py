@@ -1,0 +1,256 @@
+"""The commands that make pieces: interpolate, sample, reconstruct, calm, journey, demo."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from calmvae.checkpoints import find_model, model_folder, open_model
+from calmvae.cli.console import Console
+from calmvae.common import output_folder
+from calmvae.common.errors import ModelError, OptionError
+from calmvae.common.text import count
+from calmvae.generate import interpolation, magenta_model, reconstruction, sampling
+from calmvae.generate.made_piece import Made
+from calmvae.midi import audio, piano_roll, read_music, write_midi
+from calmvae.midi.piece import Piece
+
+DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
+
+
+@dataclasses.dataclass(frozen=True)
+class Making:
+    """Options that all generating commands share."""
+
+    model: str
+    config: str | None
+    temperature: float
+    seed: int
+    picture: bool = True
+    sound: bool = True
+    engine: str = "numpy"
+
+    def load(self) -> open_model.Model:
+        """The model."""
+        return open_model.load_model(self.model, self.config, self.engine, self.seed)
+
+
+def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
+    """Writes joined.mid/.wav/.png and steps/NN.mid."""
+    first, second = read_music.read_piece(a), read_music.read_piece(b)
+    opened = find_model.open_model(making.model, making.config)
+    model: Any
+    if opened.spec is None:
+        from calmvae.generate import magenta_interpolation
+
+        model = magenta_model.of_opened(opened)
+        make = functools.partial(magenta_interpolation.interpolate, a, b, model)
+    else:
+        model = open_model.of_opened(opened, making.engine, making.seed)
+        options["endpoints"] = options.get("endpoints") or "original"
+        make = functools.partial(interpolation.interpolate, first, second, model)
+    arguments = {"a": a, "b": b, **dataclasses.asdict(making), **options}
+    with output_folder.OutputFolder(out, "interpolate", arguments) as folder:
+        folder.add_inputs([a, b])
+        made = make(temperature=making.temperature, seed=making.seed, **options)
+        folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
+        _write(folder, "joined", made, making)
+        for k, part in enumerate(made.parts, 1):
+            write_midi.write_midi(part, folder.path(f"steps/{k:02d}.mid"))
+    for remark in made.remarks:
+        console.remark(remark)
+    for name, accuracy in zip(("A", "B"), made.info["reconstruction_accuracy"], strict=True):
+        console.remark(f"The model gives back {accuracy:.0%} of {name}.")
+    length = _length(made.piece)
+    console.result(
+        folder.record,
+        f"{out}: {len(made.parts)} steps of {count(made.info['bars_per_step'], 'bar')} in one piece of {length}.",
+    )
+
+
+def sample(
+    n: int,
+    out: Path,
+    making: Making,
+    console: Console,
+    bars: int | None = None,
+    chords: str | None = None,
+    prior: str = "standard",
+    **style: Any,
+) -> None:
+    """Writes sample-NN.mid/.wav/.png; of melody configs 16 bars by default, of others their window."""
+    options = {"temperature": making.temperature, "seed": making.seed, **style}
+    opened = find_model.open_model(making.model, making.config)
+    if opened.spec is None:
+        if prior != "standard":
+            raise OptionError(f"--prior is '{prior}', which only melody models have; {opened.config} is none.")
+        other = magenta_model.of_opened(opened)
+        describe, generate = other.describe, functools.partial(other.sample, bars=bars, chords=chords, **options)
+    elif chords is not None:
+        raise OptionError("--chords goes with a config that plays over chords, such as cat-mel_2bar_med_chords.")
+    else:
+        model, bars = open_model.of_opened(opened, making.engine, making.seed), 16 if bars is None else bars
+        options["prior"] = prior_of(prior, model)
+        describe, generate = model.describe, functools.partial(sampling.sample, model, bars=bars, **options)
+    arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, "prior": prior, **style}
+    with output_folder.OutputFolder(out, "sample", arguments) as folder:
+        made = generate(n=n)
+        with console.progress("samples") as progress:
+            for k, one in enumerate(made, 1):
+                _write(folder, f"sample-{k:02d}", one, making, _origin(making.model, prior, one.info["prior"]))
+                progress(k, n)
+        remarks = [remark for one in made for remark in one.remarks]
+        folder.record |= {"model": describe(), "result": [one.info for one in made], "remarks": remarks}
+    for remark in remarks:
+        console.remark(remark)
+    bars = round(made[0].sections[-1].end / 4)
+    console.result(
+        folder.record,
+        f"{out}: {count(n, 'sample')} of {count(bars, 'bar')}, {_length(made[0].piece)} each.",
+    )
+
+
+def _origin(model: str, given: str, used: Any) -> str:
+    """Model and prior of a sample, by what was asked for and what run.json says of the prior."""
+    name = used if isinstance(used, str) else used["name"]
+    return f"{Path(model).name}, {name} prior{'' if given == name else f' of {given}'}"
+
+
+def prior_of(name: str, model: open_model.Model) -> Any:
+    """The prior to draw from; None for the standard one."""
+    if name == "standard":
+        return None
+    from calmvae.latent import calm_prior, personal_prior
+
+    folder = None if name in ("calm", "personal") else Path(name)
+    if folder and not folder.is_dir():
+        raise OptionError(f"--prior is '{name}'; choose standard, calm, personal, or the folder of one.")
+    if name == "calm" or (folder and (folder / calm_prior.PRIOR_FILE).is_file()):
+        return calm_prior.load_prior(model, folder)
+    return personal_prior.load_prior(model, folder)
+
+
+def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
+    """Writes reconstruction.mid/.wav/.png."""
+    make = functools.partial(reconstruction.reconstruct, temperature=making.temperature, seed=making.seed, **options)
+    _remake(piece, out, making, console, ("reconstruct", "reconstruction"), make, options)
+
+
+def calm(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
+    """Writes calm.mid/.wav/.png."""
+    from calmvae.generate import calm_piece
+
+    _remake(piece, out, making, console, ("calm", "calm"), functools.partial(calm_piece.calm, **options), options)
+
+
+def journey(
+    given: tuple[Path | None, Path | None],
+    from_model: bool,
+    out: Path,
+    making: Making,
+    console: Console,
+    **options: Any,
+) -> None:
+    """Writes journey.mid/.wav/.png; of one piece alone a journey to its own calm."""
+    from calmvae.generate import journey as journeys
+
+    a, b = given
+    if from_model == bool(a):
+        raise OptionError(
+            "a journey starts from a piece, calmvae journey A.mid [B.mid], or with --from-model from none."
+        )
+    melody, tracks, starts = (options.pop(name) for name in ("melody", "tracks", "start_bars"))
+    paths = [path for path in given if path]
+    pieces = [read_music.read_piece(path) for path in paths]
+    model = making.load()
+    arguments = {"a": a, "b": b, "from_model": from_model, **dataclasses.asdict(making), **options}
+    arguments |= {"melody": melody, "tracks": tracks, "start_bars": starts}
+    remarks: list[str] = []
+    with output_folder.OutputFolder(out, "journey", arguments) as folder:
+        folder.add_inputs(paths)
+        if from_model:
+            sources = [journeys.of_model(model, calm, making.seed) for calm in (False, True)]
+        else:
+            sources = [
+                journeys.of_piece(piece, model, melody, track, start, remarks)
+                for piece, track, start in zip(pieces, tracks, starts, strict=False)
+            ]
+        with console.progress("phrases") as progress:
+            made = journeys.journey(sources[0], sources[-1], model, seed=making.seed, progress=progress, **options)
+        remarks += made.remarks
+        folder.record |= {"model": model.describe(), "result": made.info, "remarks": remarks}
+        _write(folder, "journey", made, making)
+    for remark in remarks[:-1]:
+        console.remark(remark)
+    console.result(folder.record, f"{out}: {_length(made.piece)}, {remarks[-1]}")
+
+
+def _remake(
+    piece: Path,
+    out: Path,
+    making: Making,
+    console: Console,
+    names: tuple[str, str],
+    make: Callable[[Piece, open_model.Model], Made],
+    options: dict[str, Any],
+) -> None:
+    """What a command makes of one piece; `names` are the command's and the files'. The last remark is its result."""
+    which, name = names
+    given = read_music.read_piece(piece)
+    model = making.load()
+    with output_folder.OutputFolder(out, which, {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
+        folder.add_inputs([piece])
+        made = make(given, model)
+        folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
+        _write(folder, name, made, making)
+    *before, last = made.remarks
+    for remark in before:
+        console.remark(remark)
+    console.result(folder.record, f"{out}: {last}")
+
+
+def demo(out: Path, seed: int, console: Console) -> None:
+    """Interpolates two embedded pieces."""
+    folder = model_folder.of_package("resources") / "pieces"
+    a, b = (folder / name for name in DEMO_PIECES)
+    if not model_folder.embedded():
+        raise ModelError("no embedded model is installed; install calmvae from a whole checkout.")
+    console.say(f"calmvae interpolate {a.name} {b.name} --track-a melody --track-b melody -o {out}")
+    making = Making(open_model.DEFAULT_MODEL, None, 0.0, seed)
+    options = {"steps": 8, "bars": 4, "melody": "skyline", "tracks": ("melody", "melody")}
+    interpolate(a, b, out, making, console, **options)
+
+
+def _write(folder: output_folder.OutputFolder, name: str, made: Made, making: Making, origin: str = "") -> None:
+    """The piece as .mid, .png and .wav; the picture's title is the piece's name, or where it comes from."""
+    write_midi.write_midi(made.piece, folder.path(f"{name}.mid"))
+    if making.sound:
+        audio.write_wav(made.piece, folder.path(f"{name}.wav"))
+    if making.picture:
+        subtitle = f"seed {making.seed}" if origin else f"{Path(making.model).name}, seed {making.seed}"
+        picture = folder.path(f"{name}.png")
+        style: dict[str, Any] = {"title": origin or made.piece.name, "subtitle": subtitle, "sections": made.sections}
+        if "plan" in made.info:
+            from calmvae.music import calmness_plot
+
+            style["above"] = calmness_plot.journey_plan(made.info)
+        if made.beside:
+            # What was made of the given melody is seen on top of it.
+            piano_roll.write_piano_roll(_together(made.piece, made.beside), picture, behind=0, **style)
+        else:
+            piano_roll.write_piano_roll(made.piece, picture, **style)
+
+
+def _together(piece: Piece, beside: Piece) -> Piece:
+    """Both pieces in one roll, as two tracks."""
+    lifted = [dataclasses.replace(n, track=n.track + 1) for n in piece.notes]
+    names = beside.track_names | {k + 1: v for k, v in piece.track_names.items()}
+    return dataclasses.replace(piece, notes=beside.notes + lifted, track_names=names)
+
+
+def _length(piece: Piece) -> str:
+    minutes, seconds = divmod(round(piece.duration), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"

@@ -1,0 +1,242 @@
+"""What `calmvae models` does: one function each, from parsed options to files and sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from calmvae.checkpoints import find_model, magenta_js, model_cache, model_folder, open_model, registry, tf_checkpoint
+from calmvae.cli.console import Console
+from calmvae.common import output_folder
+from calmvae.common.errors import ModelError, OptionError
+from calmvae.common.text import command
+from calmvae.model import config_catalog
+
+FORMATS = ("calmvae", "magenta", "magenta-js")
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """What to export as: one of `FORMATS`, float16 or not, quantised for magenta-js or not."""
+
+    name: str
+    half: bool = False
+    quantize: str | None = None
+
+    def check(self) -> None:
+        """Raises an `OptionError` for what does not go together."""
+        if self.name not in FORMATS:
+            raise OptionError(f"--format is '{self.name}'; choose one of {', '.join(FORMATS)}.")
+        if self.half and self.name != "calmvae":
+            raise OptionError(f"--half goes with --format calmvae, not {self.name}.")
+        if self.quantize and self.name != "magenta-js":
+            raise OptionError(f"--quantize goes with --format magenta-js, not {self.name}.")
+
+
+def list_models(here: bool, console: Console) -> None:
+    """A line for each model: where it is, its window, size and purpose."""
+    rows: dict[str, dict[str, Any]] = {}
+    for name in model_folder.embedded():
+        folder = model_folder.of_package("own_model") / name
+        spec = model_folder.read_spec(folder)[0]
+        rows[name] = {"here": "on board", "bars": spec.bars, "mb": _megabytes(folder), "config": spec.name}
+        rows[name]["what"] = "calmvae's own, see its card"
+    for name in model_cache.kept():
+        imported = model_cache.imported_folder(name)
+        if imported:
+            record = model_folder.read_record(imported)
+            config = record.get("config") or record["spec"]["name"]
+            bars = record["spec"]["bars"] if "spec" in record else config_catalog.bars(config)
+            rows[name] = {"here": "imported", "bars": bars, "mb": _megabytes(imported), "config": config}
+            rows[name]["what"] = f"{config}, from {record.get('imported_from', {}).get('place', 'elsewhere')}"
+    for name, entry in registry.entries().items():
+        if name not in rows:
+            where = "fetched" if model_cache.fetched(name) else ""
+            rows[name] = {"here": where, "bars": entry.bars, "mb": entry.size_mb, "config": entry.config}
+            rows[name] |= {"what": entry.what, "licence": entry.licence}
+    shown = {name: row for name, row in rows.items() if row["here"] or not here}
+    lines = [
+        f"{name:<36} {row['here']:<9} {row['bars'] or '':>2} {'bars' if row['bars'] else '    '} "
+        f"{row['mb'] or 0:>7.1f} MB  {row['what']}"
+        for name, row in shown.items()
+    ]
+    console.result(shown, *lines, f"{len(lines)} models; calmvae models show NAME says more of one.")
+
+
+def _megabytes(folder: Path) -> float:
+    return round((folder / model_folder.WEIGHTS_FILE).stat().st_size / 1e6, 1)
+
+
+def show(name: str, config: str | None, console: Console) -> None:
+    """All that is known of a model."""
+    entry = registry.find(name)
+    about: dict[str, Any] = {"name": name}
+    if entry:
+        about |= {"published": {k: v for k, v in dataclasses.asdict(entry).items() if k != "name" and v}}
+    if entry and not model_cache.fetched(name) and not model_cache.imported_folder(name):
+        lines = [f"{name}: {entry.what}; not here yet, {entry.size_mb} MB: calmvae models fetch {name}"]
+    else:
+        about |= described(find_model.open_model(name, config))
+        lines = [
+            f"{name}: {about['form']} at {about['place']}",
+            f"config {about['config']} (told by {about['told_by']}), {about['parameters'] / 1e6:.1f} M parameters"
+            + (f", {about['bars']} bars, {about['decoder']}" if about["bars"] else ", run by Magenta"),
+            f"SHA-256 {about['sha256'] or 'of several files, see calmvae models verify'}",
+            *(f"{key}: {value}" for key, value in about["sizes"].items()),
+        ]
+    if entry:
+        lines += [f"config of Magenta's: {entry.config or 'none; ' + entry.structure}", f"licence: {entry.licence}"]
+        lines += [f"listed at: {entry.source}", f"address: {entry.address}"]
+    console.result(about, *lines)
+
+
+def described(opened: find_model.Opened) -> dict[str, Any]:
+    """What is known of an opened model, JSON-ready."""
+    spec = opened.spec
+    sizes = {name: spec.hparams[name] for name in ("z_size", "enc_rnn_size", "dec_rnn_size")} if spec else {}
+    levels = {"level_lengths": spec.level_lengths, "encoder_lengths": spec.encoder_lengths} if spec else {}
+    return {
+        "form": opened.form,
+        "place": str(opened.place),
+        "config": opened.config,
+        "told_by": opened.told_by,
+        "bars": spec.bars if spec else None,
+        "decoder": spec.decoder if spec else None,
+        "parameters": opened.parameters(),
+        "sizes": sizes | {name: list(value) for name, value in levels.items() if value} | opened.hparams,
+        "sha256": opened.sha256 or find_model.sha256_of(opened.place),
+        "meta": opened.meta,
+    }
+
+
+def fetch(names: list[str], again: bool, console: Console) -> None:
+    """Fetches published models."""
+    done: dict[str, Any] = {}
+    for name in names:
+        entry = registry.get(name)
+        with console.progress(name, size=True) as progress:
+            folder = model_cache.fetch_model(name, lambda _, now, total: progress(now, total), console.remark, again)
+        done[name] = {"folder": str(folder), "files": model_cache.read_record(name)}
+        for file, about in done[name]["files"].items():
+            if about["known"] == "first use":
+                console.remark(
+                    f"{file}: no SHA-256 of it is known; {about['sha256']} is trusted from now on "
+                    f"(calmvae models verify {name} compares)."
+                )
+        tried = "" if entry.kind == "bundle" else f" Try it: {command('sample', '--model', name)}"
+        console.say(f"{name}: {folder}.{tried}")
+    console.result(done)
+
+
+def verify(names: list[str], console: Console) -> None:
+    """Compares files with what is on record.
+
+    Raises:
+      ModelError: a file was changed or is missing.
+    """
+    on_board = set(model_folder.embedded())
+    verdicts: list[model_cache.Verdict] = []
+    for name in names or [*model_folder.embedded(), *model_cache.kept()]:
+        if name in on_board:
+            verdicts.append(model_cache.verify_folder(name, model_folder.of_package("own_model") / name))
+        else:
+            verdicts += model_cache.verify(name)
+    lines = [f"{v.state:<8} {v.name}/{v.file}  {v.sha256}  (known by {v.known})" for v in verdicts]
+    bad = [v for v in verdicts if v.state in ("changed", "missing")]
+    console.result({"files": [dataclasses.asdict(v) for v in verdicts]}, *lines)
+    if bad:
+        first = bad[0]
+        raise ModelError(
+            f"{len(bad)} of {len(verdicts)} files are not what they were, {first.name}/{first.file} is {first.state}; "
+            f"run: calmvae models fetch {first.name} --again"
+        )
+
+
+def path(name: str, console: Console) -> None:
+    """Where a model lies, to be opened by other programs."""
+    found = model_folder.find(name) or model_cache.imported_folder(name) or model_cache.fetched(name)
+    if not found:
+        # Says what is missing.
+        found = find_model.open_model(name).place
+    console.say(str(found))
+
+
+def import_model(source: str, name: str | None, config: str | None, console: Console) -> None:
+    """Writes a model folder into the shelf."""
+    opened = find_model.open_model(source, config)
+    name = name or _name_of(opened.place)
+    folder = model_cache.place(name)
+    if name in model_folder.embedded() or (folder.exists() and any(folder.iterdir())):
+        raise OptionError(f"there is a model {name} already ({folder}); choose another name with --name.")
+    meta = _carried(opened.meta)
+    meta["imported_from"] = {"place": source, "form": opened.form, "told_by": opened.told_by}
+    meta["imported_from"]["sha256"] = opened.sha256 or find_model.sha256_of(opened.place)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".import-"))
+    try:
+        _write(scratch, opened, meta)
+        if folder.exists():
+            folder.rmdir()
+        scratch.chmod(0o755)
+        scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    about = described(find_model.open_model(name))
+    console.result(
+        about,
+        f"{name}: {opened.config} (told by {opened.told_by}), {about['parameters'] / 1e6:.1f} M parameters, {folder}.",
+        f"Try it: {command('sample', '--model', name)}",
+    )
+
+
+def _write(folder: Path, opened: find_model.Opened, meta: dict[str, Any]) -> None:
+    if opened.spec:
+        model_folder.write(folder, opened.spec, opened.weights, meta)
+    else:
+        model_folder.write_other(folder, opened.config, opened.hparams, opened.weights, meta)
+
+
+def _carried(meta: dict[str, Any]) -> dict[str, Any]:
+    """What model.json says besides, without what is said of the file of weights, which is written anew."""
+    return {k: v for k, v in meta.items() if k not in ("parameters", "dtype", "sha256")}
+
+
+def _name_of(place: Path) -> str:
+    name = re.sub(r"(\.ckpt)?(-\d+)?$", "", re.sub(r"\.(tar|tgz)(\.\w+)?$", "", place.name))
+    return re.sub(r"[^A-Za-z0-9._+-]", "-", name) or "model"
+
+
+def export(model: str, out: Path, config: str | None, form: Form, console: Console) -> None:
+    """Writes a model folder, a TensorFlow checkpoint under Magenta's names, or what magenta-js fetches."""
+    form.check()
+    opened = open_model.load_model(model, config)
+    weights = opened.engine.weights
+    arguments = {"model": model, "format": form.name, "half": form.half, "quantize": form.quantize}
+    remarks = []
+    with output_folder.OutputFolder(out, "export", arguments) as folder:
+        if form.name == "calmvae":
+            made = folder.path(model_folder.SPEC_FILE).parent
+            folder.path(model_folder.WEIGHTS_FILE)
+            model_folder.write(made, opened.spec, weights, _carried(opened.meta), form.half)
+        elif form.name == "magenta":
+            prefix = folder.path("checkpoint").parent / "model.ckpt"
+            tf_checkpoint.write_weights(prefix, opened.spec, weights, int(opened.meta.get("step", 0)))
+            for file in sorted(prefix.parent.glob("model.ckpt.*")):
+                folder.path(file.name)
+            output_folder.write_json(folder.path("spec.json"), opened.spec.to_json())
+        else:
+            written = magenta_js.export(folder.path, opened.spec, weights, form.quantize)
+            folder.record["magenta_js"] = written
+            if written["adapter"]:
+                remarks.append(
+                    "magenta-js has no such levels; load the folder with the levels.js that lies in it, whose first "
+                    "lines say how."
+                )
+        folder.record |= {"model": opened.describe(), "remarks": remarks}
+    for remark in remarks:
+        console.remark(remark)
+    console.result(folder.record, f"{out}: {', '.join(folder.record['outputs'])}")

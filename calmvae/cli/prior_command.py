@@ -1,0 +1,77 @@
+"""The command `calmvae prior`: fits a mixture to the latents of a data set's calmest windows."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from calmvae.checkpoints import open_model
+from calmvae.cli.console import Console
+from calmvae.common import output_folder
+from calmvae.common.errors import DataError
+from calmvae.common.text import command, count
+from calmvae.latent import mixture_prior, personal_prior
+from calmvae.latent.calm_prior import PRIOR_FILE, check_share, of_windows
+
+# Windows of which the calmness is worked out, a millisecond each.
+MOST = 60000
+_FEWEST = 64
+
+
+def prior(
+    data: Path, model: open_model.Model, out: Path, calmest: float, most: int, seed: int, console: Console
+) -> None:
+    """Fits a mixture to the latents of calm windows and writes it.
+
+    Args:
+      data: a folder of `calmvae convert` or `calmvae corpus build`.
+      model: in whose latent space.
+      out: the folder.
+      calmest: share of the windows that count as calm.
+      most: windows looked at, at most.
+      seed: of every draw.
+      console: to speak with.
+
+    Raises:
+      OptionError: `calmest` is no share. DataError: too few windows. OutputError: nowhere to write.
+    """
+    from calmvae.data import load_dataset
+
+    check_share(calmest)
+    began = time.monotonic()
+    train_set, eval_set = load_dataset.load(data, model.spec, "skyline", 0, False, None, console.remark)
+    if train_set is eval_set:
+        raise DataError(f"{data} holds out no pieces, by which to choose the prior; convert more of them.")
+    arguments = {"data": data, "model": str(model.source), "calmest": calmest, "windows": most, "seed": seed}
+    with output_folder.OutputFolder(out, "prior", arguments) as folder:
+        drawn = [windows.drawn(most, [seed, part]).tokens for part, windows in enumerate((train_set, eval_set))]
+        scores = [of_windows(tokens) for tokens in drawn]
+        # Held-out windows are calm by the limit of those to fit to.
+        limit = float(np.quantile(scores[0], 1 - calmest))
+        calm = [tokens[values >= limit] for tokens, values in zip(drawn, scores, strict=True)]
+        if len(calm[0]) < _FEWEST or len(calm[1]) < _FEWEST // 4:
+            raise DataError(
+                f"{data} has {len(calm[0])} calm windows and {len(calm[1])} held-out ones; {_FEWEST} and "
+                f"{_FEWEST // 4} are needed: convert more pieces, or count more of them as calm (--calmest)."
+            )
+        latents = [_drawn(model, tokens, [seed, 2, part]) for part, tokens in enumerate(calm)]
+        found = mixture_prior.fit(latents[0], latents[1], seed)
+        found.record |= {"name": "calm", "calmest": calmest, "from_calmness": round(limit, 2)}
+        found.record |= {"windows": len(calm[0]), "held_out_windows": len(calm[1]), "config": model.spec.name}
+        mixture_prior.write(found, folder.path(PRIOR_FILE))
+        folder.record |= {"model": model.describe(), "result": found.record}
+    chosen = found.record
+    console.result(
+        folder.record,
+        f"{out / PRIOR_FILE}: {count(chosen['components'], 'Gaussian')}, shrinkage {chosen['shrinkage']}, of "
+        f"{len(calm[0])} windows of calmness {limit:.0f} and more; {time.monotonic() - began:.0f} s.",
+        f"Try it: {command('sample', '--model', personal_prior.name_of(model), '--prior', out)}",
+    )
+
+
+def _drawn(model: open_model.Model, tokens: np.ndarray, seed: list[int]) -> np.ndarray:
+    """A draw from the posterior of each window: the prior has to be as wide as they are."""
+    mu, sigma = model.engine.encode(tokens)
+    return mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape).astype(np.float32)

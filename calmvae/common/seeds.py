@@ -1,0 +1,10 @@
+"""Seeds for random numbers, each of them from one seed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def hash_seed(seed: int, k: int) -> int:
+    """A seed for the k-th of several draws."""
+    return int(np.random.SeedSequence([seed, k]).generate_state(1)[0])

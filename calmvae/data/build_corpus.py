@@ -1,0 +1,213 @@
+"""A training corpus from named collections, split by tune family, with a data card that accounts for all of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from calmvae.common import output_folder
+from calmvae.common.errors import InputError, OptionError
+from calmvae.data import convert_folder, corpus_sources, training_windows
+from calmvae.music import melody_tokens
+
+CARD_FILE = "DATA.md"
+# Which windows the card counts.
+_BARS = (2, 16)
+_MELODY = "all"
+_REASONS = {
+    "silent": "without a note",
+    "repeated": "the same as another",
+    "held-out": "in some transposition among the held-out windows",
+}
+
+
+@dataclasses.dataclass
+class Built:
+    """What a build did: the counts of `convert_folder.Summary`, and the same by collection.
+
+    Attributes:
+      summary: pieces and files.
+      families: number of tune families.
+      collections: name to title, terms, address and counts.
+    """
+
+    summary: convert_folder.Summary
+    families: int
+    collections: dict[str, dict[str, Any]]
+
+
+def build(
+    given: Iterable[str],
+    out: str | Path,
+    *,
+    eval_share: float = 0.1,
+    seed: int = 0,
+    workers: int | None = None,
+    calmest: float = 1.0,
+    non_commercial: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Built:
+    """Gathers collections into a folder like `convert_folder.convert`'s, with a data card DATA.md.
+
+    Args:
+      given: folders, and names of parts of music21's corpus.
+      out: the output folder.
+      eval_share: share of the tune families held out.
+      seed: of the split.
+      workers: processes, default one a core.
+      calmest: keep only this share of the pieces, those that score the calmest.
+      non_commercial: accept collections whose terms do not allow a model to be published freely.
+      progress: called with the number of files done and of all.
+      say: called with what is being done.
+
+    Raises:
+      InputError, OptionError, MissingDependencyError: a source cannot be used. DataError: nothing came through.
+      OutputError: nowhere to write.
+    """
+    given = list(given)
+    convert_folder.check_options(eval_share, melody_tokens.STEPS_PER_BAR)
+    found = _found(given, non_commercial)
+    origins: dict[str, tuple[str, str | None]] = {}
+    for source, files in found:
+        for file in files:
+            origins.setdefault(str(file), (source.name, corpus_sources.family_of(source, file)))
+    arguments = {"sources": given, "eval_share": eval_share, "seed": seed, "non_commercial": non_commercial}
+    arguments |= {"calmest": calmest}
+    with output_folder.OutputFolder(out, "corpus build", arguments) as folder:
+        steps = _BARS[0] * melody_tokens.STEPS_PER_BAR
+        paths = [Path(file) for file in origins]
+        summary = convert_folder.fill(
+            folder,
+            paths,
+            steps=steps,
+            eval_share=eval_share,
+            seed=seed,
+            workers=workers,
+            progress=progress,
+            origins=origins,
+            calmest=calmest,
+        )
+        made = folder.path(convert_folder.MANIFEST).parent
+        built = _count(summary, convert_folder.read_manifest(made), [source for source, _ in found])
+        for bars in _BARS:
+            if say:
+                say(f"Counting the windows of {bars} bars.")
+            _count_windows(built.collections, made, bars)
+        folder.path(CARD_FILE).write_text(_card(built, arguments), encoding="utf-8")
+        folder.record["summary"] = dataclasses.asdict(built)
+    return built
+
+
+def _found(given: list[str], non_commercial: bool) -> list[tuple[corpus_sources.Source, list[Path]]]:
+    found: list[tuple[corpus_sources.Source, list[Path]]] = []
+    for word in given:
+        source, folder = corpus_sources.resolve(word)
+        if not source.publishable and source.name in corpus_sources.SOURCES and not non_commercial:
+            raise OptionError(
+                f"the terms of {word} are '{source.terms}', so a model trained on it cannot be published freely; "
+                "leave it out, or accept that with --non-commercial."
+            )
+        if source.name in [other.name for other, _ in found]:
+            raise InputError(f"two sources are called {source.name}; rename a folder or leave one out.")
+        found.append((source, corpus_sources.files_of(source, folder)))
+    return found
+
+
+def _count(summary: convert_folder.Summary, records: list[dict[str, Any]], given: list[corpus_sources.Source]) -> Built:
+    kept = [record for record in records if record["status"] == "kept"]
+    collections = {}
+    for source in given:
+        mine = [record for record in records if record.get("collection") == source.name]
+        counts = Counter(record["split"] if record["status"] == "kept" else record["reason"] for record in mine)
+        collections[source.name] = {
+            "title": source.title,
+            "terms": source.terms,
+            "address": source.address,
+            "pieces": len(mine),
+            "train": counts.pop("train", 0),
+            "eval": counts.pop("eval", 0),
+            "skipped": dict(counts),
+            "families": len({record["family"] for record in kept if record["collection"] == source.name}),
+            "windows": {},
+        }
+    return Built(summary, len({record["family"] for record in kept}), collections)
+
+
+def _count_windows(collections: dict[str, dict[str, Any]], made: Path, bars: int) -> None:
+    """Adds what training will find: windows to train on, held out, and left out by reason."""
+    steps = bars * melody_tokens.STEPS_PER_BAR
+    train, held_out = (
+        training_windows.load_windows(sorted(made.glob(f"{part}-*.tfrecord")), steps, _MELODY)
+        for part in ("train", "eval")
+    )
+    train = training_windows.without(train, held_out)
+    for name, collection in collections.items():
+        counts = {}
+        for part, windows in (("train", train), ("eval", held_out)):
+            names = list(windows.collections)
+            mine = windows.origins == names.index(name) if name in names else windows.origins < 0
+            dropped = {k: v for k, v in windows.collections.get(name, {}).items() if k != "pieces"}
+            counts[part] = {
+                "kept": int(mine.sum()),
+                "calm": int(training_windows.is_calm(windows.tokens[mine]).sum()),
+                **dropped,
+            }
+        collection["windows"][bars] = counts
+
+
+def _card(built: Built, arguments: dict[str, Any]) -> str:
+    words = " ".join(Path(word).name if Path(word).is_dir() else word for word in arguments["sources"])
+    options = f"--eval-share {arguments['eval_share']:g} --seed {arguments['seed']}"
+    if arguments["calmest"] < 1:
+        options += f" --calmest {arguments['calmest']:g}"
+    lines = [
+        "# Data card",
+        "",
+        f"Made on {datetime.date.today().isoformat()} by",
+        "",
+        "```",
+        f"calmvae corpus build {words} {options} -o out/corpus",
+        "```",
+        "",
+        "| source | what | terms | pieces | to train | held out | skipped | tune families |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, c in built.collections.items():
+        link = f"[{name}]({c['address']})" if c["address"] else name
+        skipped = ", ".join(f"{n} {reason}" for reason, n in c["skipped"].items()) or "none"
+        counts = f"{c['pieces']:,} | {c['train']:,} | {c['eval']:,} | {skipped} | {c['families']:,}"
+        lines.append(f"| {link} | {c['title']} | {c['terms']} | {counts} |")
+    lines += [
+        "",
+        f"{built.families:,} tune families in all, split as wholes: pieces of one name in their collection, or whose",
+        "skylines share a fifth of their 2-bar windows in any transposition, are variants of one tune.",
+        "",
+        f"Windows of `--melody {_MELODY}` (the skyline of each whole piece and of each track), every metre re-barred",
+        "onto 16 steps a bar, sliding by a bar. Calm windows have few notes and small steps (`is_calm`).",
+    ]
+    for bars in _BARS:
+        reasons = " | ".join(f"left out: {why}" for why in _REASONS.values())
+        lines += [
+            "",
+            f"| {bars} bars | to train | of these calm | {reasons} | held out | calm held out |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        rows = {name: c["windows"][bars] for name, c in built.collections.items()}
+        parts = ("train", "eval")
+        total = {part: sum((Counter(row[part]) for row in rows.values()), Counter[str]()) for part in parts}
+        for name, row in [*rows.items(), ("together", total)]:
+            train, held_out = row["train"], row["eval"]
+            values = [
+                train["kept"],
+                train["calm"],
+                *(train.get(why, 0) for why in _REASONS),
+                held_out["kept"],
+                held_out["calm"],
+            ]
+            lines.append(f"| {name} | {' | '.join(f'{value:,}' for value in values)} |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,314 @@
+"""Training examples: NoteSequence TFRecords to token windows, and windows to batches.
+
+Stands in for Magenta's `get_dataset`, which crashes on today's TensorFlow, freezes the random transposition after
+the first epoch, keeps five windows a file and hangs below one batch. Windows live in memory as one byte a step (a
+million 2-bar windows are 32 MB); the one-hot is made in the graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from calmvae.common.errors import DataError, EmptyMusicError, OptionError
+from calmvae.midi.piece import Piece
+from calmvae.music import melody_extraction, melody_tokens
+
+MELODIES = (*melody_extraction.METHODS, "tracks", "all")
+# The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
+TRANSPOSE = (-5, 6)
+# Onsets a bar on average, semitones on average, semitones at most.
+_CALM_ONSETS, _CALM_INTERVAL, _CALM_LEAP = 5, 4, 12
+
+
+@dataclasses.dataclass
+class WindowSet:
+    """Windows of one split.
+
+    Attributes:
+      tokens: uint8 `[windows, steps]`, all different.
+      origins: int32 `[windows]`, each one's place in `collections`; of repeated windows the first one's.
+      collections: name to the number of pieces from there, and of windows left out, by reason (silent, repeated,
+        dense, busy, held-out).
+    """
+
+    tokens: np.ndarray
+    origins: np.ndarray
+    collections: dict[str, Counter[str]]
+
+    @property
+    def pieces(self) -> int:
+        """Number of pieces that the windows come from."""
+        return sum(counts["pieces"] for counts in self.collections.values())
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Windows left out, by reason."""
+        total = sum(self.collections.values(), Counter[str]())
+        return {reason: count for reason, count in total.items() if reason != "pieces"}
+
+    def keep(self, wanted: np.ndarray, reason: str) -> WindowSet:
+        """Leaves out the windows that are not wanted, bool `[windows]`."""
+        lost = np.bincount(self.origins[~wanted], minlength=len(self.collections)).tolist()
+        collections = {
+            name: counts + Counter({reason: n})
+            for (name, counts), n in zip(self.collections.items(), lost, strict=True)
+        }
+        return WindowSet(self.tokens[wanted], self.origins[wanted], collections)
+
+    def drawn(self, most: int, seed: int | list[int]) -> WindowSet:
+        """At most so many windows (0: all), drawn by the seed, in their order."""
+        if not most or len(self.tokens) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self.tokens))[:most])
+        return WindowSet(self.tokens[rows], self.origins[rows], self.collections)
+
+    def narrowed(self, max_onsets: int, calm: bool) -> WindowSet:
+        """Leaves out windows of more onsets (0: none) and, if asked to, those that are not calm."""
+        windows = self
+        if max_onsets:
+            windows = self.keep((self.tokens >= melody_tokens.FIRST_PITCH).sum(axis=1) <= max_onsets, "dense")
+        return windows.keep(is_calm(windows.tokens), "busy") if calm else windows
+
+
+def melody_windows(tokens: np.ndarray, steps: int, hop: int = melody_tokens.STEPS_PER_BAR) -> np.ndarray:
+    """Every window of a melody that has a note starting in it, sliding by a bar. uint8 `[n, steps]`."""
+    return sounding(melody_tokens.cut_windows(tokens, steps, hop)[0])
+
+
+def sounding(windows: np.ndarray) -> np.ndarray:
+    """Those of windows uint8 `[n, steps]` in which a note starts."""
+    return windows[(windows >= melody_tokens.FIRST_PITCH).any(axis=1)]
+
+
+def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np.ndarray, int]:
+    """Windows of a piece.
+
+    Args:
+      piece: with pitched notes.
+      steps: window length.
+      melody: a method of `melody_extraction.METHODS` on the whole piece, "tracks" for the skyline of each track, or
+        "all" for the skyline of the whole and of each track.
+
+    Returns:
+      windows uint8 `[n, steps]`, repeats included, and the number of windows left out for having no note.
+
+    Raises:
+      OptionError: unknown `melody`. EmptyMusicError: no pitched notes.
+    """
+    if melody not in MELODIES:
+        raise OptionError(f"unknown melody method '{melody}'; choose one of {', '.join(MELODIES)}.")
+    lines = []
+    if melody != "tracks":
+        lines.append(melody_extraction.extract_melody(piece, "skyline" if melody == "all" else melody))
+    if melody in ("tracks", "all"):
+        lines += melody_extraction.track_melodies(piece)
+    cut = [melody_tokens.cut_windows(line.tokens, steps, melody_tokens.STEPS_PER_BAR)[0] for line in lines]
+    found = [melody_windows(line.tokens, steps) for line in lines]
+    return np.concatenate(found), sum(map(len, cut)) - sum(map(len, found))
+
+
+def windows_of(pieces: Iterable[Piece], steps: int, melody: str = "skyline") -> np.ndarray:
+    """All different windows of one piece or more, see `piece_windows`; uint8 `[n, steps]`."""
+    return np.unique(np.concatenate([piece_windows(piece, steps, melody)[0] for piece in pieces]), axis=0)
+
+
+def load_windows(
+    files: list[Path],
+    steps: int,
+    melody: str = "skyline",
+    max_onsets: int = 0,
+    cache: Path | None = None,
+    calm: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> WindowSet:
+    """All different windows of the pieces in TFRecord files.
+
+    Args:
+      files: TFRecords of NoteSequences.
+      steps: window length.
+      melody: see `piece_windows`.
+      max_onsets: leave out windows in which more notes start than this (0: take all).
+      calm: take only windows that `is_calm`.
+      cache: folder to keep the windows in, so that a resumed training starts at once.
+      progress: called with the number of pieces read.
+
+    Raises:
+      DataError: a file is missing or damaged. InputError: a piece's times cannot be used.
+    """
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{file} does not exist; make a data set with `calmvae convert`.")
+    store = cache / f"windows-{_cache_key(files, steps, melody)}.npz" if cache else None
+    windows = _read_cache(store) if store and store.exists() else None
+    if windows is None:
+        windows = _read_windows(files, steps, melody, progress)
+        if store:
+            _write_cache(store, windows)
+    return windows.narrowed(max_onsets, calm)
+
+
+def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:
+    from calmvae.midi import note_sequence, tfrecord
+
+    found, origins = [np.zeros((0, steps), np.uint8)], [np.zeros(0, np.int32)]
+    collections: dict[str, Counter[str]] = {}
+    places: dict[str, int] = {}
+    pieces = 0
+    for sequence in tfrecord.note_sequences(files):
+        try:
+            windows, silent = piece_windows(note_sequence.piece_of(sequence, sequence.filename), steps, melody)
+        except EmptyMusicError:
+            continue
+        counts = collections.setdefault(sequence.collection_name, Counter())
+        counts.update(pieces=1, silent=silent)
+        found.append(windows)
+        origins.append(np.full(len(windows), places.setdefault(sequence.collection_name, len(places)), np.int32))
+        pieces += 1
+        if progress:
+            progress(pieces)
+    everything = WindowSet(np.concatenate(found), np.concatenate(origins), collections)
+    first = np.zeros(len(everything.tokens), bool)
+    if len(first):
+        first[np.unique(everything.tokens, axis=0, return_index=True)[1]] = True
+    return everything.keep(first, "repeated")
+
+
+def _read_cache(store: Path) -> WindowSet | None:
+    try:
+        with np.load(store) as data:
+            collections = {name: Counter(counts) for name, counts in json.loads(str(data["collections"])).items()}
+            return WindowSet(data["tokens"], data["origins"], collections)
+    # Damaged, or cut short by a full disk: read the records again.
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
+
+
+def _write_cache(store: Path, windows: WindowSet) -> None:
+    scratch = store.with_name(f".{store.name}")
+    # Without room for the cache the next start takes longer, and nothing else.
+    with contextlib.suppress(OSError):
+        store.parent.mkdir(parents=True, exist_ok=True)
+        collections = json.dumps(windows.collections)
+        np.savez(scratch, tokens=windows.tokens, origins=windows.origins, collections=collections)
+        scratch.replace(store)
+
+
+def is_calm(tokens: np.ndarray) -> np.ndarray:
+    """Which windows have features associated with calm: few notes, small steps, no great leap. bool `[n]`.
+
+    Few notes: on average at most five onsets a bar; small steps: neighbouring notes at most four semitones apart on
+    average; no leap beyond an octave. Low density after Dickson & Schubert 2020 and Tan & Herremans 2020, small steps
+    after Tan 2012; the limits are ours.
+
+    Args:
+      tokens: uint8 `[n, steps]`.
+    """
+    notes = tokens >= melody_tokens.FIRST_PITCH
+    onsets = notes.sum(axis=1)
+    # Each note's pitch is carried on to the next note, so that the differences between steps are those between notes.
+    at = np.maximum.accumulate(np.where(notes, np.arange(tokens.shape[1]), 0), axis=1)
+    pitches = np.take_along_axis(tokens, at, axis=1).astype(np.int64)
+    known = np.logical_or.accumulate(notes, axis=1)[:, :-1]
+    leaps = np.where(known, np.abs(np.diff(pitches, axis=1)), 0)
+    mean = leaps.sum(axis=1) / np.maximum(onsets - 1, 1)
+    bars = tokens.shape[1] / melody_tokens.STEPS_PER_BAR
+    return (onsets <= _CALM_ONSETS * bars) & (mean <= _CALM_INTERVAL) & (leaps.max(axis=1) <= _CALM_LEAP)
+
+
+def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:
+    """Leaves out windows that stand, in any transposition, among the held-out ones."""
+    if not len(windows.tokens) or not len(held_out.tokens):
+        return windows
+    ours, theirs = (_rows(intervals(w.tokens)) for w in (windows, held_out))
+    return windows.keep(~np.isin(ours, theirs), "held-out")
+
+
+def intervals(tokens: np.ndarray) -> np.ndarray:
+    """Windows with every pitch counted from the first one's: equal for all transpositions. int16 `[n, steps]`."""
+    notes = tokens >= melody_tokens.FIRST_PITCH
+    first = tokens[np.arange(len(tokens)), np.argmax(notes, axis=1)].astype(np.int16)
+    return np.where(notes, tokens.astype(np.int16) - first[:, None] + 2 * melody_tokens.DEPTH, tokens)
+
+
+def batches(
+    tokens: np.ndarray,
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    transpose: tuple[int, int] = TRANSPOSE,
+) -> Iterator[np.ndarray]:
+    """Endless shuffled batches, each window transposed at random afresh.
+
+    The batch of a step depends on the seed and the step alone, so a resumed training sees what an unbroken one
+    would have seen. Fewer windows than a batch are simply drawn more than once.
+
+    Args:
+      tokens: `[windows, steps]`.
+      batch_size, seed: as they say.
+      start_step: first step.
+      transpose: lowest and highest shift in semitones; a window is moved no further than its notes stay in range.
+
+    Yields:
+      uint8 `[batch_size, steps]`.
+
+    Raises:
+      DataError: there are no windows.
+    """
+    if not len(tokens):
+        raise DataError("there are no windows to make batches of; give pieces with notes.")
+    low, high = _ranges(tokens)
+    for step, (_, rows) in enumerate(drawn_rows(len(tokens), batch_size, seed, start_step), start_step):
+        shift = np.random.default_rng([seed, 1, step]).integers(transpose[0], transpose[1] + 1, batch_size)
+        shift = np.clip(shift, melody_tokens.FIRST_PITCH - low[rows], melody_tokens.DEPTH - 1 - high[rows])
+        batch = tokens[rows]
+        notes = batch >= melody_tokens.FIRST_PITCH
+        yield np.where(notes, batch + shift[:, None], batch).astype(np.uint8)
+
+
+def drawn_rows(n: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Endless batches of n rows, shuffled anew each epoch; a step's depend on the seed and the step alone.
+
+    Yields:
+      the epoch of each row and the rows, int64 `[batch_size]`.
+    """
+    step = start_step
+    epoch, order = -1, np.zeros(0, np.int64)
+    while True:
+        places = np.arange(step * batch_size, (step + 1) * batch_size)
+        rows = np.empty(batch_size, np.int64)
+        for wanted in np.unique(places // n):
+            if wanted != epoch:
+                epoch = int(wanted)
+                order = np.random.default_rng([seed, epoch]).permutation(n)
+            mine = places // n == wanted
+            rows[mine] = order[places[mine] % n]
+        yield places // n, rows
+        step += 1
+
+
+def _ranges(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    notes = tokens >= melody_tokens.FIRST_PITCH
+    low = np.where(notes, tokens, melody_tokens.DEPTH).min(axis=1).astype(np.int64)
+    high = np.where(notes, tokens, 0).max(axis=1).astype(np.int64)
+    return low, np.maximum(high, low)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    """Rows as single values that can be compared and looked up."""
+    array = np.ascontiguousarray(array)
+    return array.view(np.dtype((np.void, array.dtype.itemsize * array.shape[1]))).ravel()
+
+
+def _cache_key(files: list[Path], steps: int, melody: str) -> str:
+    parts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    return hashlib.sha256(repr((2, parts, steps, melody)).encode()).hexdigest()[:16]

@@ -1,0 +1,134 @@
+"""Attribute vectors: directions of a model's latent space along which an attribute of the music grows.
+
+As in the MusicVAE paper (Roberts et al. 2018, section 5.4): the mean latent of the quarter of windows that have most of
+an attribute, less the mean latent of the quarter that has least. Added to a latent, it moves the music there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae.common.errors import ModelError
+from calmvae.latent import calm_prior, sample_statistics
+from calmvae.model import numpy_engine
+from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, STEPS_PER_BAR, STEPS_PER_QUARTER
+
+FILE = "directions.safetensors"
+ATTRIBUTES = {
+    "calmness": "calmness, 0 to 100",
+    "density": "notes a bar",
+    "interval": "mean semitones between neighbouring notes",
+    "syncopation": "share of notes off the beat that sound over the next",
+    "in_key": "share of notes in the best-fitting key",
+}
+
+
+@dataclasses.dataclass
+class Directions:
+    """A vector for each of `ATTRIBUTES`.
+
+    Attributes:
+      vectors: attribute to `[z_size]`, from the quarter that has least of it to the quarter that has most.
+      record: how they were made, JSON-ready.
+    """
+
+    vectors: dict[str, np.ndarray]
+    record: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def check(self, spec: Any, where: Path) -> Directions:
+        """Itself, or a `ModelError` if it is of another latent space."""
+        size = len(next(iter(self.vectors.values())))
+        if size != spec.z_size:
+            raise ModelError(f"{where} has {size} dimensions, but {spec.name} {spec.z_size}; make it for this model.")
+        return self
+
+
+def attributes(tokens: np.ndarray) -> dict[str, np.ndarray]:
+    """Of windows with notes, uint8 `[n, steps]`, each of `ATTRIBUTES`, `[n]`."""
+    found = sample_statistics.features(tokens)
+    return {
+        "calmness": calm_prior.of_windows(tokens),
+        "density": found["note_count"] / (tokens.shape[1] / STEPS_PER_BAR),
+        "interval": found["mean_interval"],
+        "syncopation": syncopation(tokens),
+        "in_key": sample_statistics.in_key(tokens),
+    }
+
+
+def syncopation(tokens: np.ndarray) -> np.ndarray:
+    """Share of notes that begin off the beat and still sound at the next beat, `[n]`; 0 without notes."""
+    shares = np.zeros(len(tokens))
+    for k, window in enumerate(tokens):
+        onsets = np.flatnonzero(window >= FIRST_PITCH)
+        off = onsets[onsets % STEPS_PER_QUARTER != 0]
+        beats = (off // STEPS_PER_QUARTER + 1) * STEPS_PER_QUARTER
+        held = [(window[a + 1 : b + 1] == HOLD).all() for a, b in zip(off, beats, strict=True) if b < len(window)]
+        shares[k] = sum(held) / max(len(onsets), 1)
+    return shares
+
+
+def find(engine: numpy_engine.Engine, tokens: np.ndarray) -> Directions:
+    """Vectors from windows with notes, uint8 `[n, steps]`."""
+    mu, _ = engine.encode(tokens)
+    vectors = {}
+    for name, values in attributes(tokens).items():
+        low, high = _ends(values)
+        # An attribute that all windows have alike points nowhere.
+        apart = low.any() and high.any()
+        vectors[name] = mu[high].mean(axis=0) - mu[low].mean(axis=0) if apart else np.zeros_like(mu[0])
+    return Directions(vectors, {"windows": len(tokens)})
+
+
+def _ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which are in the lowest and in the highest quarter; where most are the same, those that differ and the rest."""
+    least, most = np.quantile(values, [0.25, 0.75])
+    if least < most:
+        return values <= least, values >= most
+    if (values < least).sum() > (values > least).sum():
+        return values < least, values >= least
+    return values <= least, values > least
+
+
+def effects(engine: numpy_engine.Engine, directions: Directions, tokens: np.ndarray) -> dict[str, dict[str, float]]:
+    """What each vector does to each attribute of windows `[n, steps]`: half of the difference between adding and
+    subtracting it, in standard deviations of the attribute over the windows; in its own unit where all are the same."""
+    mu, _ = engine.encode(tokens)
+    deviations = {name: float(values.std()) for name, values in attributes(tokens).items()}
+    spread = {name: value if value > 1e-9 else 1.0 for name, value in deviations.items()}
+    table = {}
+    for name, vector in directions.vectors.items():
+        moved = [engine.decode(mu + sign * vector) for sign in (1, -1)]
+        # A window that falls silent has no attributes.
+        heard = (moved[0] >= FIRST_PITCH).any(axis=1) & (moved[1] >= FIRST_PITCH).any(axis=1)
+        up, down = (attributes(some[heard]) for some in moved)
+        table[name] = {other: float((up[other] - down[other]).mean() / 2 / spread[other]) for other in ATTRIBUTES}
+    return table
+
+
+def write(directions: Directions, path: Path) -> None:
+    """Writes the vectors as a safetensors file."""
+    from safetensors.numpy import save
+
+    arrays = {name: np.ascontiguousarray(vector, np.float32) for name, vector in directions.vectors.items()}
+    path.write_bytes(save(arrays, {"record": json.dumps(directions.record, sort_keys=True)}))
+
+
+def read(path: Path) -> Directions:
+    """Reads what `write` wrote.
+
+    Raises:
+      ModelError: it is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            vectors = {name: file.get_tensor(name) for name in ATTRIBUTES}
+            return Directions(vectors, json.loads((file.metadata() or {})["record"]))
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} holds no readable directions ({error!r}); run: calmvae directions") from error

@@ -1,0 +1,147 @@
+"""How well a model gives music back, and how evenly it travels: accuracy, KL, active units, steps of paths."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from calmvae.latent import latent_path
+from calmvae.model.numpy_engine import Engine
+from calmvae.music.melody_tokens import FIRST_PITCH
+
+# Largest step over mean step up to which a path counts as smooth.
+MOST_JUMP = 2.5
+
+
+@dataclasses.dataclass
+class Metrics:
+    """Of a set of windows, all from the posterior mean `mu`.
+
+    Attributes:
+      windows: how many.
+      accuracy: share of steps at which free-running argmax decoding gives the window's token.
+      onset_accuracy: the same over steps at which a note starts in the window or in the decoding.
+      teacher_forced: share of steps right when the decoder is fed the true tokens.
+      exact: share of windows that come back whole.
+      nats: mean negative log-likelihood of a window, teacher-forced, in nats.
+      kl_bits: mean KL of the posterior from the prior, summed over dimensions, in bits.
+      active_units: dimensions whose `mu` varies by more than .01 (variance) over the windows (Burda et al. 2016).
+    """
+
+    windows: int
+    accuracy: float
+    onset_accuracy: float
+    teacher_forced: float
+    exact: float
+    nats: float
+    kl_bits: float
+    active_units: int
+
+    def words(self) -> str:
+        """The measurements that a line of progress has room for."""
+        return f"held-out accuracy {self.accuracy:.3f}, onsets {self.onset_accuracy:.3f}"
+
+
+@dataclasses.dataclass
+class Reconstruction:
+    """Windows and what a model makes of them, all from the posterior mean `mu`.
+
+    Attributes:
+      tokens, decoded, likeliest: uint8 `[n, steps]`: the windows, what the decoder makes of `mu` by itself, and what
+        it holds likeliest at each step when it is fed the true tokens.
+      logs: log-probability of each true token in nats, `[n, steps]`.
+      mu: `[n, z_size]`.
+      kl: in nats, `[n]`.
+    """
+
+    tokens: np.ndarray
+    decoded: np.ndarray
+    likeliest: np.ndarray
+    logs: np.ndarray
+    mu: np.ndarray
+    kl: np.ndarray
+
+    @classmethod
+    def of(cls, engine: Engine, tokens: np.ndarray) -> Reconstruction:
+        """Encodes and decodes windows uint8 `[n, steps]`, n >= 1."""
+        mu, sigma = engine.encode(tokens)
+        logs, likeliest = engine.log_likelihood(mu, tokens)
+        return cls(tokens, engine.decode(mu), likeliest, logs, mu, kl_nats(mu, sigma))
+
+    def metrics(self, rows: np.ndarray | slice = slice(None)) -> Metrics:
+        """Of all windows, or of those that `rows` picks."""
+        tokens, decoded, mu = self.tokens[rows], self.decoded[rows], self.mu[rows]
+        right = decoded == tokens
+        return Metrics(
+            windows=len(tokens),
+            accuracy=float(right.mean()),
+            onset_accuracy=float(onset_accuracy(tokens, decoded)),
+            teacher_forced=float((self.likeliest[rows] == tokens).mean()),
+            exact=float(right.all(axis=1).mean()),
+            nats=float(-self.logs[rows].sum(axis=1).mean()),
+            kl_bits=float(self.kl[rows].mean() / np.log(2)),
+            active_units=int((mu.var(axis=0) > 0.01).sum()),
+        )
+
+
+def evaluate(engine: Engine, tokens: np.ndarray) -> Metrics:
+    """Measures reconstruction on windows uint8 `[n, steps]`, n >= 1."""
+    return Reconstruction.of(engine, tokens).metrics()
+
+
+def onset_accuracy(tokens: np.ndarray, decoded: np.ndarray) -> float:
+    """Share of agreement over the steps at which either of the two starts a note; 1 where neither does."""
+    onsets = (tokens >= FIRST_PITCH) | (decoded >= FIRST_PITCH)
+    return float((tokens == decoded)[onsets].mean()) if onsets.any() else 1.0
+
+
+def elbo(engine: Engine, tokens: np.ndarray, seed: int = 0) -> tuple[float, float]:
+    """Evidence lower bound of windows uint8 `[n, steps]`, with one draw from each posterior.
+
+    Returns:
+      its mean in nats a window, and what it says a step takes at most, in bits.
+    """
+    mu, sigma = engine.encode(tokens)
+    z = mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape, np.float32)
+    logs, _ = engine.log_likelihood(z, tokens)
+    bound = float(logs.sum(axis=1).mean() - kl_nats(mu, sigma).mean())
+    return bound, -bound / tokens.shape[1] / float(np.log(2))
+
+
+@dataclasses.dataclass
+class Smoothness:
+    """How even the steps of interpolations are, measured as Hamming distance between decoded neighbours.
+
+    Attributes:
+      pairs, steps: number of interpolations, and of points on each.
+      jump: largest step of a path over its mean step, mean over the paths.
+      worst_jump: the same of the worst path.
+      smooth: share of the paths whose largest step is at most 2.5 times their mean step.
+    """
+
+    pairs: int
+    steps: int
+    jump: float
+    worst_jump: float
+    smooth: float
+
+
+def smoothness(engine: Engine, tokens: np.ndarray, pairs: int, steps: int = 8, seed: int = 0) -> Smoothness:
+    """Interpolates between random pairs of windows uint8 `[n, steps]`, n >= 2, along slerp, by argmax decoding."""
+    rng = np.random.default_rng([seed, 3])
+    chosen = np.stack([rng.choice(len(tokens), 2, replace=False) for _ in range(pairs)])
+    mu, _ = engine.encode(tokens[chosen.ravel()])
+    points = latent_path.path(mu[::2], mu[1::2], steps)
+    decoded = engine.decode(points.reshape(-1, mu.shape[1])).reshape(steps, pairs, -1)
+    moved = (decoded[1:] != decoded[:-1]).sum(axis=2)
+    mean = moved.mean(axis=0)
+    # A path that stands still has no jump.
+    jumps = np.where(mean > 0, moved.max(axis=0) / np.maximum(mean, 1e-9), 1.0)
+    return Smoothness(pairs, steps, float(jumps.mean()), float(jumps.max()), float((jumps <= MOST_JUMP).mean()))
+
+
+def kl_nats(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+    """KL of each posterior from the prior in nats: `[n, z_size]` to `[n]`."""
+    variance = np.maximum(sigma.astype(np.float64) ** 2, 1e-12)
+    return 0.5 * (variance + mu.astype(np.float64) ** 2 - 1 - np.log(variance)).sum(axis=1)

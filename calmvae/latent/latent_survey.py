@@ -1,0 +1,140 @@
+"""A model's latent space, looked over: what lies where in it, and what the ways through it pass.
+
+What samples lose when they are drawn from farther out, and what happens to music halfway between two windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from calmvae.common.text import markdown
+from calmvae.data import training_windows
+from calmvae.latent import calm_prior, latent_path, mixture_prior, sample_statistics
+from calmvae.model.numpy_engine import Engine
+from calmvae.music.melody_tokens import FIRST_PITCH, STEPS_PER_BAR
+
+SCALES = (0.5, 0.75, 1.0, 1.25)
+
+
+def of_music(tokens: np.ndarray) -> dict[str, float]:
+    """What windows uint8 `[n, steps]` are like, on average over those with notes.
+
+    Returns:
+      The share of their notes in the best-fitting key; how many different pitches they have; how many notes begin in a
+      bar; their calmness, 0 to 100.
+    """
+    heard = training_windows.sounding(tokens)
+    onsets = heard >= FIRST_PITCH
+    return {
+        "in key": float(sample_statistics.in_key(heard).mean()),
+        "pitches": float(np.mean([len(np.unique(row[row >= FIRST_PITCH])) for row in heard])),
+        "notes a bar": float(onsets.sum(axis=1).mean() * STEPS_PER_BAR / tokens.shape[1]),
+        "calmness": float(calm_prior.of_windows(heard).mean()),
+    }
+
+
+def places(engine: Engine, tokens: np.ndarray, n: int = 400, seed: int = 0) -> list[dict[str, float | str]]:
+    """What is decoded from different places of the latent space, by argmax.
+
+    Args:
+      engine: the model.
+      tokens: music, uint8 `[m, steps]`.
+      n: how many windows of each place.
+      seed: of the draws.
+
+    Returns:
+      Of each place its name, the mean length of its vectors, and `of_music`: of the music itself; of its codes' means;
+      of draws from its codes; of Gaussians fitted to all such draws, first each dimension by itself, then with what
+      they have in common; of the standard prior, its deviation scaled by each of `SCALES`.
+    """
+    rng = np.random.default_rng([seed, 4])
+    mu, sigma = engine.encode(tokens)
+    codes = mu + sigma * rng.standard_normal(mu.shape)
+    some = rng.permutation(len(tokens))[:n]
+    drawn = rng.standard_normal((n, mu.shape[1]))
+    rows: list[dict[str, float | str]] = [{"place": "music", "length": "", **of_music(tokens[some])}]
+    spots = {"codes of music, means": mu[some], "codes of music, draws": codes[some]}
+    spots["a Gaussian, dimension by dimension"] = codes.mean(axis=0) + codes.std(axis=0) * drawn
+    spots["a Gaussian with covariance"] = codes.mean(axis=0) + drawn @ _root(np.cov(codes.T))
+    spots |= {f"standard prior x {scale:g}": scale * drawn for scale in SCALES}
+    for name, z in spots.items():
+        length = float(np.linalg.norm(z, axis=1).mean())
+        rows.append({"place": name, "length": length, **of_music(engine.decode(z))})
+    return rows
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Its symmetric square root."""
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
+
+
+def together(mu: np.ndarray) -> dict[str, float]:
+    """How far from independent the dimensions of codes `[n, z_size]` are, as the prior takes them to be.
+
+    Returns:
+      The number of active dimensions; the root mean square of their deviations (the prior's is 1, for means and noise
+      together); the mean absolute correlation between two of them, and what it would be by chance; how many principal
+      axes hold half of the variance.
+    """
+    active = mu[:, mu.var(axis=0) > 0.01].astype(np.float64)
+    share = np.cumsum(np.sort(np.linalg.eigvalsh(np.cov(active.T)))[::-1])
+    pairs = np.abs(np.atleast_2d(np.corrcoef(active.T))[np.triu_indices(active.shape[1], 1)])
+    return {
+        "active": float(active.shape[1]),
+        "deviation": float(np.sqrt(active.var(axis=0).mean())),
+        "correlation": float(pairs.mean()),
+        "by chance": float(np.sqrt(2 / np.pi / len(active))),
+        "half": float(np.searchsorted(share, share[-1] / 2) + 1),
+    }
+
+
+def ways(
+    engine: Engine, tokens: np.ndarray, pairs: int = 100, points: int = 5, seed: int = 0
+) -> list[dict[str, float | str]]:
+    """What lies between two windows: through the latent space, and by fading from one into the other.
+
+    The fade takes each step from B with the probability of the place on the way, as the MusicVAE paper's baseline does
+    (Roberts et al. 2018, section 5.3).
+
+    Args:
+      engine: the model.
+      tokens: music, uint8 `[m, steps]`, m >= 2.
+      pairs: of windows drawn from it.
+      points: on each way, ends included.
+      seed: of the draws.
+
+    Returns:
+      For slerp, the straight line and the fade, at each point: its place from 0 to 1, the share of steps that are A's
+      and that are B's, and `of_music`.
+    """
+    rng = np.random.default_rng([seed, 5])
+    chosen = np.stack([rng.choice(len(tokens), 2, replace=False) for _ in range(pairs)])
+    a, b = tokens[chosen[:, 0]], tokens[chosen[:, 1]]
+    mu, _ = engine.encode(np.concatenate([a, b]))
+    start, end = mu[:pairs], mu[pairs:]
+    rows: list[dict[str, float | str]] = []
+    for way in ("slerp", "straight", "fade"):
+        for t in np.linspace(0.0, 1.0, points):
+            if way == "fade":
+                found = np.where(rng.random(a.shape) < t, b, a)
+            else:
+                found = engine.decode(latent_path.slerp(start, end, t) if way == "slerp" else (1 - t) * start + t * end)
+            alike = {name: float((found == end_).mean()) for name, end_ in (("like A", a), ("like B", b))}
+            rows.append({"way": way, "at": float(t), **alike, **of_music(found)})
+    return rows
+
+
+def of_prior(engine: Engine, prior: mixture_prior.Mixture, n: int = 400, seed: int = 0) -> dict[str, float | str]:
+    """A row like those of `places`, of samples from a mixture."""
+    z = prior.draw(np.random.default_rng([seed, 6]), n)
+    return {"place": "calm prior", "length": float(np.linalg.norm(z, axis=1).mean()), **of_music(engine.decode(z))}
+
+
+def shown(rows: Sequence[dict[str, float | str]]) -> str:
+    """Rows as a Markdown table."""
+    digits = {"length": 1, "at": 2, "pitches": 1, "notes a bar": 1, "calmness": 1, "active": 0, "half": 0}
+    cells = [[v if isinstance(v, str) else f"{v:.{digits.get(name, 3)}f}" for name, v in row.items()] for row in rows]
+    return markdown(list(rows[0]), cells)

@@ -1,0 +1,171 @@
+"""A mixture of Gaussians in a model's latent space: where music of one kind lies there, calm music for one.
+
+Fitted by scikit-learn's expectation maximisation; the covariances are then shrunk towards what all components have in
+common (Ledoit and Wolf 2004 shrink towards the identity; a common covariance keeps the shape of the space). How many
+components and how much shrinkage are chosen by the likelihood of held-out latents. Drawing takes numpy alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae.common.errors import MissingDependencyError, ModelError
+
+COMPONENTS = (1, 2, 4, 8)
+SHRINKAGES = (0.0, 0.1, 0.3, 0.6, 1.0)
+
+
+@dataclasses.dataclass
+class Mixture:
+    """Gaussians, each with a share.
+
+    Attributes:
+      shares: `[k]`, adding up to 1.
+      means: `[k, z_size]`.
+      roots: `[k, z_size, z_size]`, lower triangular, of which the square is the covariance.
+      record: how it was fitted, JSON-ready.
+      source: the file it was read from.
+    """
+
+    shares: np.ndarray
+    means: np.ndarray
+    roots: np.ndarray
+    record: dict[str, Any] = dataclasses.field(default_factory=dict)
+    source: Path | None = None
+
+    @property
+    def size(self) -> int:
+        """Standard normal numbers that a latent is made of: one says which Gaussian."""
+        return self.means.shape[1] + 1
+
+    def latents(self, points: np.ndarray) -> np.ndarray:
+        """Points of a standard normal space `[n, size]` to latents `[n, z_size]`, float32, all of one Gaussian, which
+        the first point says: a piece that moved between two would pass through places where no music lies."""
+        chosen = self._component(float(points[0, -1]))
+        return (self.means[chosen] + points[:, :-1] @ self.roots[chosen].T).astype(np.float32)
+
+    def draw(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """`n` latents, float32 `[n, z_size]`."""
+        points = rng.standard_normal((n, self.size))
+        return np.concatenate([self.latents(row[None]) for row in points]) if n else np.zeros((0, self.size - 1))
+
+    def _component(self, number: float) -> int:
+        below = 0.5 * (1 + math.erf(number / math.sqrt(2)))
+        return min(int(np.searchsorted(np.cumsum(self.shares), below)), len(self.shares) - 1)
+
+    def log_likelihood(self, latents: np.ndarray) -> np.ndarray:
+        """Log density of latents `[n, z_size]` in nats, `[n]`."""
+        logs = []
+        for share, mean, root in zip(self.shares, self.means, self.roots, strict=True):
+            white = np.linalg.solve(root, (latents - mean).T)
+            volume = np.log(np.diag(root)).sum() + 0.5 * len(mean) * math.log(2 * math.pi)
+            logs.append(math.log(share) - 0.5 * (white**2).sum(axis=0) - volume)
+        return np.logaddexp.reduce(logs, axis=0)
+
+    def describe(self) -> dict[str, Any]:
+        """What a run.json says of it."""
+        return {"name": self.record.get("name", "mixture"), "source": str(self.source or ""), **self.record}
+
+    def check(self, model: Any) -> Mixture:
+        """Itself, or a `ModelError` if it is of another latent space than the model's."""
+        if self.means.shape[1] != model.spec.z_size:
+            raise ModelError(
+                f"the prior in {self.source} has {self.means.shape[1]} dimensions and {model.spec.name} "
+                f"{model.spec.z_size}; it was made for another model."
+            )
+        return self
+
+
+def fit(
+    train: np.ndarray,
+    held_out: np.ndarray,
+    seed: int = 0,
+    components: Iterable[int] = COMPONENTS,
+    shrinkages: Iterable[float] = SHRINKAGES,
+) -> Mixture:
+    """The mixture under which held-out latents are likeliest.
+
+    Args:
+      train, held_out: latents `[n, z_size]`, draws from posteriors.
+      seed: of the start.
+      components: numbers of Gaussians to try.
+      shrinkages: shares of the common covariance to try.
+
+    Raises:
+      MissingDependencyError: scikit-learn is missing.
+    """
+    try:
+        from sklearn.mixture import GaussianMixture
+    except ImportError as error:
+        raise MissingDependencyError(
+            "fitting a prior needs scikit-learn, which the light set-up leaves out; run `make test`, or pip install "
+            "scikit-learn."
+        ) from error
+    tried: list[tuple[float, Mixture]] = []
+    for k in components:
+        if len(train) < 4 * k:
+            continue
+        found = GaussianMixture(k, reg_covar=1e-4, random_state=seed, max_iter=60, tol=1e-2).fit(train)
+        common = np.einsum("k,kij->ij", found.weights_, found.covariances_)
+        for shrinkage in shrinkages:
+            if k == 1 and shrinkage:
+                continue
+            shrunk = (1 - shrinkage) * found.covariances_ + shrinkage * common
+            roots = np.linalg.cholesky(np.stack([common] * k) if shrinkage == 1 else shrunk)
+            made = Mixture(found.weights_, found.means_, roots, {"components": k, "shrinkage": shrinkage})
+            tried.append((float(made.log_likelihood(held_out).mean()), made))
+    best, mixture = max(tried, key=lambda one: one[0])
+    mixture.record["held_out_nats"] = round(-best, 3)
+    mixture.record["tried"] = [
+        {**{key: one.record[key] for key in ("components", "shrinkage")}, "held_out_nats": round(-likelihood, 3)}
+        for likelihood, one in tried
+    ]
+    return mixture
+
+
+def write(mixture: Mixture, path: Path) -> None:
+    """Writes shares, means and roots as float16 in a safetensors file, of the roots only what is not 0."""
+    import json
+
+    from safetensors.numpy import save
+
+    lower = np.tril_indices(mixture.means.shape[1])
+    # Shrunk altogether, all are one.
+    alike = all(np.array_equal(root, mixture.roots[0]) for root in mixture.roots)
+    mixture = dataclasses.replace(mixture, roots=mixture.roots[:1] if alike else mixture.roots)
+    arrays = {"shares": mixture.shares, "means": mixture.means, "roots": mixture.roots[:, lower[0], lower[1]]}
+    kinds = {"shares": np.float32, "means": np.float16, "roots": np.float16}
+    record = {"record": json.dumps(mixture.record, sort_keys=True)}
+    # safetensors' own way to write a file would let nobody else read it.
+    path.write_bytes(save({name: np.ascontiguousarray(value, kinds[name]) for name, value in arrays.items()}, record))
+
+
+def read(path: Path) -> Mixture:
+    """Reads what `write` wrote.
+
+    Raises:
+      ModelError: it is missing or damaged.
+    """
+    import json
+
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            shares, means, packed = (file.get_tensor(name).astype(np.float64) for name in ("shares", "means", "roots"))
+            record = json.loads((file.metadata() or {})["record"])
+        size = means.shape[1]
+        roots = np.zeros((len(packed), size, size))
+        lower = np.tril_indices(size)
+        roots[:, lower[0], lower[1]] = packed
+        return Mixture(
+            shares / shares.sum(), means, roots[[0] * len(means)] if len(roots) == 1 else roots, record, path
+        )
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ModelError(f"{path} is not a readable prior ({error!r}); make it again.") from error

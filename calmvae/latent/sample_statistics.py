@@ -1,0 +1,177 @@
+"""How alike two sets of melody windows are: feature distributions, overlapping area, copying.
+
+After Yang and Lerch, "On the evaluation of generative models in music" (2018): of each feature the distances between
+the windows of one set, and those between the two sets, are two densities, and the area under both is their agreement.
+Both densities are evaluated on one grid.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from calmvae.data.training_windows import intervals, sounding
+from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, MIN_PITCH, STEPS_PER_BAR
+
+# Windows of a set that are compared with each other; distances grow with the square.
+_MOST = 400
+_GRID = 512
+# Upper ends, in steps, of the classes of note lengths; the last one takes longer notes too.
+_LENGTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 32])
+_MAJOR = np.array([0, 2, 4, 5, 7, 9, 11])
+
+FEATURES = {
+    "pitch_count": "different pitches",
+    "note_count": "notes",
+    "pitch_range": "semitones from the lowest note to the highest",
+    "mean_interval": "semitones between neighbouring notes",
+    "mean_ioi": "steps between neighbouring onsets",
+    "pitch_classes": "histogram of pitch classes",
+    "pitch_class_transitions": "from pitch class to pitch class",
+    "note_lengths": "histogram of note lengths",
+    "note_length_transitions": "from length to length",
+}
+
+
+@dataclasses.dataclass
+class Comparison:
+    """A set of windows beside a reference set.
+
+    Attributes:
+      overlap: feature to overlapping area with the reference, 0 to 1.
+      mean_overlap: mean of those.
+      in_key: share of notes in the best-fitting major or natural minor key, mean over windows: set, reference.
+      repetition: share of steps at which a bar has an onset just where the bar before it has: set, reference.
+      nearest: mean Hamming distance (steps, transposition apart) to the nearest training window: set, reference; None
+        without training windows.
+      exact: share of windows that stand in the training windows, in any transposition: set, reference.
+    """
+
+    overlap: dict[str, float]
+    mean_overlap: float
+    in_key: tuple[float, float]
+    repetition: tuple[float, float]
+    nearest: tuple[float, float] | None = None
+    exact: tuple[float, float] | None = None
+
+
+def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None = None, seed: int = 0) -> Comparison:
+    """Compares windows uint8 `[n, steps]` with reference windows, and both with training windows.
+
+    Windows without a note have no features and are left out; sets larger than 400 windows are thinned, by the seed.
+
+    Raises:
+      ValueError: fewer than two windows with notes in either set.
+    """
+    rng = np.random.default_rng(seed)
+    mine, theirs = (_thinned(some, rng) for some in (windows, reference))
+    if min(len(mine), len(theirs)) < 2:
+        raise ValueError("two windows with notes are needed on either side")
+    ours, wanted = features(mine), features(theirs)
+    overlap = {name: overlapping_area(ours[name], wanted[name]) for name in FEATURES}
+    found = Comparison(
+        overlap=overlap,
+        mean_overlap=float(np.mean(list(overlap.values()))),
+        in_key=(float(in_key(mine).mean()), float(in_key(theirs).mean())),
+        repetition=(repetition(mine), repetition(theirs)),
+    )
+    if train is not None and len(train):
+        distances = [nearest(some, train) for some in (mine, theirs)]
+        found.nearest = (float(distances[0].mean()), float(distances[1].mean()))
+        found.exact = (float((distances[0] == 0).mean()), float((distances[1] == 0).mean()))
+    return found
+
+
+def features(windows: np.ndarray) -> dict[str, np.ndarray]:
+    """The features of `FEATURES`: `[n]` or `[n, classes]` each; windows of one note have interval and distance 0."""
+    rows = [_features(window) for window in windows]
+    return {name: np.array([row[name] for row in rows], np.float64) for name in FEATURES}
+
+
+def _features(window: np.ndarray) -> dict[str, np.ndarray | float]:
+    onsets = np.flatnonzero(window >= FIRST_PITCH)
+    pitches = window[onsets].astype(np.int64) - FIRST_PITCH + MIN_PITCH
+    events = np.flatnonzero(window != HOLD)
+    ends = np.append(events, len(window))[np.searchsorted(events, onsets) + 1]
+    classes = np.minimum(np.searchsorted(_LENGTHS, ends - onsets), len(_LENGTHS) - 1)
+    return {
+        "pitch_count": float(len(np.unique(pitches))),
+        "note_count": float(len(pitches)),
+        "pitch_range": float(np.ptp(pitches)),
+        "mean_interval": float(np.abs(np.diff(pitches)).mean()) if len(pitches) > 1 else 0.0,
+        "mean_ioi": float(np.diff(onsets).mean()) if len(onsets) > 1 else 0.0,
+        "pitch_classes": _shares(pitches % 12, 12),
+        "pitch_class_transitions": _transitions(pitches % 12, 12),
+        "note_lengths": _shares(classes, len(_LENGTHS)),
+        "note_length_transitions": _transitions(classes, len(_LENGTHS)),
+    }
+
+
+def _shares(values: np.ndarray, classes: int) -> np.ndarray:
+    return np.bincount(values, minlength=classes) / max(len(values), 1)
+
+
+def _transitions(values: np.ndarray, classes: int) -> np.ndarray:
+    return _shares(values[:-1] * classes + values[1:], classes**2)
+
+
+def overlapping_area(ours: np.ndarray, reference: np.ndarray) -> float:
+    """Area under both the density of distances within the reference and that of distances between the sets.
+
+    Args:
+      ours, reference: a feature of each window, `[n]` or `[n, classes]`.
+
+    Returns:
+      0 to 1.
+    """
+    within = _distances(reference, reference)[np.triu_indices(len(reference), 1)]
+    between = _distances(ours, reference).ravel()
+    high = max(within.max(), between.max())
+    if high == 0:
+        return 1.0
+    # Far enough beyond both ends for the densities' tails.
+    grid = np.linspace(-0.25 * high, 1.25 * high, _GRID)
+    return float(np.minimum(_density(within, grid), _density(between, grid)).sum() * (grid[1] - grid[0]))
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    a, b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+    return np.sqrt(np.maximum(squares, 0))
+
+
+def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Gaussian kernel density with Scott's bandwidth, from a histogram of the values on a fine grid."""
+    step = grid[1] - grid[0]
+    # Values that are all the same still make a peak of some width.
+    width = max(values.std() * len(values) ** -0.2, 2 * step)
+    counts, _ = np.histogram(values, np.append(grid - step / 2, grid[-1] + step / 2))
+    reach = int(np.ceil(4 * width / step))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) * step / width) ** 2)
+    smooth = np.convolve(counts, kernel)[reach : reach + len(grid)]
+    return smooth / (smooth.sum() * step)
+
+
+def in_key(windows: np.ndarray) -> np.ndarray:
+    """Of each window the share of notes in the major (or natural minor) key that holds most of them, `[n]`."""
+    shares = features(windows)["pitch_classes"]
+    keys = np.array([np.isin(np.arange(12), (_MAJOR + tonic) % 12) for tonic in range(12)], np.float64)
+    return (shares @ keys.T).max(axis=1)
+
+
+def repetition(windows: np.ndarray) -> float:
+    """Share of steps at which a bar and the one before it both have an onset or both none (grooving similarity)."""
+    bars = (windows >= FIRST_PITCH).reshape(len(windows), -1, STEPS_PER_BAR)
+    return float((bars[:, 1:] == bars[:, :-1]).mean())
+
+
+def nearest(windows: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Of each window the smallest number of steps in which it differs from a training window, transposition apart."""
+    ours, theirs = intervals(windows), intervals(train)
+    return np.array([(theirs != row).sum(axis=1).min() for row in ours])
+
+
+def _thinned(windows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    heard = sounding(windows)
+    return heard[np.sort(rng.permutation(len(heard))[:_MOST])]

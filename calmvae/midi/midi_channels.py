@@ -1,0 +1,129 @@
+"""The events of a MIDI file by their channels: what holds on a channel at an event, whichever track it was set in."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from calmvae.midi import midi_events
+from calmvae.midi.midi_events import Events
+
+_NONE = np.zeros(0, np.int64)
+
+
+class Channels:
+    """The events of some files, with those of a channel in the order of time, whichever track they stand in.
+
+    Attributes:
+      tracks: where the tracks of each file begin among all, and the end of the last.
+      lines: how many channels there are, sixteen a port of each file.
+      line: int64 `[events]`, the channel of each event among all of them; `channel`, among those of its file.
+      begins: of each file, its first channel among all.
+      ends: the last tick of each track.
+      track: int64 `[events]`, among the tracks of all files.
+      tick, status, first, second: as in `Events`.
+    """
+
+    def __init__(self, files: Sequence[Events]) -> None:
+        self.tracks = np.array([0, *itertools.accumulate(found.tracks for found in files)])
+        begins = [np.searchsorted(found.track, np.arange(found.tracks)) for found in files]
+        held = [_columns(found, begin) for found, begin in zip(files, begins, strict=True)]
+        ends = [
+            found.tick[np.append(begin[1:], len(found.tick))[: found.tracks] - 1]
+            for found, begin in zip(files, begins, strict=True)
+        ]
+        self.ends = ends[0] if len(ends) == 1 else np.concatenate(ends)
+        columns = held[0] if len(held) == 1 else [np.concatenate(column) for column in zip(*held, strict=True)]
+        sizes = [len(found.tick) for found in files]
+        wide = [16 * (1 + int(found[5].max(initial=0)) // 16) for found in held]
+        self.track, self.tick, self.status, self.first, self.second, self.channel = columns
+        self.begins = [0, *itertools.accumulate(wide[:-1])]
+        self.line = self.channel
+        if len(held) > 1:
+            self.track = self.track + np.repeat(self.tracks[:-1], sizes)
+            self.line = self.channel + np.repeat(self.begins, sizes)
+        self.lines, self.channels = sum(wide), max(wide)
+        self.kind = self.status >> 4
+        # One number for the channel of an event and its place.
+        self._numbers = self.line * len(self.line) + np.arange(len(self.line))
+        self._kinds = np.bincount(self.kind, minlength=16).tolist()
+        self._changes = self.on_lines(self.kind == midi_events.PROGRAM) if self.has(midi_events.PROGRAM) else _NONE
+
+    def has(self, *kinds: int) -> bool:
+        """Whether there is an event of some kinds: most files lack most of them."""
+        return any(self._kinds[kind] for kind in kinds)
+
+    def on_lines(self, wanted: np.ndarray) -> np.ndarray:
+        """Numbers of the events that are wanted (bool `[events]`), sorted by channel and then by place."""
+        return np.sort(self._numbers[wanted])
+
+    def before(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Of each place, the last of `events` (made by `on_lines`) before it on its channel; -1 for none."""
+        return self.taken(events, self.after_all(events, places) - 1, places)
+
+    def after(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Of each place, the first of `events` (made by `on_lines`) after it on its channel; -1 for none."""
+        return self.taken(events, self.after_all(events, places), places)
+
+    def after_all(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """How many of `events` (made by `on_lines`) lie before each place, those of lower channels among them."""
+        return np.searchsorted(events, self._numbers[places])
+
+    def taken(self, events: np.ndarray, which: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """The `which`-th of `events` where it lies on the channel of a place, else -1."""
+        # Beyond both ends stands a number of no channel; index -1 reaches the one at the end.
+        found = np.append(events, -len(self.line))[which] - self.line[places] * len(self.line)
+        return np.where((found >= 0) & (found < len(self.line)), found, -1)
+
+    def programs(self, places: np.ndarray) -> np.ndarray:
+        """The program of each event's channel: the last one set before it."""
+        if not len(self._changes):
+            return np.zeros(len(places), np.int64)
+        change = self.before(self._changes, places)
+        return np.where(change >= 0, self.first[change], 0).astype(np.int64)
+
+
+def _columns(found: Events, begins: np.ndarray) -> list[np.ndarray]:
+    """Track, tick, status, data and channel of a file's events, in the order of time where tracks share channels.
+
+    `begins` says where each track begins.
+    """
+    channel = (found.status & 15).astype(np.int64)
+    ports = _ports(found, begins)
+    if ports is not None:
+        channel += 16 * ports
+    columns = [found.track, found.tick, found.status, found.first, found.second, channel]
+    if found.tracks > 1 and _are_shared(found, channel, begins):
+        order = np.argsort(found.tick, kind="stable")
+        columns = [column[order] for column in columns]
+    return columns
+
+
+def _are_shared(found: Events, channel: np.ndarray, begins: np.ndarray) -> bool:
+    """Whether tracks share a channel, which is taken for granted of many ports; if not, the file's order serves."""
+    if int(channel.max()) >= 48:
+        return True
+    # A bit for each channel of an event, and of each track all that it uses.
+    used = np.where(found.status < 0xF0, np.int64(1) << channel, 0)
+    tracks = np.bitwise_or.reduceat(used, begins)
+    return bool(np.bitwise_or.reduce(tracks) != tracks.sum())
+
+
+def _ports(found: Events, begins: np.ndarray) -> np.ndarray | None:
+    """The number of the port that holds at each event, int64 `[events]`; None where none is named.
+
+    A track is on the first port until it names another; each has sixteen channels of its own.
+    """
+    named = [meta for meta in found.metas if meta.kind == midi_events.PORT and meta.data]
+    if not named:
+        return None
+    numbers = {0: 0}
+    port = np.zeros(len(found.tick), np.int64)
+    source = np.zeros(len(found.tick), np.int64)
+    source[begins] = begins
+    for meta in named:
+        port[meta.event] = numbers.setdefault(meta.data[0], len(numbers))
+        source[meta.event] = meta.event
+    return port[np.maximum.accumulate(source)]

@@ -1,0 +1,297 @@
+"""What a MIDI file plays, by a synthesizer's rules: notes, controls and bends of instruments, tempos.
+
+The events of all tracks count in one order of time. Program, pedal and controllers belong to a channel, whichever
+track they stand in; tempo and metre count in any track, and of two at one place the later holds. A note struck again
+while it sounds keeps its own end; the sustain pedal lengthens notes until it is lifted or their pitch is struck
+again. What pretty_midi reads in the same way has the same seconds, to the last bit (`tests/test_midi_read.py`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from calmvae.common.errors import Damaged
+from calmvae.common.text import are, count
+from calmvae.midi import midi_events, midi_names, midi_strikes
+from calmvae.midi.midi_channels import Channels
+from calmvae.midi.midi_events import Events, Meta
+from calmvae.midi.midi_strikes import Strikes
+from calmvae.midi.piece import Instrument, Notes, Performance
+
+# Denominators of more than 2 to this power fit into no NoteSequence.
+_MAX_DENOMINATOR = 30
+# A file in frames has no beats of its own: they are MIDI's default, two a second, until it gives a tempo.
+_DEFAULT_QPM = 120.0
+# More than so many tracks with events in one file are no music, and fill the memory.
+_MAX_TRACKS = 4096
+
+
+def read(data: bytes) -> Performance:
+    """Reads the bytes of a MIDI file.
+
+    Raises:
+      Damaged: they cannot be read; says why.
+    """
+    played = of_all([midi_events.read(data)])[0]
+    if isinstance(played, Damaged):
+        raise played
+    return played
+
+
+def of_all(found: Sequence[Events | Damaged]) -> list[Performance | Damaged]:
+    """What the events of some files play; of those that cannot be read, why.
+
+    They are worked out together: of a small file, most of the time goes into calling numpy at all.
+    """
+    readable = [one for one in found if isinstance(one, Events) and one.tracks <= _MAX_TRACKS]
+    played = iter(_played(readable) if readable else [])
+    return [
+        one
+        if isinstance(one, Damaged)
+        else Damaged(f"it has {one.tracks} tracks; up to {_MAX_TRACKS} can be read")
+        if one.tracks > _MAX_TRACKS
+        else next(played)
+        for one in found
+    ]
+
+
+def _played(files: Sequence[Events]) -> list[Performance]:
+    """What files play; their notes are paired, ordered and given to instruments in one go."""
+    said = [list(found.said) for found in files]
+    clocks = [_Clock(found, sentences) for found, sentences in zip(files, said, strict=True)]
+    channels = Channels(files)
+    strikes = midi_strikes.of_channels(channels, [clock.short for clock in clocks], said)
+    slots, instrument, order = _by_instrument(channels, strikes)
+    opened = strikes.opened[order]
+    program, drums = slots % 128, slots // 128 % channels.channels % 16 == 9
+    rows = channels.tick[opened], strikes.end[order], channels.first[opened], channels.second[opened]
+    controls, bends = _controls_and_bends(channels, slots)
+    tracks = slots // (128 * channels.channels)
+    # Where the instruments of each file begin, and its notes, controls and bends, which stand by instrument.
+    first = np.searchsorted(tracks, channels.tracks)
+    ends = [np.searchsorted(some, first) for some in (instrument, controls[:, 0], bends[:, 0])]
+    out: list[Performance] = []
+    for k, (found, clock) in enumerate(zip(files, clocks, strict=True)):
+        parts, (mine, moved, bent) = slice(first[k], first[k + 1]), (slice(end[k], end[k + 1]) for end in ends)
+        own = instrument[mine] - first[k]
+        start, end, pitch, velocity = (row[mine] for row in rows)
+        notes = Notes(
+            pitch=pitch.astype(np.int64),
+            velocity=velocity.astype(np.int64),
+            start=clock.seconds(start),
+            end=clock.seconds(end),
+            program=program[parts][own],
+            is_drum=drums[parts][own],
+            track=own,
+        )
+        if found.form == 2 and found.tracks > 1:
+            said[k].append(f"Its {found.tracks} independent sequences (type 2) are played together.")
+        out.append(
+            Performance(
+                resolution=clock.resolution,
+                tempos=clock.tempos(),
+                time_signatures=_metres(found, clock, said[k]),
+                key_signatures=_keys(found, clock, said[k]),
+                instruments=_instruments(found, program[parts], drums[parts], tracks[parts] - channels.tracks[k]),
+                notes=notes,
+                controls=_timed(controls[moved], first[k], clock),
+                bends=_timed(bends[bent], first[k], clock),
+                warnings=said[k],
+            )
+        )
+    return out
+
+
+def _timed(rows: np.ndarray, first: int, clock: _Clock) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of controls or bends with their instruments counted from `first`, and the times of their last column."""
+    if not len(rows):
+        return rows[:, :-1], np.zeros(0)
+    told = rows[:, :-1].copy()
+    told[:, 0] -= first
+    return told, clock.seconds(rows[:, -1])
+
+
+def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Puts the notes of each track, channel and program together.
+
+    Returns:
+      slots: track, channel and program of each instrument in one number, in the order of tracks and, within a track, in
+        the order in which their first notes end.
+      instrument: of each note in its new order, int64 `[notes]`.
+      order: of the notes: by instrument, and then by the events that close them and that open them.
+    """
+    order = _by_place(strikes, len(channels.tick))
+    opened = strikes.opened[order]
+    slot = channels.track[opened] * channels.channels + channels.channel[opened]
+    slot = slot * 128 + channels.programs(opened)
+    slots = _distinct(slot)
+    instrument = np.searchsorted(slots, slot)
+    first = np.zeros(len(slots), np.int64)
+    # Backwards, so that the first of each is what stays.
+    first[instrument[::-1]] = np.arange(len(slot))[::-1]
+    rank = np.lexsort((first, slots // (128 * channels.channels)))
+    number = np.empty(len(slots), np.uint16 if len(slots) < 1 << 16 else np.int64)
+    number[rank] = np.arange(len(slots))
+    instrument = number[instrument]
+    last = np.argsort(instrument, kind="stable")
+    return slots[rank], instrument[last].astype(np.int64), order[last]
+
+
+def _by_place(strikes: Strikes, places: int) -> np.ndarray:
+    """The order of notes by the events that close them, and then by those that open them."""
+    note = np.full(places, -1)
+    note[strikes.closed] = np.arange(len(strikes.closed))
+    order = note[note >= 0]
+    if len(order) == len(strikes.closed):
+        return order
+    # Some have no end of their own, but the file's. One number is sorted faster than two.
+    return np.argsort(strikes.closed << places.bit_length() | strikes.opened)
+
+
+def _distinct(slot: np.ndarray) -> np.ndarray:
+    """The numbers that occur, sorted; of small ones, as nearly always, by a table."""
+    largest = int(slot.max(initial=0))
+    if largest >= 1 << 20:
+        return np.unique(slot)
+    there = np.zeros(largest + 1, bool)
+    there[slot] = True
+    return np.flatnonzero(there)
+
+
+class _Clock:
+    """Ticks to seconds by the tempos of all tracks: each holds from a tick on, with a time there and a slope."""
+
+    def __init__(self, found: Events, said: list[str]) -> None:
+        self.resolution, ticks_a_second = _division(found.division)
+        ticks, slopes = [0], [60.0 / (_DEFAULT_QPM * self.resolution)]
+        metas = _in_time(found, midi_events.TEMPO)
+        usable = [meta for meta in metas if len(meta.data) >= 3 and any(meta.data[:3])]
+        _say_unusable(said, "tempo", len(metas) - len(usable))
+        for meta in usable:
+            tick = int(found.tick[meta.event])
+            bpm = 6e7 / int.from_bytes(meta.data[:3], "big")
+            slope = 60.0 / (bpm * self.resolution)
+            if tick == ticks[-1]:
+                slopes[-1] = slope
+            elif slope != slopes[-1]:
+                ticks.append(tick)
+                slopes.append(slope)
+        self._qpms = [60.0 / (slope * self.resolution) for slope in slopes]
+        if ticks_a_second:
+            # Times are given in frames; tempos only say where the beats are.
+            slopes = [1 / ticks_a_second] * len(slopes)
+            said.append(
+                "Its times are counted in film frames, not in beats; beats are placed by its tempo marks, else at 120."
+            )
+        times = [0.0]
+        for i in range(1, len(ticks)):
+            times.append(times[-1] + slopes[i - 1] * (ticks[i] - ticks[i - 1]))
+        self._ticks, self._slopes, self._times = np.array(ticks), np.array(slopes), np.array(times)
+        # A sixteenth at the default tempo in frames.
+        self.short = max(1, round(ticks_a_second / 8) if ticks_a_second else self.resolution // 4)
+
+    def seconds(self, ticks: np.ndarray) -> np.ndarray:
+        if len(self._ticks) == 1:
+            return self._slopes[0] * ticks
+        i = np.searchsorted(self._ticks, ticks, side="right") - 1
+        return self._times[i] + self._slopes[i] * (ticks - self._ticks[i])
+
+    def tempos(self) -> list[tuple[float, float]]:
+        return list(zip(self._times.tolist(), self._qpms, strict=True))
+
+
+def _division(division: int) -> tuple[int, float]:
+    """Ticks a quarter note, and ticks a second where time is counted in frames, else 0."""
+    if division > 0:
+        return division, 0.0
+    frames, ticks = struct.unpack("bB", struct.pack(">h", division))
+    # 29 stands for the 29.97 frames of NTSC.
+    rate = (30000 / 1001 if frames == -29 else -frames) * ticks
+    return max(1, round(rate * 60 / _DEFAULT_QPM)), rate
+
+
+def _instruments(found: Events, program: np.ndarray, drums: np.ndarray, track: np.ndarray) -> list[Instrument]:
+    """The instruments of some programs and tracks, named as their tracks."""
+    named = [meta for meta in found.metas if meta.kind == midi_events.TRACK_NAME]
+    names = midi_names.decode((int(found.track[meta.event]), meta.data) for meta in named)
+    rows = zip(program.tolist(), drums.tolist(), track.tolist(), strict=True)
+    return [Instrument(number, is_drum, names.get(at, "")) for number, is_drum, at in rows]
+
+
+def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The controls and the bends: instrument, number and value or bend, and tick, int64, by instrument.
+
+    Each belongs to the instrument of its track and channel with the program of that moment, if there is none to the
+    first of its channel; a channel without notes has none, and what it holds is left out.
+    """
+    if not len(slots) or not channels.has(midi_events.CONTROL, midi_events.BEND):
+        return np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
+    bend = channels.kind == midi_events.BEND
+    places = np.flatnonzero(bend | (channels.kind == midi_events.CONTROL))
+    # The line of each instrument's channel: of its file's, the track tells which.
+    own = slots // 128 % channels.channels
+    if len(channels.begins) > 1:
+        own += np.repeat(channels.begins, np.diff(channels.tracks))[slots // (128 * channels.channels)]
+    first = np.full(channels.lines, -1)
+    # Backwards, so that the first of a channel is what stays.
+    first[own[::-1]] = np.arange(len(slots))[::-1]
+    instrument = first[channels.line[places]]
+    if np.count_nonzero(first >= 0) < len(slots):
+        slot = channels.track[places] * channels.channels + channels.channel[places]
+        slot = slot * 128 + channels.programs(places)
+        order = np.argsort(slots)
+        at = np.minimum(np.searchsorted(slots, slot, sorter=order), len(slots) - 1)
+        instrument = np.where(slots[order[at]] == slot, order[at], instrument)
+    order = np.argsort(instrument, kind="stable")
+    order = order[np.searchsorted(instrument[order], 0) :]
+    places, instrument = places[order], instrument[order]
+    bent = bend[places]
+    first_byte, second, tick = channels.first[places], channels.second[places].astype(np.int64), channels.tick[places]
+    controls = np.stack([instrument, first_byte, second, tick], axis=1)
+    if not bent.any():
+        return controls, np.zeros((0, 3), np.int64)
+    bends = np.stack([instrument, first_byte + second * 128 - 8192, tick], axis=1)
+    return controls[~bent], bends[bent]
+
+
+def _metres(found: Events, clock: _Clock, said: list[str]) -> list[tuple[float, int, int]]:
+    metas = _in_time(found, midi_events.METRE)
+    usable = [m for m in metas if len(m.data) >= 2 and m.data[0] and m.data[1] <= _MAX_DENOMINATOR]
+    _say_unusable(said, "time signature", len(metas) - len(usable))
+    return _latest(found, clock, [(m, (m.data[0], 1 << m.data[1])) for m in usable])
+
+
+def _keys(found: Events, clock: _Clock, said: list[str]) -> list[tuple[float, int, int]]:
+    metas = _in_time(found, midi_events.KEY)
+    usable = [m for m in metas if len(m.data) >= 2 and (m.data[0] + 7) % 256 <= 14 and m.data[1] <= 1]
+    _say_unusable(said, "key signature", len(metas) - len(usable))
+    return _latest(found, clock, [(m, _tonic(m.data)) for m in usable])
+
+
+def _tonic(data: bytes) -> tuple[int, int]:
+    """A key signature's tonic and mode from its sharps (flats below 0) and mode."""
+    sharps = data[0] - 256 if data[0] >= 0x80 else data[0]
+    return (sharps * 7 + (9 if data[1] else 0)) % 12, data[1]
+
+
+def _latest(found: Events, clock: _Clock, signatures: list[tuple[Meta, tuple[int, int]]]) -> list[Any]:
+    """Signatures with their times, of several at one tick the last."""
+    if not signatures:
+        return []
+    by_tick = {int(found.tick[meta.event]): value for meta, value in signatures}
+    times = clock.seconds(np.array(list(by_tick), np.int64)).tolist()
+    return [(time, *value) for time, value in zip(times, by_tick.values(), strict=True)]
+
+
+def _in_time(found: Events, kind: int) -> list[Meta]:
+    """The meta events of a kind, of all tracks, in the order of time."""
+    return sorted((meta for meta in found.metas if meta.kind == kind), key=lambda meta: int(found.tick[meta.event]))
+
+
+def _say_unusable(said: list[str], what: str, number: int) -> None:
+    if number:
+        said.append(f"{count(number, what)} that cannot be used {are(number)} passed over.")

@@ -1,0 +1,165 @@
+"""The notes that the events of channels make: which note-off ends which strike, and what the pedal holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from calmvae.common.text import no_end, no_length
+from calmvae.midi import midi_events
+from calmvae.midi.midi_channels import Channels
+
+_SUSTAIN, _SOUND_OFF, _RESET, _NOTES_OFF = 64, 120, 121, 123
+_PEDAL_DOWN = 64
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Strikes:
+    """Notes: the places of the events that open them and that close them, and the ticks at which they fall silent."""
+
+    opened: np.ndarray
+    closed: np.ndarray
+    end: np.ndarray
+
+
+def of_channels(channels: Channels, short: Sequence[int], said: Sequence[list[str]]) -> Strikes:
+    """The notes that the events of channels make.
+
+    Args:
+      channels: the events.
+      short: of each file, ticks of a note that has no length of its own.
+      said: of each file, to which is added how many notes had no end, and how many no length.
+    """
+    control, hush = None, np.zeros(0, np.int64)
+    if channels.has(midi_events.CONTROL):
+        control = channels.kind == midi_events.CONTROL
+        hush = channels.on_lines(control & ((channels.first == _SOUND_OFF) | (channels.first == _NOTES_OFF)))
+    pairs = _pair(channels, hush)
+    end, open_ended = channels.tick[pairs.closed], pairs.closed < 0
+    if np.count_nonzero(open_ended):
+        latest = np.where(pairs.again >= 0, pairs.again, channels.ends[channels.track[pairs.opened]])
+        end = np.where(open_ended, latest, end)
+    if control is not None:
+        end = _pedalled(channels, pairs, end, control)
+    if len(hush):
+        silenced = channels.after(hush, pairs.opened)
+        cut = (silenced >= 0) & (channels.tick[silenced] <= end)
+        end = np.where(cut, channels.tick[silenced], end)
+        open_ended &= ~cut
+    track = channels.track[pairs.opened]
+    _say(said, channels, track[open_ended], no_end)
+    start = channels.tick[pairs.opened]
+    zero = end <= start
+    if np.count_nonzero(zero):
+        longest = start + np.repeat(short, np.diff(channels.tracks))[track]
+        end = np.where(zero, np.where(pairs.again > start, np.minimum(longest, pairs.again), longest), end)
+        _say(said, channels, track[zero], no_length)
+    closed = np.where(pairs.closed >= 0, pairs.closed, len(channels.tick) - 1)
+    return Strikes(pairs.opened, closed, end)
+
+
+def _say(said: Sequence[list[str]], channels: Channels, tracks: np.ndarray, words: Callable[[int], str]) -> None:
+    """Says of each file how many of the notes, given by their tracks, are its own."""
+    if len(tracks):
+        files = np.searchsorted(channels.tracks, tracks, side="right") - 1
+        for file, number in enumerate(np.bincount(files).tolist()):
+            if number:
+                said[file].append(words(number))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Strikes by channel and pitch, and in the order of time within.
+
+    Attributes:
+      opened, closed: the places of each strike and of the note-off that ends it, -1 for none.
+      again: the tick of the next strike of the pitch, -1 for none.
+    """
+
+    opened: np.ndarray
+    closed: np.ndarray
+    again: np.ndarray
+
+
+def _pair(channels: Channels, hush: np.ndarray) -> _Pairs:
+    """Note-offs end the strikes of their pitch in turn, the first one first.
+
+    Events that silence a channel (`hush`, made by `on_lines`) end all, so that no later note-off is for a strike before
+    them. A note-off with no note to end does not count. Where strikes are more than note-offs, those of which no
+    note-off is left, as of brackets that do not close, have no end of their own: the pitch is struck again over them.
+    """
+    strike = (channels.kind == midi_events.NOTE_ON) & (channels.second > 0)
+    places = np.flatnonzero((channels.kind == midi_events.NOTE_ON) | (channels.kind == midi_events.NOTE_OFF))
+    key = channels.line[places] * 128 + channels.first[places]
+    # Small numbers are sorted faster.
+    key = key.astype(np.uint16) if channels.lines <= 512 else key
+    order = np.argsort(key, kind="stable")
+    places, key = places[order], key[order]
+    on = strike[places]
+    if len(hush):
+        key = key * np.int64(len(hush) + 1) + channels.after_all(hush, places)
+    ons, offs = np.flatnonzero(on), np.flatnonzero(~on)
+    if len(ons) == len(offs) and (ons < offs).all() and (key[ons] == key[offs]).all():
+        # As nearly always: the first note-off after the first strike, the second after the second.
+        return _pairs(channels, places[ons], places[offs])
+    depth, group = _depth(on, key)
+    # A note-off that reaches a new depth below nothing ends no note.
+    apart = depth - (len(places) + 1) * group
+    before = np.minimum(np.append(0, np.minimum.accumulate(apart)[:-1]), -(len(places) + 1) * group)
+    idle = ~on & (apart < before)
+    if idle.any():
+        places, key, on = places[~idle], key[~idle], on[~idle]
+        depth, group = _depth(on, key)
+    ons = np.flatnonzero(on)
+    closed = places[~on]
+    if len(ons) > len(closed):
+        # Open for good: what comes after it never gets below it.
+        apart = depth + (len(places) + 1) * group
+        lowest = np.minimum.accumulate(apart[::-1])[::-1]
+        closed = np.full(len(ons), -1)
+        closed[lowest[ons] < apart[ons]] = places[~on]
+    return _pairs(channels, places[ons], closed)
+
+
+def _pairs(channels: Channels, opened: np.ndarray, closed: np.ndarray) -> _Pairs:
+    ticks, pitch, line = channels.tick[opened], channels.first[opened], channels.line[opened]
+    same = (pitch[1:] == pitch[:-1]) & (line[1:] == line[:-1])
+    again = np.full(len(opened), -1)
+    again[:-1] = np.where(same, ticks[1:], -1)
+    return _Pairs(opened, closed, again)
+
+
+def _depth(on: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How many notes of a key are open after each event, and the number of the key, both int64 `[events]`."""
+    if not len(on):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    total = np.cumsum(np.where(on, 1, -1))
+    fresh = np.append(True, key[1:] != key[:-1])
+    group = np.cumsum(fresh) - 1
+    begins = np.flatnonzero(fresh)
+    return total - np.append(0, total[begins[1:] - 1])[group], group
+
+
+def _pedalled(channels: Channels, pairs: _Pairs, end: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """The ticks at which notes fall silent when the sustain pedal holds those that end while it is down."""
+    pedal = control & (channels.first == _SUSTAIN)
+    down = pedal & (channels.second >= _PEDAL_DOWN)
+    if not down.any():
+        return end
+    # Resetting all controllers lifts it.
+    moves = channels.on_lines(pedal | (control & (channels.first == _RESET)))
+    lifts = ~down[moves % len(down)]
+    # The next lift from each move on.
+    following = np.where(lifts, np.arange(len(moves)), len(moves))
+    following = np.append(np.minimum.accumulate(following[::-1])[::-1], len(moves))
+    ended = pairs.closed >= 0
+    place = np.where(ended, pairs.closed, pairs.opened)
+    at = channels.after_all(moves, place)
+    move, lift = channels.taken(moves, at - 1, place), channels.taken(moves, following[at], place)
+    held = ended & (move >= 0) & down[move]
+    last = np.maximum(channels.ends[channels.track[pairs.opened]], end)
+    until = np.where(lift >= 0, channels.tick[lift], last)
+    until = np.where(pairs.again >= 0, np.minimum(until, pairs.again), until)
+    return np.where(held, np.maximum(end, until), end)

@@ -1,0 +1,59 @@
+"""NoteSequences: of any music file, and to a `Piece`. Needs note_seq, imported on first use; no TensorFlow."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from calmvae.common import magenta_import
+from calmvae.common.errors import InputError
+from calmvae.midi import music_files, note_sequence_bytes, read_music
+from calmvae.midi.piece import Note, Piece
+
+
+def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
+    """Reads every piece of a music file (only ABC tune books hold more than one).
+
+    Returns:
+      `(name, NoteSequence, warnings)` of each piece that can be read.
+
+    Raises:
+      InputError: the file cannot be read as what its suffix says.
+      MissingDependencyError: a package that reads it is not installed.
+    """
+    path = Path(path)
+    entries = read_music.read_performances(path, music_files.read_bytes(path))
+    played = [(name, one) for name, one in entries if not isinstance(one, InputError)]
+    if not played:
+        raise next(one for _, one in entries if isinstance(one, InputError))
+    written = note_sequence_bytes.note_sequences([note_sequence_bytes.Named(one, "", "", "") for _, one in played])
+    parse = magenta_import.load_note_seq().NoteSequence.FromString
+    return [(name, parse(data), one.warnings) for (name, one), data in zip(played, written, strict=True)]
+
+
+def piece_of(sequence: Any, name: str = "", warnings: list[str] | None = None) -> Piece:
+    """The `Piece` of a NoteSequence. Grace notes of no length are left out, and said so."""
+    notes = [
+        Note(n.pitch, _midi(n.velocity, 1), n.start_time, n.end_time, _midi(n.program), n.is_drum, n.instrument)
+        for n in sequence.notes
+        if n.end_time > n.start_time
+    ]
+    warnings = list(warnings or [])
+    if len(notes) < len(sequence.notes):
+        warnings.append(f"{len(sequence.notes) - len(notes)} notes of no length are left out.")
+    if unusable := sum(not 0 < t.qpm < math.inf for t in sequence.tempos):
+        warnings.append(f"{unusable} tempo marks that are no tempo are left out.")
+    return Piece(
+        notes=notes,
+        tempos=[(t.time, t.qpm) for t in sequence.tempos],
+        time_signatures=[(t.time, t.numerator, t.denominator) for t in sequence.time_signatures],
+        track_names={i.instrument: i.name for i in sequence.instrument_infos if i.name}
+        or {p.part: p.name for p in sequence.part_infos if p.name},
+        name=name,
+        warnings=warnings,
+    )
+
+
+def _midi(value: int, least: int = 0) -> int:
+    return min(max(value, least), 127)

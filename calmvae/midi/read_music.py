@@ -1,0 +1,116 @@
+"""Music files of any kind to pieces: MIDI, MusicXML, ABC."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calmvae.common.errors import CalmvaeError, Damaged, InputError, NoMusicError
+from calmvae.midi import midi_read, music_files
+from calmvae.midi.piece import Performance, Piece
+
+# Longer than this is no music: a note's length or a tempo is wrong.
+_MAX_HOURS = 48
+# A piece of a file: its name, and what it plays or why it cannot be read.
+Entry = tuple[str, Performance | InputError]
+
+
+def read_performances(path: Path, data: bytes, known: Performance | Damaged | None = None) -> list[Entry]:
+    """What every piece of a music file plays; of those that cannot be read, why. Only tune books hold more than one.
+
+    Args:
+      path: where it comes from; its suffix says what it is.
+      data: its bytes.
+      known: what `midi_read.of_all` made of a MIDI file, if it was read already.
+
+    Raises:
+      InputError: the file as a whole cannot be read.
+      MissingDependencyError: a package that reads it is not installed.
+    """
+    suffix = path.suffix.lower()
+    kind = "MIDI" if suffix in music_files.MIDI_SUFFIXES else "ABC" if suffix == ".abc" else "MusicXML"
+    played: list[Performance | Damaged]
+    try:
+        if kind == "MIDI":
+            played = [midi_read.read(data) if known is None else known]
+            if isinstance(known, Damaged):
+                raise known
+        elif kind == "ABC":
+            from calmvae.midi import abc_tunes
+
+            played = abc_tunes.read(data)
+        else:
+            from calmvae.midi import musicxml
+
+            played = [musicxml.read(data)]
+    except NoMusicError as error:
+        raise NoMusicError(f"{path} is no music ({error}); leave it out.") from error
+    except Damaged as error:
+        raise _unreadable(path, kind, error) from error
+    names = [path.stem] if len(played) == 1 else [f"{path.stem}#{k}" for k in range(1, len(played) + 1)]
+    where = [str(path)] if len(played) == 1 else [f"{path}, tune {k}," for k in range(1, len(played) + 1)]
+    return [(name, _checked(one, place, kind)) for name, one, place in zip(names, played, where, strict=True)]
+
+
+def _checked(played: Performance | Damaged, where: str, kind: str) -> Performance | InputError:
+    if isinstance(played, Damaged):
+        return _unreadable(where, kind, played)
+    hours = float(played.notes.end.max(initial=0.0)) / 3600
+    if hours > _MAX_HOURS:
+        return InputError(
+            f"{where} lasts {hours:,.0f} hours; up to {_MAX_HOURS} hours are read: cut it, or correct its last note."
+        )
+    return played
+
+
+def _unreadable(where: str | Path, kind: str, reason: Damaged) -> InputError:
+    return InputError(f"{where} is not a readable {kind} file ({reason}); export it again.")
+
+
+def read_pieces(path: str | Path) -> list[Piece]:
+    """Every piece of a MIDI, MusicXML or ABC file (by its suffix) that can be read; the first says of the others.
+
+    Raises:
+      InputError: the file is missing, empty, damaged or of another kind, or none of its pieces can be read.
+      MissingDependencyError: a package that reads it is not installed.
+    """
+    path = Path(path)
+    entries = read_performances(path, music_files.read_bytes(path))
+    pieces = [one.piece(name) for name, one in entries if isinstance(one, Performance)]
+    faults = [one for _, one in entries if isinstance(one, InputError)]
+    if not pieces:
+        raise faults[0]
+    if faults:
+        pieces[0].warnings.append(f"{len(faults)} of the {len(entries)} tunes in {path.name} cannot be read.")
+    return pieces
+
+
+def try_pieces(path: Path) -> list[tuple[str, Piece | Exception]]:
+    """Every piece of a file by its name, or why it cannot be read: for commands that go on with the next file."""
+    try:
+        entries = read_performances(path, music_files.read_bytes(path))
+    except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
+        return [(path.stem, error if str(error) else InputError(f"{path} cannot be read ({type(error).__name__})."))]
+    return [(name, one if isinstance(one, InputError) else one.piece(name)) for name, one in entries]
+
+
+def read_piece(path: str | Path) -> Piece:
+    """The piece of a file, as `read_pieces`; of a tune book the first, which says so."""
+    pieces = read_pieces(path)
+    if len(pieces) > 1:
+        pieces[0].warnings.append(f"{Path(path).name} holds {len(pieces)} tunes; only {pieces[0].name} is used.")
+    return pieces[0]
+
+
+def parse_midi(data: bytes, name: str = "", where: str = "the MIDI data") -> Piece:
+    """Parses the bytes of a Standard MIDI File.
+
+    Raises:
+      InputError: the bytes are no readable MIDI file.
+    """
+    try:
+        played = _checked(midi_read.read(data), where, "MIDI")
+    except Damaged as error:
+        raise _unreadable(where, "MIDI", error) from error
+    if isinstance(played, InputError):
+        raise played
+    return played.piece(name)

@@ -1,0 +1,81 @@
+"""Specs to Magenta's `Config` objects, and back."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from calmvae.model.model_spec import CALM_SPECS, DEFAULT_HPARAMS, ModelSpec, not_melodies
+from calmvae.music.melody_tokens import DEPTH, STEPS_PER_BAR
+
+
+def spec_of_magenta(name: str, config: Any) -> ModelSpec:
+    """Describes one of Magenta's melody configs as a spec.
+
+    Raises:
+      OptionError: the config is not one of one-hot melodies without controls.
+    """
+    from calmvae.common import magenta_import
+
+    door = magenta_import.load()
+    lstm, converter = door.lstm_models, config.data_converter
+    encoder, decoder = config.model.encoder, config.model.decoder
+    core, levels = decoder, None
+    if type(decoder) is lstm.HierarchicalLstmDecoder:
+        core, levels = decoder._core_decoder, tuple(decoder._level_lengths)
+    encoder_class, encoder_lengths = type(encoder), None
+    if encoder_class is lstm.HierarchicalLstmEncoder:
+        encoder_class, encoder_lengths = encoder._core_encoder_cls, tuple(encoder.level_lengths)
+    fits = (
+        type(converter) is door.data.OneHotMelodyConverter
+        and converter.input_depth == DEPTH
+        and not converter.control_depth
+        and encoder_class is lstm.BidirectionalLstmEncoder
+        and type(core) is lstm.CategoricalLstmDecoder
+        and config.hparams.z_size > 0
+    )
+    if not fits:
+        raise not_melodies(name)
+    hparams = {**copy.deepcopy(DEFAULT_HPARAMS), **config.hparams.values()}
+    bars = int(hparams["max_seq_len"]) // STEPS_PER_BAR
+    return ModelSpec(name, bars, "hierarchical" if levels else "categorical", levels, hparams, encoder_lengths)
+
+
+def magenta_config(spec: ModelSpec) -> Any:
+    """Magenta's `Config` for a spec: a fresh model, its own hparams, a melody converter for its window."""
+    from calmvae.common import magenta_import
+
+    door = magenta_import.load()
+    return door.configs.Config(
+        model=magenta_model(spec, door.lstm_models.BidirectionalLstmEncoder, door.lstm_models.CategoricalLstmDecoder),
+        hparams=door.HParams(**copy.deepcopy(spec.hparams)),
+        note_sequence_augmenter=door.data.NoteSequenceAugmenter(transpose_range=(-5, 5)),
+        data_converter=door.data.OneHotMelodyConverter(
+            skip_polyphony=False, max_bars=100, slice_bars=spec.bars, steps_per_quarter=4
+        ),
+        train_examples_path=None,
+        eval_examples_path=None,
+    )
+
+
+def magenta_model(spec: ModelSpec, encoder_class: Any, decoder_class: Any) -> Any:
+    """Magenta's `MusicVAE` of a spec's levels around flat encoders and a flat decoder of the given classes."""
+    from calmvae.common import magenta_import
+
+    door = magenta_import.load()
+    encoder, decoder = encoder_class(), decoder_class()
+    if spec.encoder_lengths:
+        encoder = door.lstm_models.HierarchicalLstmEncoder(encoder_class, level_lengths=list(spec.encoder_lengths))
+    if spec.decoder == "hierarchical":
+        decoder = door.lstm_models.HierarchicalLstmDecoder(
+            decoder, level_lengths=list(spec.level_lengths or ()), disable_autoregression=True
+        )
+    return door.MusicVAE(encoder, decoder)
+
+
+def register() -> None:
+    """Puts the calm-* configs beside Magenta's own in its CONFIG_MAP."""
+    from calmvae.common import magenta_import
+
+    for name, spec in CALM_SPECS.items():
+        magenta_import.load().configs.CONFIG_MAP.setdefault(name, magenta_config(spec))

@@ -1,0 +1,110 @@
+"""Keys of melodies: which fits, whose notes lie outside, and how to bring two pieces onto one scale.
+
+A key is found by correlation with Krumhansl and Kessler's profiles (1982), as `features` does for tonal clarity. All
+shares are of sounding time by pitch class, `[12]`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from calmvae.music import calm_features, melody_tokens
+from calmvae.music.melody_tokens import FIRST_PITCH, MAX_PITCH, MIN_PITCH
+
+_MAJOR = np.array([0, 2, 4, 5, 7, 9, 11])
+_NAMES = "C D♭ D E♭ E F G♭ G A♭ A B♭ B".split()
+# Scales that fit neighbours by less than this share of their time worse than the best one may be theirs too.
+_TIE = 0.02
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A key: its tonic's pitch class, and whether it is minor."""
+
+    tonic: int
+    minor: bool
+
+    def __str__(self) -> str:
+        return f"{_NAMES[self.tonic]} {'minor' if self.minor else 'major'}"
+
+    @property
+    def relative_major(self) -> int:
+        """Tonic of the major key with the same signature."""
+        return (self.tonic + 3 * self.minor) % 12
+
+    @property
+    def degrees(self) -> list[int]:
+        """The pitch classes of its seven degrees, from the tonic up (of minor the natural ones)."""
+        steps = (0, 2, 3, 5, 7, 8, 10) if self.minor else (0, 2, 4, 5, 7, 9, 11)
+        return [(self.tonic + step) % 12 for step in steps]
+
+    @property
+    def natural(self) -> np.ndarray:
+        """Which pitch classes belong to it, bool `[12]`; of minor the natural ones."""
+        return np.isin(np.arange(12), self.degrees)
+
+
+def shares(tokens: np.ndarray) -> np.ndarray:
+    """Steps that each pitch class sounds in a row of tokens, `[12]`."""
+    heard = melody_tokens.sounding_tokens(np.asarray(tokens).reshape(-1)).astype(np.int64)
+    pitches = heard[heard >= FIRST_PITCH] - FIRST_PITCH + MIN_PITCH
+    return np.bincount(pitches % 12, minlength=12).astype(np.float64)
+
+
+def key_of(time: np.ndarray) -> Key:
+    """The key that fits best; C major where nothing sounds."""
+    profiles = [np.roll(p, tonic) for p in (calm_features.MAJOR, calm_features.MINOR) for tonic in range(12)]
+    deviation = time - time.mean()
+    if not deviation.any():
+        return Key(int(np.argmax(time)) if time.any() else 0, False)
+    fits = [float(deviation @ (p - p.mean())) / float(p.std()) for p in profiles]
+    best = int(np.argmax(fits))
+    return Key(best % 12, best >= 12)
+
+
+def shift_to(key: Key, other: Key) -> int:
+    """Semitones, -6 to 5, that give the notes of `other` the signature of `key`."""
+    return (key.relative_major - other.relative_major + 6) % 12 - 6
+
+
+def into_scale(tokens: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, int]:
+    """Moves notes outside a scale by a semitone, to the side that is nearer to the note before.
+
+    Args:
+      tokens: `[steps]`.
+      scale: bool `[12]`, with no gap of more than two semitones outside it.
+
+    Returns:
+      tokens `[steps]` and the number of notes moved.
+    """
+    out, moved, before = np.array(tokens, np.uint8), 0, 0
+    for step in np.flatnonzero(out >= FIRST_PITCH):
+        pitch = int(out[step]) - FIRST_PITCH + MIN_PITCH
+        if not scale[pitch % 12]:
+            near = [p for p in (pitch - 1, pitch + 1) if scale[p % 12] and MIN_PITCH <= p <= MAX_PITCH]
+            if near:
+                pitch, moved = min(near, key=lambda p: (abs(p - before) if before else 0, p)), moved + 1
+                out[step] = pitch - MIN_PITCH + FIRST_PITCH
+        before = pitch
+    return out, moved
+
+
+def foreign(time: np.ndarray, neighbours: np.ndarray) -> float:
+    """Share of time on pitch classes that its neighbours do not have and their best-fitting major scale neither.
+
+    Where several scales fit the neighbours as well, the one that suits best counts.
+
+    Args:
+      time: of the music that is looked at.
+      neighbours: of the music around it.
+    """
+    if time.sum() <= 0 or neighbours.sum() <= 0:
+        return 0.0
+    scales = np.zeros((12, 12), bool)
+    for tonic in range(12):
+        scales[tonic, (tonic + _MAJOR) % 12] = True
+    fits = scales @ neighbours / neighbours.sum()
+    outside = (~scales & (neighbours == 0)) @ time / time.sum()
+    return float(outside[fits >= fits.max() - _TIE].min())

@@ -1,0 +1,136 @@
+"""The top of a grown model by itself: a VAE over the latent vectors of a smaller model's windows.
+
+What `growth` takes over from the smaller model leaves the level above to be learned, which is slow through the levels
+below. Here they are left out: the top reads the smaller model's embeddings of the windows that make up a long one, and
+is to say its latent vector for each, as precisely as that model's own posterior knows it. The product of two matrices
+then makes of that the lower conductor's initial state, and the top is part of the whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from calmvae.common import thread_pool
+from calmvae.model import numpy_engine
+from calmvae.model.model_spec import ModelSpec
+from calmvae.training import grow_model
+from calmvae.training.decoder_gradient import Arrays, Conductor
+from calmvae.training.encoder_gradient import Level
+from calmvae.training.numpy_trainer import Learner
+from calmvae.training.vae_gradient import Posterior
+
+_SAYS = "top/latent"
+# Added to the posterior's variance: more precision than this buys no better window.
+_LEAST_VARIANCE = np.float32(0.01)
+
+
+@dataclasses.dataclass
+class Sequences:
+    """Long windows as the smaller model sees them.
+
+    Attributes:
+      embeddings: float32 `[n, count, depth]`, the output of the smaller encoder's top level for each short window.
+      mu, sigma: float32 `[n, count, z_size]`, its posterior.
+    """
+
+    embeddings: np.ndarray
+    mu: np.ndarray
+    sigma: np.ndarray
+
+    @classmethod
+    def of(cls, small: numpy_engine.Engine, tokens: np.ndarray) -> Sequences:
+        """Of long windows uint8 `[n, steps]`; a short window that comes more than once is encoded once."""
+        n, steps = len(tokens), small.spec.steps
+        short, places = np.unique(tokens.reshape(-1, steps), axis=0, return_inverse=True)
+        found = (array[places.ravel()].reshape(n, -1, array.shape[1]) for array in small.embed(short))
+        return cls(*found)
+
+    def take(self, rows: np.ndarray) -> Sequences:
+        """Some of them."""
+        return Sequences(self.embeddings[rows], self.mu[rows], self.sigma[rows])
+
+
+@dataclasses.dataclass
+class _Batch:
+    sequences: Sequences
+    noise: np.ndarray
+
+
+class _Top:
+    """Loss and gradient, in the manner of `vae_gradient.Network`."""
+
+    def __init__(self, spec: ModelSpec, weights: Arrays, batch_size: int, threads: thread_pool.Threads) -> None:
+        self.spec, self.weights = spec, weights
+        scope, count = spec.encoder_levels()[-1]
+        sizes = spec.hparams
+        self.level = Level(scope, sizes["enc_rnn_size"], count, 1, [slice(0, batch_size)], threads)
+        self.conductor = Conductor("decoder/hierarchical_level_0", weights, sizes["dec_rnn_size"], count, batch_size)
+
+    def loss_and_gradient(self, batch: _Batch, beta: float, gradient: Arrays) -> dict[str, np.ndarray]:
+        given, weights = batch.sequences, self.weights
+        n, count, z_size = given.mu.shape
+        top = self.level.forward(weights, None, np.ascontiguousarray(given.embeddings.transpose(1, 0, 2)))
+        posterior = Posterior(weights, top, batch.noise)
+        out = self.conductor.forward(posterior.z)
+        said = out @ weights[f"{_SAYS}/kernel"] + weights[f"{_SAYS}/bias"]
+        wrong = said.reshape(count, n, z_size) - given.mu.transpose(1, 0, 2)
+        weighted = wrong / (given.sigma.transpose(1, 0, 2) ** 2 + _LEAST_VARIANCE)
+        d_said = (weighted / n).reshape(-1, z_size)
+        np.matmul(out.T, d_said, out=gradient[f"{_SAYS}/kernel"])
+        np.sum(d_said, axis=0, out=gradient[f"{_SAYS}/bias"])
+        dz = self.conductor.backward(d_said @ weights[f"{_SAYS}/kernel"].T, gradient)
+        d_top, losses = posterior.backward(dz, self.spec.hparams["free_bits"], beta, gradient)
+        self.level.backward(weights, d_top, [gradient], bottom=False)
+        return {"losses/r_loss": 0.5 * (wrong * weighted).sum(axis=(0, 2)), **losses}
+
+
+def train(
+    small: numpy_engine.Engine,
+    spec: ModelSpec,
+    batches: Iterator[Sequences],
+    steps: int,
+    seed: int = 0,
+    threads: int | None = None,
+    report: Callable[[int, dict[str, float]], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """Trains the top of a spec over a smaller model.
+
+    Args:
+      small: the smaller model.
+      spec: with hparams for this training; `grow_model.can_grow` from the smaller one, by one level.
+      batches: of `batch_size` sequences.
+      steps: how many.
+      seed: of weights and draws.
+      threads: to compute with.
+      report: called after every step with its number and scalars.
+
+    Returns:
+      weights of the whole model.
+    """
+    learner = Learner(spec, seed, threads, _Top, _shapes(spec, small.spec.z_size))
+    for step, sequences in zip(range(1, steps + 1), batches, strict=False):
+        noise = np.random.default_rng([seed, 4, step]).standard_normal((len(sequences.mu), spec.z_size), np.float32)
+        scalars = learner.update(_Batch(sequences, noise))
+        if report:
+            report(step, scalars)
+    found = learner.weights()
+    learner.close()
+    fresh = {n: found.get(n, np.zeros(shape, np.float32)) for n, shape in numpy_engine.weight_shapes(spec).items()}
+    weights = grow_model.grown(small.spec, small.weights, spec, fresh)
+    # The smaller model's latent vector gives its conductor's initial state; here the top's output gives that vector.
+    start = {part: small.weights[f"decoder/hierarchical_level_0/initial_state/{part}"] for part in ("kernel", "bias")}
+    says, offset = found[f"{_SAYS}/kernel"], found[f"{_SAYS}/bias"]
+    weights["decoder/hierarchical_level_1/initial_state/kernel"] = says @ start["kernel"]
+    weights["decoder/hierarchical_level_1/initial_state/bias"] = offset @ start["kernel"] + start["bias"]
+    return weights
+
+
+def _shapes(spec: ModelSpec, z_size: int) -> dict[str, tuple[int, ...]]:
+    """Of the top's weights: the highest level's, and what turns its output into a smaller latent vector."""
+    count = len(spec.encoder_lengths or ())
+    own = (f"encoder/hierarchical_level_{count - 1}/", "encoder/mu/", "encoder/sigma/", "decoder/hierarchical_level_0/")
+    shapes = {name: shape for name, shape in numpy_engine.weight_shapes(spec).items() if name.startswith(own)}
+    return shapes | {f"{_SAYS}/kernel": (spec.hparams["dec_rnn_size"][-1], z_size), f"{_SAYS}/bias": (z_size,)}

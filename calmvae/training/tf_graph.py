@@ -1,0 +1,216 @@
+"""Magenta's training graph with what training needs around it: placeholders, clipping, named tensors."""
+
+from __future__ import annotations
+
+import copy
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from calmvae.common import magenta_import
+from calmvae.model import magenta_config, magenta_engine, model_spec, numpy_engine
+from calmvae.music.melody_tokens import DEPTH
+from calmvae.training import tf_cudnn as fast
+
+
+class Graph:
+    """One graph and session around Magenta's `model.train`; a subclass says what goes in.
+
+    Gradients are clipped and applied as Magenta's music_vae_train does.
+
+    Args:
+      name: of the config.
+      config: Magenta's Config, its model not built yet.
+      seed: of the initial weights and of every random op.
+      threads: of TensorFlow within an operation, default all cores.
+    """
+
+    def __init__(self, name: str, config: Any, seed: int, threads: int | None = None) -> None:
+        self.tf = tf = magenta_import.load().tf
+        self.name, self.config, self._seed = name, config, seed
+        # Keras draws the seeds of the dense layers' first weights.
+        with tf.Graph().as_default() as graph, warnings.catch_warnings(), magenta_import.seeded([seed]):
+            warnings.simplefilter("ignore")
+            tf.set_random_seed(seed)
+            self._make_inputs()
+            config.model.build(config.hparams, config.data_converter.output_depth, is_training=True)
+            optimizer = self._build_training()
+            self.step = config.model.global_step
+            self.loss = config.model.loss
+            self.train_op = self._apply(optimizer, config)
+            self.scalars = {op.name: op.inputs[1] for op in graph.get_operations() if op.type == "ScalarSummary"}
+            self.variables = {v.op.name: v for v in tf.trainable_variables()}
+            self._values = {n: tf.placeholder(tf.float32, v.shape) for n, v in self.variables.items()}
+            self._assign = tf.group(*(v.assign(self._values[n]) for n, v in self.variables.items()))
+            self._build_more()
+            self.saver = tf.train.Saver(max_to_keep=3)
+            initialize = tf.global_variables_initializer()
+        graph.finalize()
+        self.session = tf.Session(
+            graph=graph,
+            config=tf.ConfigProto(
+                intra_op_parallelism_threads=threads or os.cpu_count() or 1, inter_op_parallelism_threads=2
+            ),
+        )
+        self.session.run(initialize)
+
+    def _make_inputs(self) -> None:
+        """Makes the placeholders, before the model is built."""
+        raise NotImplementedError
+
+    def _build_training(self) -> Any:
+        """Feeds them to `model.train`; returns the optimizer."""
+        raise NotImplementedError
+
+    def _build_more(self) -> None:
+        """For what a subclass needs besides, in the same graph."""
+
+    def _apply(self, optimizer: Any, config: Any) -> Any:
+        tf, hparams, loss = self.tf, config.hparams, config.model.loss
+        gradients, variables = zip(*optimizer.compute_gradients(loss), strict=True)
+        norm = tf.global_norm(gradients, name="norm")
+        tf.summary.scalar("global_norm", norm)
+        if hparams.clip_mode == "value":
+            limit = hparams.grad_clip
+            clipped = [tf.clip_by_value(g, -limit, limit) for g in gradients]
+        else:
+            # Not `tf.cond`: a scaling factor does the same, and a step to be ignored is scaled to nothing.
+            scale = tf.where(
+                norm < hparams.grad_norm_clip_to_zero,
+                hparams.grad_clip / tf.maximum(norm, hparams.grad_clip),
+                tf.zeros_like(norm),
+            )
+            clipped = [g * scale for g in gradients]
+        return optimizer.apply_gradients(
+            zip(clipped, variables, strict=True), global_step=config.model.global_step, name="train_step"
+        )
+
+    def _step(self, feed: dict[Any, np.ndarray]) -> dict[str, float]:
+        """One step. Returns its scalars by Magenta's names, batch means."""
+        _, values = self.session.run([self.train_op, self.scalars], feed)
+        return {name: float(np.mean(value)) for name, value in values.items()}
+
+    def global_step(self) -> int:
+        """Steps taken, those of resumed trainings included."""
+        return int(self.session.run(self.step))
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The present weights by Magenta's names."""
+        return self.session.run(self.variables)
+
+    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Sets all weights, leaving step and optimiser fresh.
+
+        Raises:
+          ModelError: the shapes do not fit.
+        """
+        wanted = {name: tuple(v.shape.as_list()) for name, v in self.variables.items()}
+        numpy_engine.check_shapes(self.name, wanted, weights)
+        self.session.run(self._assign, {self._values[n]: weights[n] for n in self.variables})
+
+    def save(self, prefix: str) -> str:
+        """Writes a checkpoint `prefix-STEP` with optimiser slots; keeps the newest three."""
+        return self.saver.save(self.session, prefix, global_step=self.global_step(), write_meta_graph=False)
+
+    def restore(self, checkpoint: str) -> None:
+        """Takes weights, optimiser and step from a checkpoint of `save`."""
+        self.saver.restore(self.session, checkpoint)
+
+    def close(self) -> None:
+        """Frees the session."""
+        self.session.close()
+
+
+class TrainingGraph(Graph):
+    """The graph for melodies.
+
+    Args:
+      spec: the config.
+      seed, threads: see `Graph`.
+      cudnn: with the layers of `tf_cudnn.py` instead of Magenta's.
+    """
+
+    def __init__(self, spec: model_spec.ModelSpec, seed: int, threads: int | None = None, cudnn: bool = False) -> None:
+        self.spec = spec
+        config = magenta_config.magenta_config(spec)
+        if cudnn:
+            config = config._replace(model=fast.model(spec))
+        super().__init__(spec.name, config, seed, threads)
+
+    def _make_inputs(self) -> None:
+        tf = self.tf
+        self.tokens = tf.placeholder(tf.uint8, [self.spec.hparams["batch_size"], self.spec.steps], name="tokens")
+        self._one_hot = tf.one_hot(self.tokens, DEPTH)
+
+    def _build_training(self) -> Any:
+        lengths = self.tf.fill([self.spec.hparams["batch_size"]], self.spec.steps)
+        return self.config.model.train(self._one_hot, self._one_hot, lengths)
+
+    def train(self, tokens: np.ndarray) -> dict[str, float]:
+        """One step on a batch uint8 `[batch_size, steps]`. Returns its scalars by Magenta's names, batch means."""
+        return self._step({self.tokens: tokens})
+
+
+class ExampleGraph(Graph):
+    """The graph for any config of Magenta's, which measures too: without dropout, the decoder fed the true steps."""
+
+    def _make_inputs(self) -> None:
+        tf, converter, batch = self.tf, self.config.data_converter, self.config.hparams.batch_size
+        depths = (converter.input_depth, converter.output_depth, int(converter.control_depth or 0))
+        self._sequences = [tf.placeholder(tf.float32, [batch, None, depth]) for depth in depths]
+        self._lengths = tf.placeholder(tf.int32, [batch, *map(int, converter.length_shape)])
+        # A built model holds on to its graph's tensors.
+        self._measuring = copy.deepcopy(self.config.model)
+
+    def _controls(self) -> Any:
+        return self._sequences[2] if self.config.data_converter.control_depth else None
+
+    def _build_training(self) -> Any:
+        # Else a step's draws, of what is dropped and of what the decoder hears, come in any order.
+        with magenta_engine.seeded_training(self._seed):
+            return self.config.model.train(*self._sequences[:2], self._lengths, self._controls())
+
+    def _build_more(self) -> None:
+        """A second model of the same variables, for `measure`."""
+        tf, model = self.tf, self._measuring
+        # Else Magenta feeds the decoder its own draws wherever a model is not trained, and notes that in the hparams.
+        hparams = magenta_import.load().HParams(
+            **{**self.config.hparams.values(), "sampling_schedule": "constant", "sampling_rate": 0.0}
+        )
+        inputs, outputs, _ = self._sequences
+        with tf.variable_scope(tf.get_variable_scope(), reuse=True):
+            model.build(hparams, self.config.data_converter.output_depth, is_training=False)
+            z = mu = sigma = self._noise = tf.zeros([hparams.batch_size, 0])
+            if hparams.z_size:
+                posterior = model.encode(inputs, self._lengths, self._controls())
+                mu, sigma = posterior.loc, posterior.scale.diag
+                self._noise = tf.placeholder(tf.float32, [hparams.batch_size, hparams.z_size])
+                z = mu + sigma * self._noise
+            before = tf.pad(outputs[:, :-1], [(0, 0), (1, 0), (0, 0)])
+            given = z if hparams.z_size else None
+            nats = model.decoder.reconstruction_loss(before, outputs, self._lengths, given, self._controls())[0]
+        self._measured = nats, mu, sigma
+
+    def _feed(self, batch: Sequence[np.ndarray]) -> dict[Any, np.ndarray]:
+        return dict(zip([*self._sequences, self._lengths], batch, strict=True))
+
+    def train(self, batch: Sequence[np.ndarray]) -> dict[str, float]:
+        """One step. Returns its scalars by Magenta's names, batch means.
+
+        Args:
+          batch: inputs, outputs and controls float32 `[batch_size, length, depth]`, and lengths int32 `[batch_size]`
+            or of what shape the converter's are.
+        """
+        return self._step(self._feed(batch))
+
+    def measure(self, batch: Sequence[np.ndarray], noise: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What each example of a batch costs the decoder in nats `[batch_size]`, and mu and sigma of its posterior.
+
+        Args:
+          batch: as of `train`.
+          noise: of the draw from the posterior, `[batch_size, z_size]`.
+        """
+        return self.session.run(self._measured, {**self._feed(batch), self._noise: noise})

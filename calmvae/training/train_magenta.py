@@ -1,0 +1,310 @@
+"""Train, resume and fine-tune the configs that are not of melodies, through Magenta's own graph on TensorFlow.
+
+The run folder is that of `training`; the best model is that of the lowest held-out loss.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae.checkpoints import find_model, model_folder
+from calmvae.common import magenta_import
+from calmvae.common.errors import DataError, OptionError
+from calmvae.common.text import count
+from calmvae.data import convert_folder, load_dataset
+from calmvae.data.magenta_windows import Examples, Reader, Window
+from calmvae.generate import magenta_model
+from calmvae.latent import evaluation
+from calmvae.midi import tfrecord
+from calmvae.model import config_catalog, model_spec
+from calmvae.music.calmness import DEFAULT_QPM
+from calmvae.training import training_loop
+from calmvae.training.training_loop import Options, Progress, Result
+
+_EVAL_WINDOWS = 1024
+_SAMPLES = 4
+# Decide the names and shapes of the weights, beside those of melody configs.
+_SHAPE_HPARAMS = (*model_spec.SHAPE_HPARAMS, "nade_num_hidden", "control_preprocessing_rnn_size")
+
+
+@dataclasses.dataclass
+class HeldOut:
+    """How a model does on held-out windows: without dropout, each step after the true ones.
+
+    Attributes:
+      windows: how many.
+      loss: what training minimises, once the KL has its full price: nats + max_beta * what of the KL is not free.
+      nats: mean negative log-likelihood of a window given a draw from its posterior, always the same draw.
+      kl_bits: mean KL of the posterior from the prior.
+    """
+
+    windows: int
+    loss: float
+    nats: float
+    kl_bits: float
+
+    def words(self) -> str:
+        """The measurements that a line of progress has room for."""
+        return f"held-out loss {self.loss:.2f} ({self.nats:.2f} nats, KL {self.kl_bits:.1f} bits)"
+
+
+def to_train(config: str | None, options: Options) -> tuple[str, find_model.Opened | None] | None:
+    """The config to train and the model to start from, if it is one of ours; None for melodies.
+
+    Args:
+      config: the name asked for, or None for that of the model.
+      options: with the model to start from.
+
+    Raises:
+      OptionError: no such config, or an option of melodies with one of ours.
+      ModelError: no such model, or not of this config.
+    """
+    if config is not None and not config_catalog.is_other(config_catalog.known(config)):
+        return None
+    start = find_model.open_model(options.init, config, strict=config is not None) if options.init else None
+    name = config or (start.config if start else "")
+    if not config_catalog.is_other(name):
+        return None
+    _check_options(name, options)
+    return name, start
+
+
+def train(
+    name: str,
+    data: str | Path,
+    run: str | Path,
+    options: Options,
+    settings: list[str] | None = None,
+    start: find_model.Opened | None = None,
+    report: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Result:
+    """Trains until a limit, early stop or interruption; called again, goes on from the last checkpoint.
+
+    Args:
+      name: the config.
+      data: a folder of `convert_folder.convert`, or a TFRecord of NoteSequences.
+      run: the run folder.
+      options: see `Options`; those of melodies must be left alone.
+      settings: hparams, `["learning_rate=0.0003"]`.
+      start: the model to start from, its sizes are taken too.
+      report: called every `log_every` steps.
+      say: called with sentences worth reading.
+
+    Raises:
+      DataError: nothing to train on, or the loss is no longer a number.
+      OptionError: an option or hparam is not for this config, or out of range.
+      ModelError: `start` does not fit. OutputError: the run folder is not ours or of another config.
+    """
+    say = say or (lambda _: None)
+    _check_options(name, options)
+    known = magenta_import.load().configs.CONFIG_MAP[name]
+    hparams = _hparams(name, known, settings or [], start)
+    train_set, eval_set = load(data, name, say)
+    if not any(setting.partition("=")[0].strip() == "batch_size" for setting in settings or []):
+        hparams["batch_size"] = _batch_size(hparams["batch_size"], len(train_set), say)
+    config = known._replace(hparams=magenta_import.load().HParams(**hparams))
+    folder = _open_run(Path(run), name, config, data, options)
+    trainer = _Trainer(name, config, folder, options, (train_set, eval_set), start, report, say)
+    trainer.sources = load_dataset.sources(data)
+    return trainer.run()
+
+
+def _check_options(name: str, options: Options) -> None:
+    ours = Options()
+    for option in ("melody", "max_onsets", "calm"):
+        if getattr(options, option) != getattr(ours, option):
+            raise OptionError(
+                f"--{option.replace('_', '-')} goes with melody configs, and {name} is none; leave it out."
+            )
+    if options.engine not in ("auto", "magenta"):
+        raise OptionError(f"--engine is {options.engine}, but {name} is trained by Magenta's graph; leave it out.")
+
+
+def _hparams(name: str, config: Any, settings: list[str], start: find_model.Opened | None) -> dict[str, Any]:
+    """Those of the config, with the sizes of the model to start from and what the user set."""
+    values = copy.deepcopy(config.hparams.values()) | (start.hparams if start else {})
+    spec = model_spec.ModelSpec(name, config_catalog.window_bars(config), "", None, values)
+    return model_spec.with_hparams(spec, settings).hparams
+
+
+def _batch_size(wanted: int, windows: int, say: Callable[[str], None]) -> int:
+    if windows >= wanted:
+        return wanted
+    say(f"Batches are of {windows} windows, all there are, instead of the config's {wanted} (--set batch_size=...).")
+    return windows
+
+
+def load(data: str | Path, name: str, say: Callable[[str], None]) -> tuple[Examples, Examples]:
+    """The examples to train on and the held-out ones; the former themselves where no piece is held out.
+
+    Args:
+      data: a folder of TFRecords, or one.
+      name: the config.
+      say: called with the counts.
+
+    Raises:
+      DataError: nothing to train on.
+    """
+    config = magenta_import.load().configs.CONFIG_MAP[name]
+    files = dict(zip(("train", "eval"), load_dataset.data_files(data), strict=True))
+    train_set, eval_set = (
+        Examples.read(Reader(config, mode), tfrecord.note_sequences(files[mode])) for mode in ("train", "eval")
+    )
+    say_converted(Path(data), name, say)
+    left_out = train_set.left_out + eval_set.left_out
+    reasons = ", ".join(f"{count} {why}" for why, count in left_out.most_common())
+    bars = config_catalog.window_bars(config)
+    if not len(train_set):
+        raise DataError(
+            f"{data} has no window of {name} to train on ({len(train_set.pieces)} pieces can be used, left out: "
+            f"{reasons or 'none'}); give pieces with {count(bars, 'bar')} of what it plays."
+        )
+    say(
+        f"{count(len(train_set), 'window')} of {count(bars, 'bar')} from {count(len(train_set.pieces), 'piece')} to "
+        f"train on, {len(eval_set)} from {count(len(eval_set.pieces), 'held-out piece')}; pieces left out: "
+        f"{reasons or 'none'}."
+    )
+    unknown = train_set.unknown_drums + eval_set.unknown_drums
+    if unknown:
+        say(f"{unknown} drum notes are left out: {name} has no class for their pitches.")
+    if not len(eval_set):
+        say("No held-out windows: the evaluation is on the training windows and says nothing about new music.")
+        eval_set = train_set
+    return train_set, eval_set
+
+
+def say_converted(data: Path, name: str, say: Callable[[str], None]) -> None:
+    """Says what was left out when the files were converted, which may have been for another config."""
+    if not (data / convert_folder.MANIFEST).is_file():
+        return
+    skipped = Counter(r["detail"] for r in convert_folder.read_manifest(data) if r["status"] == "skipped")
+    drums_only = sum(r.get("reason") == "drums-only" for r in convert_folder.read_manifest(data))
+    if skipped:
+        most = ", ".join(f"{count} ({why})" for why, count in skipped.most_common(3))
+        more = ", ..." if len(skipped) > 3 else "."
+        say(f"{count(sum(skipped.values()), 'piece')} left out when {data} was made: {most}{more}")
+    if drums_only:
+        say(f"{drums_only} of them are only drums; to keep them: calmvae convert --config {name}.")
+
+
+def _open_run(folder: Path, name: str, config: Any, data: str | Path, options: Options) -> Path:
+    values = config.hparams.values()
+    ours = {key: values[key] for key in _SHAPE_HPARAMS if key in values}
+
+    def differs(record: dict[str, Any]) -> str:
+        before = record["config"] if "config" in record else record["spec"]["name"]
+        if before != name:
+            return f"{before}, not {name}"
+        found = [(key, theirs) for key, theirs in record["hparams"].items() if theirs != ours.get(key)]
+        return f"{name} with {found[0][0]} {found[0][1]}, not {ours.get(found[0][0])}" if found else ""
+
+    return training_loop.open_run(folder, options, data, {"config": name, "hparams": ours}, values, differs)
+
+
+class _Trainer(training_loop.Loop):
+    """The loop for examples of Magenta's converters."""
+
+    score, more_is_better = ("loss",), False
+
+    def __init__(
+        self,
+        name: str,
+        config: Any,
+        folder: Path,
+        options: Options,
+        sets: tuple[Examples, Examples],
+        start: find_model.Opened | None,
+        report: Callable[[Progress], None] | None,
+        say: Callable[[str], None],
+    ) -> None:
+        from calmvae.training import tf_graph
+
+        self.name, self.config, self.train_set = name, config, sets[0]
+        self.held_out = _drawn(sets[1], _EVAL_WINDOWS)
+        self.eval_reader = sets[1].reader
+        # A model that was built belongs to its graph.
+        unbuilt = config._replace(model=copy.deepcopy(config.model))
+        say("Building Magenta's graph.")
+        engine = tf_graph.ExampleGraph(name, unbuilt, options.seed, options.threads)
+        super().__init__(
+            folder, options, engine, config.hparams.batch_size, start.weights if start else None, report, say
+        )
+
+    def batches(self, step: int) -> Iterator[list[np.ndarray]]:
+        return self.train_set.batches(self.batch_size, self.options.seed, step)
+
+    def pieces(self) -> int:
+        return len(self.train_set.pieces)
+
+    def measure(self, weights: dict[str, np.ndarray]) -> HeldOut:
+        hparams = self.config.hparams
+        nats, mu, sigma = self._measured(self.held_out)
+        kl = evaluation.kl_nats(mu, sigma)
+        cost = hparams.max_beta * np.maximum(kl - hparams.free_bits * np.log(2), 0)
+        return HeldOut(
+            windows=len(nats),
+            loss=float(nats.mean() + cost.mean()),
+            nats=float(nats.mean()),
+            kl_bits=float(kl.mean() / np.log(2)),
+        )
+
+    def _measured(self, windows: list[Window]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Nats `[n]`, mu and sigma `[n, z_size]`."""
+        size = self.config.hparams.z_size
+        noise = np.random.default_rng(0).standard_normal((len(windows), size)).astype(np.float32)
+        found = []
+        for first in range(0, len(windows), self.batch_size):
+            rows = np.arange(first, min(first + self.batch_size, len(windows)))
+            # A batch has always as many; what fills it up is not counted.
+            full = np.resize(rows, self.batch_size)
+            batch = self.eval_reader.batch([windows[k] for k in full])
+            found.append([part[: len(rows)] for part in self.engine.measure(batch, noise[full])])
+        nats, mu, sigma = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return nats.astype(np.float64), mu, sigma
+
+    def write_model(self, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        values = self.config.hparams.values()
+        known = magenta_import.load().configs.CONFIG_MAP[self.name].hparams.values()
+        changed = {key: values[key] for key in _SHAPE_HPARAMS if values.get(key) != known.get(key)}
+        model_folder.write_other(self.folder / "model", self.name, changed, weights, meta)
+
+    def write_samples(self, folder: Path) -> None:
+        from calmvae.midi import note_sequence, piano_roll, write_midi
+
+        opened = find_model.Opened(self.folder, "run folder", self.engine.weights(), self.name, "", None)
+        model = magenta_model.of_opened(opened, self.config.hparams.values())
+        given = self.held_out[:_SAMPLES]
+        controls = [w.controls.unpack() if self.config.data_converter.control_depth else None for w in given]
+        rows = model.sequences([window.outputs.unpack() for window in given])
+        labels = [f"given {k + 1}" for k in range(len(given))]
+        if self.config.hparams.z_size:
+            _, mu, _ = self._measured(given)
+            back = model.decode(controls, mu, 0.0, self.options.seed)
+            rows += model.sequences([windows[k] for k, windows in enumerate(back)])
+            labels += [f"back {k + 1}" for k in range(len(given))]
+        fresh = model.decode(controls[:1], model.latents(_SAMPLES, self.options.seed), 0.5, self.options.seed)
+        rows += model.sequences(fresh[0])
+        labels += [f"sample {k + 1}" for k in range(_SAMPLES)]
+        bars = config_catalog.window_bars(self.config)
+        parts = [note_sequence.piece_of(row) for row in rows]
+        piece = magenta_model.arranged(parts, bars, [DEFAULT_QPM] * len(parts), f"step {self.step}")
+        sections = [piano_roll.Section(4.0 * bars * k, 4.0 * bars * (k + 1), label) for k, label in enumerate(labels)]
+        name = folder / f"step-{self.step:08d}"
+        write_midi.write_midi(piece, name.with_suffix(".mid"))
+        piano_roll.write_piano_roll(piece, name.with_suffix(".png"), sections=sections)
+
+
+def _drawn(held_out: Examples, most: int) -> list[Window]:
+    """At most so many windows, always the same ones."""
+    windows = [window for piece in held_out.windows for window in piece]
+    if len(windows) <= most:
+        return windows
+    return [windows[k] for k in np.sort(np.random.default_rng(0).permutation(len(windows))[:most])]

@@ -1,0 +1,195 @@
+"""Train, resume and fine-tune a calm-* model on a converted data set.
+
+A run folder tells its own story:
+
+    run.json       what was asked for, with what data, versions and hparams; how it stands and how it ended
+    notes.txt      what the user wrote with --note
+    metrics.jsonl  one line an evaluation
+    train/         the newest checkpoints with optimiser slots, to resume from
+    model/         the best model so far, ready to generate
+    events/        TensorBoard
+    samples/       what the model made of held-out windows, and out of nothing, as .mid and .png
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calmvae.checkpoints import model_folder, open_model
+from calmvae.common import magenta_import, output_folder
+from calmvae.common.errors import OptionError
+from calmvae.data import load_dataset, training_windows
+from calmvae.latent import evaluation
+from calmvae.model import config_catalog, model_spec, numpy_engine
+from calmvae.training import training_loop
+from calmvae.training.training_loop import Options, Progress, Result
+
+ENGINES = {
+    "auto": "numpy; cudnn where there is a GPU; magenta for dropout and residual connections",
+    "numpy": "calmvae's own gradient, the fastest on a CPU",
+    "cudnn": "Magenta's graph on TensorFlow with Keras' LSTM kernel, cuDNN's on a GPU",
+    "magenta": "Magenta's graph on TensorFlow",
+}
+
+_EVAL_WINDOWS = 1024
+
+
+def train(
+    spec: model_spec.ModelSpec,
+    data: str | Path,
+    run: str | Path,
+    options: Options,
+    report: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Result:
+    """Trains until a limit, early stop or interruption; called again, goes on from the last checkpoint.
+
+    Args:
+      spec: config and hparams.
+      data: a folder of `convert_folder.convert`, or a TFRecord of NoteSequences.
+      run: the run folder.
+      options: see `Options`.
+      report: called every `log_every` steps.
+      say: called with sentences worth reading.
+
+    Raises:
+      DataError: nothing to train on, or the loss is no longer a number.
+      ModelError: `options.init` does not fit. OutputError: the run folder is not ours or of another config.
+    """
+    say = say or (lambda _: None)
+    folder = _open_run(Path(run), spec, data, options)
+    train_set, eval_set = load_dataset.load(
+        data, spec, options.melody, options.max_onsets, options.calm, folder / "cache", say
+    )
+    start = _start(spec, options, say) if options.init else None
+    if start is None and len(spec.level_lengths or ()) > 2 and not (folder / "train").exists():
+        say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
+    if start is not None and spec.hparams["beta_rate"] == 0 and not (folder / "train").exists():
+        say(f"The price of a latent bit, beta, is {spec.hparams['max_beta']:g} from the start.")
+    trainer = _Trainer(spec, folder, options, train_set, eval_set, start, report, say)
+    trainer.sources = load_dataset.sources(data)
+    return trainer.run()
+
+
+def spec_to_train(config: str | None, settings: list[str], init: str | None, run: Path) -> model_spec.ModelSpec:
+    """The config of melodies that was asked for, or that of the model to start from, with its sizes.
+
+    Where all levels come from that model, the price of the latent bits is held where a training ends: `beta_rate` is 0,
+    unless the settings or the earlier sessions of the run have another.
+
+    Args:
+      config: its name. settings: hparams, as NAME=VALUE. init: the model to start from. run: the run folder.
+    """
+    spec = (
+        open_model.spec_to_train(init)
+        if init and not config
+        else config_catalog.get_spec(config or model_spec.DEFAULT_CONFIG)
+    )
+    rate = _beta_rate_of(run, init)
+    if init:
+        source = open_model.to_start_from(init, spec.name).spec
+        spec = open_model.shaped_like(source, spec)
+        if rate is None and (source is None or source.bars == spec.bars):
+            rate = 0.0
+    held = {} if rate is None else {"beta_rate": rate}
+    return model_spec.with_hparams(model_spec.with_hparams(spec, held), settings)
+
+
+def _beta_rate_of(run: Path, init: str | None) -> float | None:
+    """What the last session of a run had, if it is one of fine-tuning."""
+    try:
+        sessions = json.loads((run / output_folder.RUN_FILE).read_text(encoding="utf-8"))["sessions"]
+        tuned = init or any(session["options"]["init"] for session in sessions)
+        return float(sessions[-1]["hparams"]["beta_rate"]) if tuned else None
+    # No such run; `train` says what is amiss with one of another kind.
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def _start(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], None]) -> dict[str, np.ndarray]:
+    """The weights to start from: those of a model of the same shape, or of one whose windows ours are made of."""
+    from calmvae.training import grow_model, numpy_trainer
+
+    opened = open_model.to_start_from(str(options.init), spec.name)
+    weights, source = dict(opened.weights), opened.spec
+    if source and grow_model.can_grow(source, spec):
+        say(f"{options.init} gives the levels up to its {source.bars} bars; those above start from nothing.")
+        return grow_model.grown(
+            source, weights, spec, numpy_trainer.initial_weights(numpy_engine.weight_shapes(spec), options.seed)
+        )
+    numpy_engine.check_weights(spec, weights)
+    return weights
+
+
+def _open_run(folder: Path, spec: model_spec.ModelSpec, data: str | Path, options: Options) -> Path:
+    ours = spec.shape()
+
+    def differs(record: dict[str, Any]) -> str:
+        if "config" in record:
+            return f"{record['config']}, not {spec.name}"
+        before = model_spec.ModelSpec.from_json(record["spec"])
+        found = [(name, theirs) for name, theirs in before.shape().items() if theirs != ours[name]]
+        return f"{before.name} with {found[0][0]} {found[0][1]}, not {ours[found[0][0]]}" if found else ""
+
+    return training_loop.open_run(folder, options, data, {"spec": spec.to_json()}, spec.hparams, differs)
+
+
+def _engine(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], None]) -> Any:
+    """What computes the steps: calmvae's own gradient, or Magenta's graph where that can do more."""
+    from calmvae.training import numpy_trainer, tf_graph
+
+    if options.engine not in ENGINES:
+        raise OptionError(f"unknown engine '{options.engine}'; choose one of {', '.join(ENGINES)}.")
+    able = numpy_trainer.supports(spec)
+    if options.engine in ("numpy", "cudnn") and not able:
+        raise OptionError(f"dropout and residual connections need --engine magenta; {options.engine} has neither.")
+    engine = options.engine
+    if engine == "auto":
+        has_gpu = bool(magenta_import.load_tensorflow().config.list_physical_devices("GPU"))
+        engine = "magenta" if not able else "cudnn" if has_gpu else "numpy"
+    if engine == "numpy":
+        return numpy_trainer.Learner(spec, options.seed, options.threads)
+    say(f"Training with {ENGINES[engine]}.")
+    return tf_graph.TrainingGraph(spec, options.seed, options.threads, cudnn=engine == "cudnn")
+
+
+class _Trainer(training_loop.Loop):
+    """The loop for melodies."""
+
+    def __init__(
+        self,
+        spec: model_spec.ModelSpec,
+        folder: Path,
+        options: Options,
+        train_set: training_windows.WindowSet,
+        eval_set: training_windows.WindowSet,
+        start: dict[str, np.ndarray] | None,
+        report: Callable[[Progress], None] | None,
+        say: Callable[[str], None],
+    ) -> None:
+        self.spec, self.train_set = spec, train_set
+        self.eval_tokens = eval_set.drawn(_EVAL_WINDOWS, 0).tokens
+        super().__init__(folder, options, _engine(spec, options, say), spec.hparams["batch_size"], start, report, say)
+
+    def batches(self, step: int) -> Iterator[np.ndarray]:
+        return training_windows.batches(self.train_set.tokens, self.batch_size, self.options.seed, step)
+
+    def measure(self, weights: dict[str, np.ndarray]) -> evaluation.Metrics:
+        return evaluation.evaluate(numpy_engine.Engine(self.spec, weights), self.eval_tokens)
+
+    def write_model(self, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        model_folder.write(self.folder / "model", self.spec, weights, meta)
+
+    def write_samples(self, folder: Path) -> None:
+        from calmvae.generate import sampling
+
+        engine = numpy_engine.Engine(self.spec, self.engine.weights())
+        sampling.write_training_samples(engine, self.eval_tokens, folder, self.step, self.options.seed)
+
+    def pieces(self) -> int:
+        return self.train_set.pieces
