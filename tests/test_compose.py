@@ -212,3 +212,14 @@ def test_a_tempo_that_changes_is_said_to_be_evened_out(model):
     remarks.clear()
     interpolation.read_end(tune([60, 62, 64, 65]), model, 2, "skyline", None, None, remarks)
     assert not any("tempo" in remark for remark in remarks)
+
+
+def test_magenta_makes_the_same_piece(monkeypatch):
+    """Of the embedded model at temperature 0, note for note."""
+    from tests import magenta_engine
+
+    model = open_model.load_model()
+    ours = interpolation.interpolate(*PIECES[:2], model, steps=3)
+    monkeypatch.setattr(model, "engine", magenta_engine.MagentaEngine(model.spec, model.engine.weights))
+    theirs = interpolation.interpolate(*PIECES[:2], model, steps=3)
+    assert ours.piece == theirs.piece and ours.parts == theirs.parts

@@ -803,7 +803,7 @@ def test_killed_fifty_times_in_a_row(site, target):
 KILLED_AT_EACH_LINE = """
 def count(frame, event, _):
     global lines
-    if frame.f_code.co_filename != fetch.__file__:
+    if frame.f_code.co_filename != download.__file__:
         return None
     lines += event == "line"
     if lines == last:

@@ -21,6 +21,7 @@ from calmvae.common.errors import ModelError, OptionError
 from calmvae.midi import read_music
 from calmvae.model import model_spec, numpy_engine
 from calmvae.music import melody_extraction, melody_tokens
+from tests import magenta_engine
 from tests.conftest import PIECES, ROOT, random_weights, tiny_spec
 
 # Structures that magenta-js runs by itself, and such as need levels.js.
@@ -105,7 +106,9 @@ def test_into_an_output_folder(tmp_path):
         done = magenta_js.export(out.path, spec, random_weights(spec), "uint8")
     assert done["adapter"] and done["dtype"] == "uint8"
     assert set(done["files"]) == out.record["outputs"].keys()
-    assert (tmp_path / "out" / "levels.js").read_bytes() == (ROOT / "calmvae" / "checkpoints" / "levels.js").read_bytes()
+    assert (tmp_path / "out" / "levels.js").read_bytes() == (
+        ROOT / "calmvae" / "checkpoints" / "levels.js"
+    ).read_bytes()
 
 
 def test_the_adapter_is_installed():
@@ -428,7 +431,8 @@ def test_embedded_models_in_magenta_js(name, said, capsys):
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_magenta_js_says_what_tensorflow_says(name, said, capsys):
     one = said(name)
-    reference = open_model.load_model(name, engine="magenta").engine
+    given = open_model.load_model(name)
+    reference = magenta_engine.MagentaEngine(given.spec, given.engine.weights)
     wanted, theirs = reference.decode(one.z), np.array(one.warm["tokens"])
     with capsys.disabled():
         print(f"\n{name}, magenta-js against TensorFlow: {(theirs == wanted).sum()} of {wanted.size} tokens equal")

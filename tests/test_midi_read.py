@@ -210,9 +210,12 @@ def test_columns_and_objects_are_the_same_notes(count):
         columns.note  # noqa: B018
 
 
-@pytest.mark.parametrize("code", ["calmvae.write_midi(calmvae.read_piece(path), out)", "convert_file.convert_files([path], 32)"])
+@pytest.mark.parametrize(
+    "code", ["calmvae.write_midi(calmvae.read_piece(path), out)", "convert_file.convert_files([path], 32)"]
+)
 def test_midi_files_need_no_slow_imports(tmp_path, code):
     heavy = "{'mido', 'pretty_midi', 'note_seq', 'tensorflow', 'symusic'} & {*sys.modules}"
-    program = f"import sys; import calmvae; from calmvae.data import convert_file; path, out = sys.argv[1:]; {code}; print({heavy})"
+    imports = "import sys, calmvae; from calmvae.data import convert_file; path, out = sys.argv[1:]"
+    program = f"{imports}; {code}; print({heavy})"
     done = conftest.run_python(program, conftest.PIECES[0], tmp_path / "a.mid", cwd=Path(conftest.ROOT))
     assert done.stdout.strip() == "set()"

@@ -104,7 +104,7 @@ def test_an_edited_copy_is_not_overwritten(copies, tmp_path):
 
 
 def test_none_installed_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(notebook_display.folders, "of_package", lambda name: tmp_path / name)
+    monkeypatch.setattr(notebook_display.model_folder, "of_package", lambda name: tmp_path / name)
     with pytest.raises(
         notebook_display.InputError, match="no notebooks are installed; install calmvae from a whole checkout"
     ):

@@ -17,9 +17,10 @@ from calmvae.cli import generate_commands
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
-from calmvae.generate import interpolation, magenta_model
+from calmvae.generate import magenta_model
 from calmvae.midi.piece import Piece
 from calmvae.model import config_catalog
+from calmvae.music import calmness
 from tests.random_checkpoints import hparams_of, save_random, small_config
 
 DRUMS, TRIO, CHORDS = "cat-drums_2bar_small", "flat-trio_16bar", "cat-mel_2bar_med_chords"
@@ -69,8 +70,8 @@ def test_seeds(draw, name, bars, options):
     assert draw(name, 1, **options)[0] == pieces[0]
     assert draw(name, 1, seed=2, **options)[0].notes != pieces[0].notes
     assert pieces[0].notes != pieces[1].notes
-    assert all(0 <= n.start < n.end <= bars * 240 / interpolation.DEFAULT_QPM + 1 for p in pieces for n in p.notes)
-    assert all(p.tempos == [(0.0, interpolation.DEFAULT_QPM)] for p in pieces)
+    assert all(0 <= n.start < n.end <= bars * 240 / calmness.DEFAULT_QPM + 1 for p in pieces for n in p.notes)
+    assert all(p.tempos == [(0.0, calmness.DEFAULT_QPM)] for p in pieces)
 
 
 def test_instruments(draw):
@@ -105,7 +106,7 @@ def test_cold_notes_are_trained_models(checkpoint, draw, name, options):
 def test_chords_are_heard(draw):
     assert draw(CHORDS, chords="C G")[0].notes != draw(CHORDS, chords="C F#dim")[0].notes
     assert draw(CHORDS, chords="C | G", temperature=0) == draw(CHORDS, chords="C,G", temperature=0)
-    bar = 240 / interpolation.DEFAULT_QPM
+    bar = 240 / calmness.DEFAULT_QPM
     two = draw(BAND, 1, chords="C G")[0]
     assert bar + 1e-6 < two.duration <= 2 * bar + 1e-6
     assert min(n.start for n in two.notes) < bar / 2

@@ -40,7 +40,7 @@ def stand_in(entry: registry.Entry, site: Path) -> None:
         levels = (16, 16) if entry.bars == 16 else None
         spec = model_spec.with_hparams(model_spec._calm("js", entry.bars, levels), sizes)
         rng = np.random.default_rng(0)
-        shapes = magenta_js.runtime.weight_shapes(spec)
+        shapes = magenta_js.numpy_engine.weight_shapes(spec)
         weights = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}
         magenta_js.export(place, spec, weights, "uint16" if entry.name.endswith("_q2") else None)
     elif entry.kind == "checkpoint":

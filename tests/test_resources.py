@@ -115,7 +115,7 @@ def test_bar_of_midi_is_the_same_music_in_all_its_forms():
     notes = figures.bar_notes()
     starts = [message.note for _, message in figures.midi_events()[1] if message.type == "note_on"]
     assert [note.pitch for note in notes] == starts
-    assert [pitch for pitch, _, _ in figures.phrases.token_notes(figures.bar_tokens())] == starts
+    assert [pitch for pitch, _, _ in figures.melody_tokens.token_notes(figures.bar_tokens())] == starts
     assert sum(int(row[0]) for row in figures.event_rows()) < 4 * figures.midi_events()[0]
 
 

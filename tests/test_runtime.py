@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from calmvae.checkpoints import model_folder, open_model, tf_checkpoint
-from calmvae.common.errors import ModelError, OptionError
-from calmvae.model import config_catalog, magenta_config, magenta_engine, model_spec, numpy_engine
+from calmvae.common.errors import ModelError
+from calmvae.model import config_catalog, magenta_config, model_spec, numpy_engine
 from calmvae.music import melody_tokens
+from tests import magenta_engine
 from tests.conftest import random_weights, tiny_spec
 
 SPECS = [tiny_spec("calm-mel_2bar"), tiny_spec("calm-mel_16bar"), tiny_spec("calm-mel_2bar-big", 2)]
@@ -57,13 +58,6 @@ def test_magenta_engine_draws_from_the_same_distribution_and_repeats_itself():
         shares = [np.bincount(tokens[:, step], minlength=melody_tokens.DEPTH) / len(z) for tokens in (mine, theirs[0])]
         assert np.abs(shares[0] - shares[1]).max() < 0.05
     assert len(np.unique(mine[:, 0])) > 10
-
-
-def test_engine_option(tmp_path):
-    model_folder.write(tmp_path, SPECS[0], random_weights(SPECS[0]), {})
-    assert isinstance(open_model.load_model(tmp_path, engine="magenta").engine, magenta_engine.MagentaEngine)
-    with pytest.raises(OptionError, match="unknown engine 'torch'; choose one of numpy, magenta"):
-        open_model.load_model(tmp_path, engine="torch")
 
 
 def test_weights_are_mapped_not_read(tmp_path):

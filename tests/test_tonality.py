@@ -42,7 +42,7 @@ def test_key_by_hand():
     only = np.zeros(12)
     only[5] = 3.0
     deviations = {}
-    for name, profile in (("major", key_finding.features.MAJOR), ("minor", key_finding.features.MINOR)):
+    for name, profile in (("major", key_finding.calm_features.MAJOR), ("minor", key_finding.calm_features.MINOR)):
         deviations[name] = (profile[0] - profile.mean()) / profile.std()
     assert key_finding.key_of(only) == Key(5, deviations["minor"] > deviations["major"])
 

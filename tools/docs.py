@@ -91,10 +91,11 @@ def build_api(folder: Path) -> None:
         # requests.Session, a base class of one of ours, has types that requests imports for type checkers only.
         warnings.filterwarnings("ignore", r"Error parsing type annotation .* for requests\.", UserWarning)
         # To pdoc an __all__ without modules means that none is public, and the top page would lead to none.
-        pdoc.doc.Module.from_name("calmvae").submodules = [pdoc.doc.Module.from_name(name) for name in names[1:]]
+        rooms = [name for name in names[1:] if name.count(".") == 1]
+        pdoc.doc.Module.from_name("calmvae").submodules = [pdoc.doc.Module.from_name(name) for name in rooms]
         # Where there is Node, pdoc compiles the search's index; the browser does it as well, and pages stay the same.
         with mock.patch.object(pdoc.render, "precompile_index", lambda documents, _: json.dumps(documents)):
-            pdoc.pdoc(*names, output_directory=folder)
+            pdoc.pdoc("calmvae", *rooms, output_directory=folder)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes calmvae/model/magenta_configs.json: what calmvae has to know of Magenta's configs where Magenta is not installed.
+"""Writes calmvae/model/magenta_configs.json: what there is to know of Magenta's configs without Magenta.
 
     .venv/bin/python tools/magenta_configs.py
 
@@ -66,7 +66,9 @@ def main() -> None:
         shown = [f"   {json.dumps(k)}: {json.dumps(v)}" for k, v in entry["shapes"].items()]
         head = f'  "bars": {entry["bars"]},\n  "spec": {json.dumps(entry["spec"])},\n'
         lines.append(f' "{name}": {{\n{head}  "shapes": {{\n' + ",\n".join(shown) + "\n  }\n }")
-    (HERE / "calmvae" / "model" / "magenta_configs.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    (HERE / "calmvae" / "model" / "magenta_configs.json").write_text(
+        "{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

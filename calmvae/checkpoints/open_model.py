@@ -7,15 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from calmvae.checkpoints import find_model, model_folder
-from calmvae.common.errors import OptionError
 from calmvae.model import config_catalog, numpy_engine
 from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec
 
 DEFAULT_MODEL = "calm-mel_2bar"
-ENGINES = {
-    "numpy": "calmvae's own, without TensorFlow",
-    "magenta": "Magenta's TrainedModel on TensorFlow, the reference",
-}
 
 
 @dataclasses.dataclass
@@ -42,39 +37,27 @@ class Model:
         return {"config": self.spec.name, "source": str(self.source), "sha256": sha256}
 
 
-def load_model(
-    name: str | Path = DEFAULT_MODEL, config: str | None = None, engine: str = "numpy", seed: int = 0
-) -> Model:
+def load_model(name: str | Path = DEFAULT_MODEL, config: str | None = None) -> Model:
     """Opens a melody model.
 
     Args:
       name: an embedded model, one fetched or imported by `calmvae models`, a model folder, a run folder, a TensorFlow
         checkpoint (prefix, folder or .tar) or a magenta-js folder.
       config: the config of a TensorFlow checkpoint, where it cannot be told from its variables.
-      engine: a key of `ENGINES`.
-      seed: of the magenta engine's draws; the numpy engine takes one at each call.
 
     Raises:
       ModelError: nothing of that name, or it is damaged, does not fit its config, or is not of melodies.
-      OptionError: no such engine or config.
+      OptionError: no such config.
     """
-    return of_opened(find_model.open_model(name, config), engine, seed)
+    return of_opened(find_model.open_model(name, config))
 
 
-def of_opened(opened: find_model.Opened, engine: str = "numpy", seed: int = 0) -> Model:
+def of_opened(opened: find_model.Opened) -> Model:
     """A model of melodies of what `find_model.open_model` opened; see `load_model`."""
-    if engine not in ENGINES:
-        raise OptionError(f"unknown engine '{engine}'; choose one of {', '.join(ENGINES)}.")
     if opened.spec is None:
         raise model_folder.not_melodies(str(opened.place), opened.config)
-    model = Model(
-        opened.spec, numpy_engine.Engine(opened.spec, opened.weights), opened.place, opened.sha256, opened.meta
-    )
-    if engine == "magenta":
-        from calmvae.model import magenta_engine
-
-        model.engine = magenta_engine.MagentaEngine(model.spec, model.engine.weights, seed)
-    return model
+    engine = numpy_engine.Engine(opened.spec, opened.weights)
+    return Model(opened.spec, engine, opened.place, opened.sha256, opened.meta)
 
 
 def with_shapes_of(name: str | Path, spec: ModelSpec) -> ModelSpec:

@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click.exceptions import ClickException, UsageError
 
 import calmvae
 from calmvae.cli import app_calm, app_data, app_models, app_notebooks
 from calmvae.cli.console import Console
 from calmvae.common.errors import CalmvaeError
-
-try:  # Newer Typers bring their own Click.
-    from typer._click.exceptions import ClickException, UsageError
-except ImportError:
-    from click.exceptions import ClickException, UsageError  # type: ignore[no-redef]
 
 app = typer.Typer(
     name="calmvae",
@@ -42,9 +38,6 @@ app.command()(app_notebooks.notebooks)
 Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
 Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
 Config = Annotated[str | None, typer.Option("--config", help="Config of a TensorFlow checkpoint.")]
-Engine = Annotated[
-    str, typer.Option("--engine", help="numpy, or magenta: TensorFlow, slow, the same at temperature 0.")
-]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0: the likeliest notes; 1: as the model believes.")]
 Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
@@ -68,12 +61,13 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="calmvae", standalone_mode=False)
     except UsageError as error:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             sys.exit(0)
-        _fail(error.format_message().rstrip(".?") + "; see `calmvae --help`.")
+        mistaken = error.ctx.command_path if error.ctx else "calmvae"
+        _fail(f"{error.format_message().rstrip('.?')}; see `{mistaken} --help`.")
     except ClickException as error:
         _fail(error.format_message())
     except (typer.Abort, KeyboardInterrupt):
@@ -131,7 +125,6 @@ def interpolate(
     ] = None,
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
-    engine: Engine = "numpy",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -142,7 +135,7 @@ def interpolate(
         a,
         b,
         out,
-        generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound, engine),
+        generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound),
         Console(quiet, as_json),
         steps=steps,
         bars=bars,
@@ -175,14 +168,13 @@ def sample(
     prior: Prior = "standard",
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
-    engine: Engine = "numpy",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Fresh pieces from the model's prior; with --config and a checkpoint, of any config of Magenta's."""
     from calmvae.cli import generate_commands
 
-    making = generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound, engine)
+    making = generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
     style = {"qpm": qpm, "velocity": velocity, "program": program}
     generate_commands.sample(n, out, making, Console(quiet, as_json), bars=bars, chords=chords, prior=prior, **style)
 
@@ -199,14 +191,13 @@ def reconstruct(
     track: Annotated[str | None, typer.Option(help="Take the melody from this track (number or name).")] = None,
     no_picture: NoPicture = False,
     no_sound: NoSound = False,
-    engine: Engine = "numpy",
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """What the model makes of a piece: its melody encoded and decoded."""
     from calmvae.cli import generate_commands
 
-    making = generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound, engine)
+    making = generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
     generate_commands.reconstruct(piece, out, making, Console(quiet, as_json), melody=melody, track=track)
 
 

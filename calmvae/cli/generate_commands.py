@@ -31,11 +31,10 @@ class Making:
     seed: int
     picture: bool = True
     sound: bool = True
-    engine: str = "numpy"
 
     def load(self) -> open_model.Model:
         """The model."""
-        return open_model.load_model(self.model, self.config, self.engine, self.seed)
+        return open_model.load_model(self.model, self.config)
 
 
 def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
@@ -49,7 +48,7 @@ def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, *
         model = magenta_model.of_opened(opened)
         make = functools.partial(magenta_interpolation.interpolate, a, b, model)
     else:
-        model = open_model.of_opened(opened, making.engine, making.seed)
+        model = open_model.of_opened(opened)
         options["endpoints"] = options.get("endpoints") or "original"
         make = functools.partial(interpolation.interpolate, first, second, model)
     arguments = {"a": a, "b": b, **dataclasses.asdict(making), **options}
@@ -92,7 +91,7 @@ def sample(
     elif chords is not None:
         raise OptionError("--chords goes with a config that plays over chords, such as cat-mel_2bar_med_chords.")
     else:
-        model, bars = open_model.of_opened(opened, making.engine, making.seed), 16 if bars is None else bars
+        model, bars = open_model.of_opened(opened), 16 if bars is None else bars
         options["prior"] = prior_of(prior, model)
         describe, generate = model.describe, functools.partial(sampling.sample, model, bars=bars, **options)
     arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, "prior": prior, **style}

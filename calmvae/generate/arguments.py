@@ -13,6 +13,7 @@ from calmvae.music.melody_extraction import Melody
 
 
 def opened_model(model: open_model.Model | str | Path) -> open_model.Model:
+    """A loaded model, of that or of what `load_model` takes."""
     return model if isinstance(model, open_model.Model) else open_model.load_model(model)
 
 
@@ -26,11 +27,13 @@ def read_melody(piece: Piece | str | Path, method: str, track: int | str | None,
 
 
 def check_bars(bars: int, model: open_model.Model) -> int:
+    """The number of bars, if a model can make so many; else raises an `OptionError`."""
     if bars < 1 or bars % model.spec.bars:
         raise OptionError(f"--bars is {bars}; {model.spec.name} makes multiples of {model.spec.bars} bars.")
     return bars
 
 
 def check_temperature(temperature: float) -> None:
+    """Raises an `OptionError` for a temperature that is out of range."""
     if not 0 <= temperature <= 5:
         raise OptionError(f"--temperature is {temperature:g}; it must be from 0 (the likeliest notes) to 5.")

@@ -16,6 +16,8 @@ from calmvae.music.melody_tokens import STEPS_PER_QUARTER
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
+    """Who plays: a track's name, a General MIDI program, a velocity."""
+
     name: str
     program: int
     velocity: float

@@ -25,7 +25,7 @@ from calmvae.generate.sampling import DEFAULT_PROGRAM
 from calmvae.midi import note_sequence
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
-from calmvae.model import config_catalog, magenta_config, magenta_engine, numpy_engine
+from calmvae.model import config_catalog, magenta_config, magenta_seeds, numpy_engine
 from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 
 # Always the same, so that the draws of a sample do not depend on how many others are asked for.
@@ -194,13 +194,13 @@ class OtherModel:
         tf, config, n = magenta_import.load().tf, copy.deepcopy(self.config), len(latents)
         hparams, model, converter = config.hparams, config.model, config.data_converter
         latents = np.concatenate([latents, np.zeros((-n % _BATCH, hparams.z_size))])
-        temperature = max(temperature, magenta_engine.COLDEST)
+        temperature = max(temperature, magenta_seeds.COLDEST)
         with tf.Graph().as_default(), tf.Session() as session, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.build(hparams, converter.output_depth, is_training=False)
             z = tf.placeholder(tf.float32, [_BATCH, hparams.z_size]) if hparams.z_size else None
             control = None if controls[0] is None else tf.placeholder(tf.float32, controls[0].shape)
-            with magenta_engine.seeded_decoding(seed):
+            with magenta_seeds.seeded_decoding(seed):
                 decoded, _ = model.sample(_BATCH, hparams.max_seq_len, z, control, temperature=temperature)
             self._load(session)
             tensors: list[list[np.ndarray]] = [[] for _ in controls]

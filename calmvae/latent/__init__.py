@@ -1,0 +1,1 @@
+"""What lies where in a latent space, and how well a model does."""

@@ -1,0 +1,1 @@
+"""Music files and the `Piece`: reading and writing, picture and sound."""

@@ -1,0 +1,1 @@
+"""What notes mean: melodies and their tokens, keys, chords, calmness."""

@@ -110,6 +110,7 @@ def transpose(tokens: np.ndarray, semitones: int) -> np.ndarray:
 
 
 def fold_pitches(pitches: np.ndarray) -> np.ndarray:
+    """MIDI pitches, int `[n]`, each moved by octaves into the range of the tokens."""
     if pitches.size and pitches.min() >= MIN_PITCH and pitches.max() <= MAX_PITCH:
         return pitches
     low = np.maximum(0, -((pitches - MIN_PITCH) // 12)) * 12

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from calmvae.common import magenta_import
-from calmvae.model import magenta_config, magenta_engine, model_spec, numpy_engine
+from calmvae.model import magenta_config, magenta_seeds, model_spec, numpy_engine
 from calmvae.music.melody_tokens import DEPTH
 from calmvae.training import tf_cudnn as fast
 
@@ -170,7 +170,7 @@ class ExampleGraph(Graph):
 
     def _build_training(self) -> Any:
         # Else a step's draws, of what is dropped and of what the decoder hears, come in any order.
-        with magenta_engine.seeded_training(self._seed):
+        with magenta_seeds.seeded_training(self._seed):
             return self.config.model.train(*self._sequences[:2], self._lengths, self._controls())
 
     def _build_more(self) -> None:
