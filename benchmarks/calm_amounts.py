@@ -19,6 +19,7 @@ from calmvae.data import load_dataset
 from calmvae.generate import calm_piece
 from calmvae.generate.made_piece import Made
 from calmvae.midi import note_sequence, tfrecord
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music import calmness
 
 AMOUNTS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -30,7 +31,7 @@ def notes_alone(made: Made, amount: float) -> float:
     return calmness.score(back).calmness
 
 
-def measure(data: Path, model: open_model.Model, most: int) -> np.ndarray:
+def measure(data: Path, model: MelodyModel, most: int) -> np.ndarray:
     """Of each piece and amount: calmness, calmness of the notes alone, chroma, contour, `[pieces, amounts, 4]`."""
     sequences = list(tfrecord.note_sequences(load_dataset.data_files(data)[1]))
     rows: list[list[tuple[float, ...]]] = []

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.checkpoints import open_model, tf_checkpoint
+from calmvae.checkpoints import open_model
 from calmvae.common import magenta_import
 from calmvae.common.errors import CalmvaeError
-from calmvae.generate import magenta_model, sampling
+from calmvae.generate import sampling
 from calmvae.generate.made_piece import Made
-from calmvae.model import config_catalog, model_spec, numpy_engine
+from calmvae.model import config_catalog
 from tests.random_checkpoints import hparams_of, save_random
 
 N, TEMPERATURE, SEED, CHORDS = 2, 1.0, 0, "C G Am F"
@@ -43,24 +43,23 @@ def main() -> None:
 
 
 def _sample_melody(name: str, prefix: str) -> str:
-    spec = model_spec.with_hparams(config_catalog.get_spec(name), hparams_of(name))
-    model = open_model.Model(spec, numpy_engine.Engine(spec, tf_checkpoint.read(prefix)), Path(prefix))
+    model = open_model.load_model(prefix, name, hparams_of(name))
 
     def sample() -> list[Made]:
-        return sampling.sample(model, N, bars=spec.bars, temperature=TEMPERATURE, seed=SEED)
+        return sampling.sample(model, N, bars=model.bars, temperature=TEMPERATURE, seed=SEED)
 
     return _twice(sample)
 
 
 def _sample_other(name: str, prefix: str, config: Any) -> str:
-    model = magenta_model.load_model(name, prefix, hparams_of(name))
+    model = open_model.load_model(prefix, name, hparams_of(name))
     steps, depth = config.hparams.max_seq_len, config.data_converter.control_depth
     # What the config asks for, in the order of its sentences: nothing, chords, drum hits.
     said = ""
     for given in ({}, {"chords": CHORDS}, {"controls": np.eye(max(depth, 1))[np.arange(steps) % max(depth, 1)]}):
 
         def sample(given: dict[str, Any] = given) -> list[Made]:
-            return model.sample(N, temperature=TEMPERATURE, seed=SEED, **given)
+            return sampling.sample(model, N, temperature=TEMPERATURE, seed=SEED, **given)
 
         try:
             return _twice(sample) + (f"; without {', '.join(given)}: “{said}”" if said else "")

@@ -24,9 +24,10 @@ from calmvae.generate import journey
 from calmvae.generate.journey_phrases import Source
 from calmvae.midi import note_sequence, tfrecord
 from calmvae.midi.read_music import read_piece
+from calmvae.model.melody_model import MelodyModel
 
 
-def held_out(data: Path, model: open_model.Model, seed: int) -> Iterator[Source]:
+def held_out(data: Path, model: MelodyModel, seed: int) -> Iterator[Source]:
     """Held-out pieces with a melody, drawn without end."""
     sequences = list(tfrecord.note_sequences(load_dataset.data_files(data)[1]))
     rng = np.random.default_rng(seed)
@@ -38,7 +39,7 @@ def held_out(data: Path, model: open_model.Model, seed: int) -> Iterator[Source]
                 continue
 
 
-def on_board(model: open_model.Model) -> list[tuple[Source, Source]]:
+def on_board(model: MelodyModel) -> list[tuple[Source, Source]]:
     """Each piece on board to the third after it."""
     pieces = [journey.of_piece(read_piece(path), model) for path in notebook_display.pieces()]
     return list(zip(pieces, [*pieces[3:], *pieces[:3]], strict=True))
@@ -58,9 +59,7 @@ COLUMNS = (
 )
 
 
-def measure(
-    pairs: list[tuple[Source, Source]], model: open_model.Model, minutes: float, accompanied: bool
-) -> list[str]:
+def measure(pairs: list[tuple[Source, Source]], model: MelodyModel, minutes: float, accompanied: bool) -> list[str]:
     """Cells from the third on of a row of the table, of one journey for each pair."""
     falls, gains, slower, foreign, rests, began = [], [], [], [], [], time.perf_counter()
     for seed, (a, b) in enumerate(pairs):

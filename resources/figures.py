@@ -26,6 +26,7 @@ from calmvae.latent.attribute_vectors import Directions
 from calmvae.midi import read_music
 from calmvae.midi.piano_roll import BAR_LINE, BEAT_LINE, FAINT, INK, MUTED, OCTAVE_LINE, ROLL, TRACK_COLORS
 from calmvae.midi.piece import Note
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music import melody_extraction, melody_tokens
 from calmvae.music.melody_extraction import Melody
 from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR, STEPS_PER_QUARTER
@@ -55,7 +56,7 @@ BESIDE = ((-9.0, -7.0), (-9.0, 8.0), (9.0, 8.0), (9.0, -8.0))
 
 
 @functools.cache
-def load(name: str) -> open_model.Model:
+def load(name: str) -> MelodyModel:
     """An embedded model."""
     return open_model.load_model(name)
 

@@ -206,11 +206,11 @@ def test_made_pieces_survive_midi(model, tmp_path):
 def test_a_tempo_that_changes_is_said_to_be_evened_out(model):
     changing = dataclasses.replace(tune([60, 62, 64, 65] * 16), tempos=[(0.0, 84.0), (20.0, 66.0)])
     remarks: list[str] = []
-    end = interpolation.read_end(changing, model, 16, "skyline", None, None, remarks)
+    end = model.excerpt(changing, 16, remarks)
     assert f"tune: its tempo, 66 to 84, is evened out to the mean, {end.qpm:.0f}." in remarks
     assert 66 < end.qpm < 84 and changing.qpm_range(0, 10) == (84, 84)
     remarks.clear()
-    interpolation.read_end(tune([60, 62, 64, 65]), model, 2, "skyline", None, None, remarks)
+    model.excerpt(tune([60, 62, 64, 65]), 2, remarks)
     assert not any("tempo" in remark for remark in remarks)
 
 

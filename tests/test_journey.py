@@ -16,6 +16,7 @@ from calmvae.generate import journey, journey_notes, journey_plan
 from calmvae.generate.journey_notes import Phrase
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music import calm_features, calmness, key_finding, melody_tokens
 from tests import builders
 from tests.conftest import PIECES, run_calmvae
@@ -25,7 +26,7 @@ PAIRS = list(zip(PIECES, [*PIECES[3:], *PIECES[:3]], strict=True))
 
 
 @pytest.fixture(scope="module")
-def model() -> open_model.Model:
+def model() -> MelodyModel:
     return open_model.load_model()
 
 

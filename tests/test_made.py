@@ -13,12 +13,13 @@ from calmvae.generate.made_piece import Made
 from calmvae.midi import read_music
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Note, Piece
+from calmvae.model.melody_model import MelodyModel
 from tests.conftest import PIECES, run_calmvae, run_python
 from tests.test_cases import path_of
 
 
 @pytest.fixture(scope="module")
-def model() -> open_model.Model:
+def model() -> MelodyModel:
     return open_model.load_model("calm-mel_2bar")
 
 

@@ -20,6 +20,7 @@ from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
 from calmvae.midi import read_music
 from calmvae.model import model_spec, numpy_engine
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music import melody_extraction, melody_tokens
 from tests import magenta_engine
 from tests.conftest import PIECES, ROOT, random_weights, tiny_spec
@@ -377,7 +378,7 @@ def notes(tokens: np.ndarray) -> list[list[list[int]]]:
 class Said:
     """What both sides say of the same latent vectors and windows."""
 
-    model: open_model.Model
+    model: MelodyModel
     z: np.ndarray
     windows: np.ndarray
     warm: dict[str, Any]

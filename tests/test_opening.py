@@ -11,7 +11,7 @@ import pytest
 
 from calmvae.checkpoints import find_model, magenta_js, model_folder, open_model, tf_checkpoint
 from calmvae.common.errors import ModelError, OptionError
-from calmvae.generate import interpolation, magenta_model, sampling
+from calmvae.generate import interpolation, sampling
 from calmvae.model import config_catalog, magenta_config, model_spec
 from calmvae.training import tf_graph, train_melody
 from tests.conftest import PIECES, random_weights, run_calmvae, tiny_spec
@@ -73,8 +73,8 @@ def test_a_stock_checkpoint_in_every_form(stock, tmp_path):
         notes.append([made.piece.notes for made in sampling.sample(model, 2, bars=2, seed=1)])
         paths.append(interpolation.interpolate(PIECES[0], PIECES[1], model, steps=3, bars=2).piece.notes)
         if form in ("prefix", "folder", "tar"):
-            spec = model_spec.with_hparams(open_model.spec_to_train(path), {"batch_size": 4})
             run = tmp_path / f"tuned-{form}"
+            spec = train_melody.spec_to_train(None, ["batch_size=4"], find_model.open_to_train(path, None), run)
             options = train_melody.Options(steps=2, init=str(path), seed=3, eval_every=2, save_every=2, sample_every=0)
             train_melody.train(spec, data, run, options)
             tuned.append(model_folder.read_weights(run / "model"))
@@ -110,9 +110,8 @@ def test_cudnn_layout_is_fine_tuned(tmp_path):
     old = tf_checkpoint.write(tmp_path / "old" / "old.ckpt", as_trained_by_cudnn(weights))
     assert run_calmvae("convert", *PIECES[:3], "-o", tmp_path / "data").returncode == 0
     options = train_melody.Options(steps=1, init=old, eval_every=1, save_every=1, sample_every=0)
-    tuned = open_model.with_shapes_of(
-        old, model_spec.with_hparams(config_catalog.get_spec(spec.name), {"batch_size": 4})
-    )
+    wanted = model_spec.with_hparams(config_catalog.get_spec(spec.name), {"batch_size": 4})
+    tuned = open_model.shaped_like(find_model.open_to_train(old, spec.name).spec, wanted)
     train_melody.train(tuned, tmp_path / "data", tmp_path / "run", options)
     after = model_folder.read_weights(tmp_path / "run" / "model")
     assert all(np.abs(after[n] - weights[n]).max() < 0.02 for n in weights)
@@ -209,17 +208,16 @@ def test_every_config_is_imported_and_sampled(name, tmp_path):
     assert done.returncode == 0, done.stderr
     opened = find_model.open_model(f"my-{name}")
     assert opened.config == name and opened.form == "model folder"
+    model = open_model.of_opened(opened)
     if opened.spec:
-        model = open_model.of_opened(opened)
         assert model.spec.z_size == hparams_of(name)["z_size"]
         pieces = [made.piece for made in sampling.sample(model, 2, bars=model.spec.bars, temperature=1.0)]
     else:
-        other = magenta_model.of_opened(opened)
         given: dict = {}
         if "chords" in name:
             given = {"chords": "C G Am F"}
-        elif other.config.data_converter.control_depth:
-            depth = other.config.data_converter.control_depth
-            given = {"controls": np.eye(depth)[np.arange(other.config.hparams.max_seq_len) % depth]}
-        pieces = [made.piece for made in other.sample(2, temperature=1.0, seed=0, **given)]
+        elif model.config.data_converter.control_depth:
+            depth = model.config.data_converter.control_depth
+            given = {"controls": np.eye(depth)[np.arange(model.config.hparams.max_seq_len) % depth]}
+        pieces = [made.piece for made in sampling.sample(model, 2, temperature=1.0, seed=0, **given)]
     assert len(pieces) == 2 and any(piece.notes for piece in pieces)

@@ -17,7 +17,7 @@ from calmvae.cli import generate_commands
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
-from calmvae.generate import magenta_model
+from calmvae.generate import sampling
 from calmvae.midi.piece import Piece
 from calmvae.model import config_catalog
 from calmvae.music import calmness
@@ -35,12 +35,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]
     return functools.cache(lambda name: save_random(name, folder / name / "model.ckpt-7"))
 
 
+def sampled(name, prefix, n=1, temperature=0.5, seed=0, hparams=None, **options) -> list[Piece]:
+    """Samples of a config from a checkpoint."""
+    model = open_model.load_model(prefix, name, hparams)
+    return [made.piece for made in sampling.sample(model, n, temperature=temperature, seed=seed, **options)]
+
+
 @pytest.fixture
 def draw(checkpoint: Callable[[str], str]) -> Callable[..., list[Piece]]:
     """Samples a shrunk config by name."""
 
     def sample(name: str, n: int = 2, temperature: float = 1.0, seed: int = 1, **options) -> list[Piece]:
-        return magenta_model.sample(name, checkpoint(name), n, temperature, seed, hparams=hparams_of(name), **options)
+        return sampled(name, checkpoint(name), n, temperature, seed, hparams=hparams_of(name), **options)
 
     return sample
 
@@ -115,9 +121,9 @@ def test_chords_are_heard(draw):
 
 def test_instruments_draw_apart(checkpoint):
     """Where all tokens are equally likely, the hierarchy's loops are alike and still draw differently."""
-    model = magenta_model.load_model(BAND, checkpoint(BAND), hparams_of(BAND))
+    model = open_model.load_model(checkpoint(BAND), BAND, hparams_of(BAND))
     model.weights = {name: np.zeros_like(value) for name, value in model.weights.items()}
-    notes = model.sample(1, temperature=1.0, chords="C")[0].piece.notes
+    notes = sampling.sample(model, 1, temperature=1.0, chords="C")[0].piece.notes
     by_track = {t: [(n.pitch, n.start) for n in notes if n.track == t] for t in {n.track for n in notes}}
     assert len({tuple(v) for v in by_track.values()}) == len(by_track) > 2
 
@@ -139,7 +145,7 @@ def test_without_a_latent(tmp_path):
         patch.setattr("tests.random_checkpoints.SMALL", shape)
         prefix = save_random(DRUMS, tmp_path / "no_z")
     assert known.hparams.z_size == 256
-    first, second = magenta_model.sample(DRUMS, prefix, 2, 1.0, hparams=shape)
+    first, second = sampled(DRUMS, prefix, 2, 1.0, hparams=shape)
     assert first.notes and first.notes != second.notes
 
 
@@ -170,25 +176,25 @@ def test_options_that_do_not_fit_are_one_sentence(draw, name, options, sentence)
 def test_checkpoints_that_do_not_fit(checkpoint, tmp_path):
     drums, size = checkpoint(DRUMS), hparams_of(DRUMS)
     with pytest.raises(ModelError, match=r"do not fit config flat-trio_16bar, .*: decoder.*expected\).*and \d+ more"):
-        magenta_model.sample(TRIO, drums, hparams=None)
+        sampled(TRIO, drums, hparams=None)
     with pytest.raises(ModelError, match=r"decoder/nade/\S* is missing"):
-        magenta_model.sample("nade-drums_2bar_full", drums, hparams=hparams_of("nade"))
+        sampled("nade-drums_2bar_full", drums, hparams=hparams_of("nade"))
     with pytest.raises(ModelError, match=r"no model '.*nowhere'"):
-        magenta_model.sample(DRUMS, tmp_path / "nowhere")
+        sampled(DRUMS, tmp_path / "nowhere")
     with pytest.raises(OptionError, match="unknown hparam 'z_sise'"):
-        magenta_model.sample(DRUMS, drums, hparams={"z_sise": 8})
+        sampled(DRUMS, drums, hparams={"z_sise": 8})
     with pytest.raises(OptionError, match="unknown config 'cat-drums'"):
-        magenta_model.sample("cat-drums", drums)
+        sampled("cat-drums", drums)
     for part in ("index", "data-00000-of-00001"):
         (tmp_path / f"cut.{part}").write_bytes(Path(f"{drums}.{part}").read_bytes()[:-200])
     with pytest.raises(ModelError, match="not a readable TensorFlow checkpoint"):
-        magenta_model.sample(DRUMS, tmp_path / "cut", hparams=size)
+        sampled(DRUMS, tmp_path / "cut", hparams=size)
 
 
 def test_sizes_are_told_by_the_variables(checkpoint):
     """A model trained with other hparams than its config's needs none of them said."""
-    told = magenta_model.load_model(DRUMS, checkpoint(DRUMS))
-    said = magenta_model.load_model(DRUMS, checkpoint(DRUMS), hparams_of(DRUMS))
+    told = open_model.load_model(checkpoint(DRUMS), DRUMS)
+    said = open_model.load_model(checkpoint(DRUMS), DRUMS, hparams_of(DRUMS))
     assert told.config.hparams.values() == said.config.hparams.values()
 
 

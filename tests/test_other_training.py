@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae.checkpoints import find_model, tf_checkpoint
+from calmvae.checkpoints import find_model, open_model, tf_checkpoint
 from calmvae.common import magenta_import
 from calmvae.common.errors import DataError, EmptyMusicError, ModelError, OptionError, OutputError
-from calmvae.data import convert_folder, magenta_windows
-from calmvae.generate import magenta_interpolation, magenta_model
+from calmvae.data import convert_folder, magenta_examples
+from calmvae.generate import interpolation
 from calmvae.midi import note_sequence, read_music, tfrecord, write_midi
 from calmvae.midi.piece import Note, Piece
-from calmvae.model import config_catalog
+from calmvae.model import config_catalog, magenta_windows
+from calmvae.model.magenta_model import MagentaModel
 from calmvae.training import tf_graph, train_magenta, train_melody, training_loop
 from tests.conftest import tiny_spec
 from tests.random_checkpoints import hparams_of, save_random, small_config
@@ -61,9 +62,9 @@ def shrunk():
     with pytest.MonkeyPatch.context() as patch:
         for name in (DRUMS, NADE, TRIO, CHORDS, GROOVE, HITS, BAND, PLAIN_BAND, DROPPING):
             patch.setitem(known, name, small_config(name))
-        magenta_windows.reader_of.cache_clear()
+        magenta_examples.reader_of.cache_clear()
         yield
-    magenta_windows.reader_of.cache_clear()
+    magenta_examples.reader_of.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +292,7 @@ def test_drums_that_a_groove_does_not_know(tmp_path):
     notes = [Note(pitch, 90, k * 0.25, k * 0.25 + 0.1, 0, True, 9) for k, pitch in enumerate([35, 42, 71, 3] * 8)]
     write_midi.write_midi(Piece(notes, [(0.0, 120.0)], [(0.0, 4, 4)]), tmp_path / "a.mid")
     (_, sequence, _) = note_sequence.read_note_sequences(tmp_path / "a.mid")[0]
-    reader = magenta_windows.reader_of(GROOVE)
+    reader = magenta_examples.reader_of(GROOVE)
     windows = reader.windows(sequence)
     hits = windows[0].outputs.unpack()[:, :9]
     assert len(windows) == 2 and hits[::8, 0].all() and hits[2::8, 2].all() and hits[4::8, 2].all()
@@ -320,8 +321,8 @@ def test_hparams_are_checked(data, tmp_path):
         go(DRUMS, data(DRUMS), tmp_path / "run", ["max_seq_len=3"])
 
 
-def model_of(name, checkpoint) -> magenta_model.OtherModel:
-    return magenta_model.load_model(name, checkpoint(name), hparams_of(name))
+def model_of(name, checkpoint) -> MagentaModel:
+    return open_model.load_model(checkpoint(name), name, hparams_of(name))
 
 
 def simple(piece) -> list[tuple]:
@@ -335,7 +336,7 @@ def test_interpolation_begins_and_ends_at_what_magenta_makes_of_the_pieces(check
     stock = magenta_import.load().TrainedModel(small_config(DRUMS), 2, checkpoint(DRUMS))
     _, mu, _ = stock.encode([note_sequence.read_note_sequences(file)[0][1] for file in files])
     expected = [simple(note_sequence.piece_of(s)) for s in stock.decode(mu, length=32, temperature=1e-6)]
-    made = magenta_interpolation.interpolate(*files, model_of(DRUMS, checkpoint), steps=3)
+    made = interpolation.interpolate(*files, model_of(DRUMS, checkpoint), steps=3)
     slower = 120 / 100
     for part, notes in zip((made.parts[0], made.parts[-1]), expected, strict=True):
         wanted = sorted((round(a * slower, 6), p, round(b * slower, 6), d) for a, p, b, d in notes)
@@ -347,14 +348,14 @@ def test_interpolation_begins_and_ends_at_what_magenta_makes_of_the_pieces(check
 @pytest.mark.parametrize("name", [NADE, CHORDS, GROOVE, TRIO, pytest.param(BAND, marks=pytest.mark.slow)])
 def test_interpolation(name, checkpoint, music):
     files, model = (music / "band0.mid", music / "band3.mid"), model_of(name, checkpoint)
-    made = magenta_interpolation.interpolate(*files, model, steps=4, temperature=1.0, seed=2, start_bars=(None, 2))
-    again = magenta_interpolation.interpolate(*files, model, steps=4, temperature=1.0, seed=2, start_bars=(None, 2))
+    made = interpolation.interpolate(*files, model, steps=4, temperature=1.0, seed=2, start_bars=(None, 2))
+    again = interpolation.interpolate(*files, model, steps=4, temperature=1.0, seed=2, start_bars=(None, 2))
     assert made.piece == again.piece and len(made.parts) == 4 and made.piece.notes
     bars = config_catalog.bars(name)
     assert made.sections[-1].end == 16 * bars and made.info["qpm"] == pytest.approx(
         [100, 109.14, 119.11, 130], abs=0.01
     )
-    original = magenta_interpolation.interpolate(*files, model, steps=2, endpoints="original")
+    original = interpolation.interpolate(*files, model, steps=2, endpoints="original")
     if name == TRIO:
         given = [n for n in read_music.read_piece(files[0]).notes if n.is_drum and n.start < bars * 2.4 - 0.1]
         hits = {(round(round(n.start / 0.15) * 0.15, 6), 36 if n.pitch == 35 else n.pitch) for n in given}
@@ -367,7 +368,7 @@ def test_interpolation(name, checkpoint, music):
     [
         (DRUMS, {"steps": 1}, "--steps is 1"),
         (DRUMS, {"melody": "lowest"}, "--melody goes with melody configs"),
-        (DRUMS, {"tracks": (None, "1")}, "--track-b goes with melody configs"),
+        (DRUMS, {"tracks": (None, "1")}, "--track goes with melody configs"),
         (DRUMS, {"bars": 4}, "--bars is 4; a step of cat-drums_2bar_small has 2"),
         (DRUMS, {"endpoints": "both"}, "--endpoints is 'both'"),
         (DRUMS, {"temperature": 9.0}, "--temperature is 9"),
@@ -378,9 +379,7 @@ def test_interpolation(name, checkpoint, music):
 )
 def test_interpolations_that_cannot_be(name, changes, sentence, checkpoint, music):
     with pytest.raises(OptionError, match=sentence) as caught:
-        magenta_interpolation.interpolate(
-            music / "band0.mid", music / "band1.mid", model_of(name, checkpoint), **changes
-        )
+        interpolation.interpolate(music / "band0.mid", music / "band1.mid", model_of(name, checkpoint), **changes)
     assert "\n" not in str(caught.value)
 
 
@@ -388,7 +387,7 @@ def test_a_piece_without_a_window_says_why(checkpoint, music):
     with pytest.raises(
         EmptyMusicError, match=f"drums0 gives {TRIO} no window of 16 bars: it is a piece without melody"
     ):
-        magenta_interpolation.interpolate(music / "drums0.mid", music / "band0.mid", model_of(TRIO, checkpoint))
+        interpolation.interpolate(music / "drums0.mid", music / "band0.mid", model_of(TRIO, checkpoint))
 
 
 def test_command_line(music, tmp_path, capsys, monkeypatch):

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from calmvae.checkpoints import model_folder, open_model, tf_checkpoint
+from calmvae.checkpoints import find_model, model_folder, open_model, tf_checkpoint
 from calmvae.common.errors import DataError, InputError, ModelError, OptionError, OutputError
 from calmvae.data import convert_folder
 from calmvae.latent import evaluation
@@ -42,6 +42,11 @@ def data(tmp_path_factory):
 def options(**changes) -> train_melody.Options:
     few = {"steps": 6, "eval_every": 3, "save_every": 3, "sample_every": 0, "log_every": 2}
     return train_melody.Options(**{**few, **changes})
+
+
+def shaped(model, spec):
+    """The spec with the sizes of a model."""
+    return open_model.shaped_like(find_model.open_model(model).spec, spec)
 
 
 def losses(run, spec, data, **changes):
@@ -149,11 +154,12 @@ def test_fine_tuning_holds_the_price_of_the_bits(data, tmp_path):
     small, run = tmp_path / "small", tmp_path / "run"
     model_folder.write(small, tiny_spec(), random_weights(tiny_spec()), {})
     assert train_melody.spec_to_train(None, [], None, run).hparams["beta_rate"] == 0.9999
-    spec = train_melody.spec_to_train(None, [], str(small), run)
+    opened = find_model.open_to_train(small, None)
+    spec = train_melody.spec_to_train(None, [], opened, run)
     assert spec.hparams["beta_rate"] == 0 and spec.hparams["z_size"] == tiny_spec().z_size
-    assert train_melody.spec_to_train(None, ["beta_rate=0.9"], str(small), run).hparams["beta_rate"] == 0.9
+    assert train_melody.spec_to_train(None, ["beta_rate=0.9"], opened, run).hparams["beta_rate"] == 0.9
     # Levels that start from nothing have their price come in slowly.
-    assert train_melody.spec_to_train("calm-mel_16bar", [], str(small), run).hparams["beta_rate"] > 0.9
+    assert train_melody.spec_to_train("calm-mel_16bar", [], opened, run).hparams["beta_rate"] > 0.9
     said, betas = [], []
     train_melody.train(
         spec, data, run, options(init=str(small), log_every=1), lambda p: betas.append(p.scalars["losses/kl_beta"]),
@@ -166,7 +172,7 @@ def test_fine_tuning_holds_the_price_of_the_bits(data, tmp_path):
     record = json.loads((run / "run.json").read_text())
     record["sessions"][-1]["hparams"]["beta_rate"] = 0.9999
     (run / "run.json").write_text(json.dumps(record))
-    assert train_melody.spec_to_train(None, [], str(small), run).hparams["beta_rate"] == 0.9999
+    assert train_melody.spec_to_train(None, [], opened, run).hparams["beta_rate"] == 0.9999
 
 
 def test_it_learns(data, tmp_path):
@@ -193,10 +199,8 @@ def test_sizes_come_from_the_model_to_fine_tune(tmp_path):
     spec = tiny_spec()
     model_folder.write(tmp_path, spec, random_weights(spec), {})
     default = config_catalog.get_spec("calm-mel_2bar")
-    assert numpy_engine.weight_shapes(open_model.with_shapes_of(tmp_path, default)) == numpy_engine.weight_shapes(spec)
-    assert open_model.with_shapes_of(tmp_path, config_catalog.get_spec("calm-mel_16bar")) == config_catalog.get_spec(
-        "calm-mel_16bar"
-    )
+    assert numpy_engine.weight_shapes(shaped(tmp_path, default)) == numpy_engine.weight_shapes(spec)
+    assert shaped(tmp_path, config_catalog.get_spec("calm-mel_16bar")) == config_catalog.get_spec("calm-mel_16bar")
 
 
 def test_hierarchical_config_trains(data, tmp_path):

@@ -91,6 +91,18 @@ def open_model(name: str | Path, config: str | None = None, strict: bool = True)
     return opened
 
 
+def open_to_train(name: str | Path, config: str | None) -> Opened:
+    """Opens a model to start a training from; its config is that of the training where it does not tell its own.
+
+    Raises:
+      ModelError, OptionError: as `open_model`.
+    """
+    if config and config_catalog.is_other(config):
+        return open_model(name, config)
+    opened = open_model(name, strict=False)
+    return opened if opened.config else _identified(opened, str(opened.place), config, "--config", True)
+
+
 def _nothing(name: str | Path) -> ModelError:
     entry = registry.find(str(name))
     if entry:
@@ -225,8 +237,13 @@ def _unknown(place: str, fitting: list[str], alike: list[str]) -> ModelError:
     )
 
 
-def sha256_of(place: Path) -> str:
-    """SHA-256 of the file that holds the weights of a model opened from there ("" where there are several)."""
+def sha256_of(opened: Opened) -> str:
+    """SHA-256 of the file with a model's weights, "" where there are several."""
+    file = weights_file(opened.place)
+    return opened.sha256 or (output_folder.sha256(file) if file else "")
+
+
+def weights_file(place: Path) -> Path | None:
+    """The file that holds the weights of a model opened from there, None where there are several."""
     candidates = (place, place / model_folder.WEIGHTS_FILE, Path(f"{place}.data-00000-of-00001"))
-    found = next((path for path in candidates if path.is_file()), None)
-    return output_folder.sha256(found) if found else ""
+    return next((path for path in candidates if path.is_file()), None)

@@ -7,62 +7,74 @@ from pathlib import Path
 from typing import Any
 
 from calmvae.checkpoints import find_model, model_folder
-from calmvae.model import config_catalog, numpy_engine
-from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec
+from calmvae.common.errors import OptionError
+from calmvae.model import config_catalog, interface, numpy_engine
+from calmvae.model.melody_model import MelodyModel
+from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec, with_hparams
 
 DEFAULT_MODEL = "calm-mel_2bar"
 
 
-@dataclasses.dataclass
-class Model:
-    """A model and where it came from.
-
-    Attributes:
-      spec: its config.
-      engine: encodes and decodes.
-      source: the folder or checkpoint.
-      sha256: of its weights, when they are a single file and it is on record.
-      meta: what model.json says besides.
-    """
-
-    spec: ModelSpec
-    engine: numpy_engine.Engine
-    source: Path
-    sha256: str = ""
-    meta: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def describe(self) -> dict[str, Any]:
-        """What a run.json says of the model."""
-        sha256 = self.sha256 or find_model.sha256_of(self.source)
-        return {"config": self.spec.name, "source": str(self.source), "sha256": sha256}
-
-
-def load_model(name: str | Path = DEFAULT_MODEL, config: str | None = None) -> Model:
-    """Opens a melody model.
+def load_model(
+    name: str | Path = DEFAULT_MODEL, config: str | None = None, hparams: dict[str, Any] | None = None
+) -> interface.Model:
+    """Opens a model, whatever it is.
 
     Args:
       name: an embedded model, one fetched or imported by `calmvae models`, a model folder, a run folder, a TensorFlow
         checkpoint (prefix, folder or .tar) or a magenta-js folder.
       config: the config of a TensorFlow checkpoint, where it cannot be told from its variables.
+      hparams: with a config: those in which the checkpoint differs from it, where its variables do not tell them.
 
     Raises:
-      ModelError: nothing of that name, or it is damaged, does not fit its config, or is not of melodies.
-      OptionError: no such config.
+      ModelError: nothing of that name, or it is damaged, or does not fit its config.
+      OptionError: no such config or hparam.
     """
-    return of_opened(find_model.open_model(name, config))
+    if hparams is None:
+        return of_opened(find_model.open_model(name, config))
+    # Whether they fit shows when the model is built.
+    opened = find_model.open_model(name, strict=False)
+    known = config_catalog.known(config or opened.config)
+    spec = config_catalog.spec(known)
+    told = dataclasses.replace(opened, config=known, hparams={}, spec=spec and with_hparams(spec, hparams))
+    return of_opened(told, hparams)
 
 
-def of_opened(opened: find_model.Opened) -> Model:
-    """A model of melodies of what `find_model.open_model` opened; see `load_model`."""
+def load_melody_model(name: str | Path = DEFAULT_MODEL, config: str | None = None) -> MelodyModel:
+    """`load_model` of a model of melodies.
+
+    Raises:
+      ModelError: also where the model is not of melodies.
+    """
+    opened = find_model.open_model(name, config)
     if opened.spec is None:
         raise model_folder.not_melodies(str(opened.place), opened.config)
-    engine = numpy_engine.Engine(opened.spec, opened.weights)
-    return Model(opened.spec, engine, opened.place, opened.sha256, opened.meta)
+    return _of_melodies(opened, opened.spec)
 
 
-def with_shapes_of(name: str | Path, spec: ModelSpec) -> ModelSpec:
-    """The spec with the layer and latent sizes of a model of the same kind, so that it can be fine-tuned."""
-    return shaped_like(to_start_from(name, spec.name).spec, spec)
+def of_opened(opened: find_model.Opened, hparams: dict[str, Any] | None = None) -> interface.Model:
+    """The model of what `find_model.open_model` opened; `hparams` are those of Magenta's config that are others."""
+    if opened.spec is not None:
+        return _of_melodies(opened, opened.spec)
+    from calmvae.common import magenta_import
+    from calmvae.model import magenta_config, magenta_model
+
+    door = magenta_import.load()
+    config = door.configs.CONFIG_MAP.get(opened.config)
+    config = config or magenta_config.magenta_config(config_catalog.get_spec(opened.config))
+    values, changes = config.hparams.values(), opened.hparams | (hparams or {})
+    for name in changes.keys() - values.keys():
+        raise OptionError(f"unknown hparam '{name}'; choose one of {', '.join(sorted(values))}.")
+    config = config._replace(hparams=door.HParams(**values | changes))
+    return magenta_model.MagentaModel(opened.place, opened.config, config, dict(opened.weights), **_record(opened))
+
+
+def _of_melodies(opened: find_model.Opened, spec: ModelSpec) -> MelodyModel:
+    return MelodyModel(opened.place, spec, numpy_engine.Engine(spec, opened.weights), **_record(opened))
+
+
+def _record(opened: find_model.Opened) -> dict[str, Any]:
+    return {"sha256": opened.sha256, "weights_file": find_model.weights_file(opened.place), "meta": opened.meta}
 
 
 def shaped_like(source: ModelSpec | None, spec: ModelSpec) -> ModelSpec:
@@ -76,22 +88,3 @@ def shaped_like(source: ModelSpec | None, spec: ModelSpec) -> ModelSpec:
         level_lengths=source.level_lengths,
         encoder_lengths=source.encoder_lengths,
     )
-
-
-def spec_to_train(name: str | Path) -> ModelSpec:
-    """The config to fine-tune a model with: its own, with the hparams that the config has for training.
-
-    Raises:
-      ModelError: the model's config is not known, or not one of melodies.
-    """
-    opened = find_model.open_model(name)
-    if opened.spec is None:
-        raise model_folder.not_melodies(str(opened.place), opened.config)
-    known = config_catalog.spec(opened.config) if opened.config in config_catalog.names() else None
-    return known or opened.spec
-
-
-def to_start_from(name: str | Path, config: str) -> find_model.Opened:
-    """What training starts from; of a model that does not tell its config, that of the training is taken."""
-    opened = find_model.open_model(name, strict=False)
-    return opened if opened.config else find_model.open_model(name, config)

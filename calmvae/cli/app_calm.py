@@ -45,7 +45,7 @@ def prior(
     from calmvae.checkpoints import open_model
     from calmvae.cli import prior_command
 
-    opened = open_model.load_model(model, config)
+    opened = open_model.load_melody_model(model, config)
     prior_command.prior(data, opened, out, calmest, most, seed, Console(quiet, as_json))
 
 
@@ -63,7 +63,7 @@ def directions(
     from calmvae.checkpoints import open_model
     from calmvae.cli import directions_command
 
-    directions_command.find(data, open_model.load_model(model, config), out, most, seed, Console(quiet, as_json))
+    directions_command.find(data, open_model.load_melody_model(model, config), out, most, seed, Console(quiet, as_json))
 
 
 def calm(

@@ -38,7 +38,7 @@ def personalize(
     from calmvae.checkpoints import open_model
     from calmvae.cli import personalize_command as fitting
 
-    opened, console = open_model.load_model(model, config), Console(quiet, as_json)
+    opened, console = open_model.load_melody_model(model, config), Console(quiet, as_json)
     fitting.personalize(paths, opened, out, console, melody=melody, seed=seed, steps=steps, most=most)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from calmvae.checkpoints import open_model
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import DataError
 from calmvae.data import load_dataset, training_windows
 from calmvae.latent import attribute_vectors
+from calmvae.model.melody_model import MelodyModel
 
 
-def find(data: Path, model: open_model.Model, out: Path, most: int, seed: int, console: Console) -> None:
+def find(data: Path, model: MelodyModel, out: Path, most: int, seed: int, console: Console) -> None:
     """Writes the attribute vectors of a model, and what each does to each attribute of held-out windows.
 
     Raises:

@@ -19,6 +19,7 @@ from calmvae.data import load_dataset, training_windows
 from calmvae.latent import calm_prior, evaluation, sample_statistics
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
+from calmvae.model.melody_model import MelodyModel
 
 # Of the metrics, what the lines of single collections show.
 _SHOWN = {"accuracy": "steps right", "onset_accuracy": "onsets right", "exact": "whole windows", "kl_bits": "KL bits"}
@@ -60,7 +61,7 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
     """Prints metrics on the held-out part of a data set, or on all windows of music files; with `out`, a page too."""
     if out is not None and wanted.samples < 2:
         raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
-    opened = open_model.load_model(model, config)
+    opened = open_model.load_melody_model(model, config)
     held_out, train = _windows(wanted, opened.spec.steps, console)
     held_out = _calmest(held_out, wanted.calmest)
     if not len(held_out.tokens):
@@ -122,7 +123,7 @@ def _parts(windows: training_windows.WindowSet) -> dict[str, np.ndarray]:
 
 
 def _compare_samples(
-    opened: open_model.Model, tokens: np.ndarray, train: np.ndarray | None, wanted: Wanted
+    opened: MelodyModel, tokens: np.ndarray, train: np.ndarray | None, wanted: Wanted
 ) -> tuple[np.ndarray | None, sample_statistics.Comparison | None]:
     """Samples from the prior, and how they compare; None for none."""
     if wanted.samples < 2:

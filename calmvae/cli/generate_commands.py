@@ -8,15 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from calmvae.checkpoints import find_model, model_folder, open_model
+from calmvae.checkpoints import model_folder, open_model
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
 from calmvae.common.text import count
-from calmvae.generate import interpolation, magenta_model, reconstruction, sampling
+from calmvae.generate import interpolation, reconstruction, sampling
 from calmvae.generate.made_piece import Made
 from calmvae.midi import audio, piano_roll, read_music, write_midi
 from calmvae.midi.piece import Piece
+from calmvae.model.interface import Model
+from calmvae.model.melody_model import MelodyModel
 
 DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 
@@ -32,29 +34,26 @@ class Making:
     picture: bool = True
     sound: bool = True
 
-    def load(self) -> open_model.Model:
+    def load(self) -> Model:
         """The model."""
         return open_model.load_model(self.model, self.config)
+
+    def load_melodies(self) -> MelodyModel:
+        """The model, which has to be one of melodies."""
+        return open_model.load_melody_model(self.model, self.config)
 
 
 def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes joined.mid/.wav/.png and steps/NN.mid."""
     first, second = read_music.read_piece(a), read_music.read_piece(b)
-    opened = find_model.open_model(making.model, making.config)
-    model: Any
-    if opened.spec is None:
-        from calmvae.generate import magenta_interpolation
-
-        model = magenta_model.of_opened(opened)
-        make = functools.partial(magenta_interpolation.interpolate, a, b, model)
-    else:
-        model = open_model.of_opened(opened)
-        options["endpoints"] = options.get("endpoints") or "original"
-        make = functools.partial(interpolation.interpolate, first, second, model)
+    model = making.load()
+    options["endpoints"] = options.get("endpoints") or model.endpoints
     arguments = {"a": a, "b": b, **dataclasses.asdict(making), **options}
     with output_folder.OutputFolder(out, "interpolate", arguments) as folder:
         folder.add_inputs([a, b])
-        made = make(temperature=making.temperature, seed=making.seed, **options)
+        made = interpolation.interpolate(
+            first, second, model, temperature=making.temperature, seed=making.seed, **options
+        )
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
         _write(folder, "joined", made, making)
         for k, part in enumerate(made.parts, 1):
@@ -81,28 +80,23 @@ def sample(
     **style: Any,
 ) -> None:
     """Writes sample-NN.mid/.wav/.png; of melody configs 16 bars by default, of others their window."""
-    options = {"temperature": making.temperature, "seed": making.seed, **style}
-    opened = find_model.open_model(making.model, making.config)
-    if opened.spec is None:
-        if prior != "standard":
-            raise OptionError(f"--prior is '{prior}', which only melody models have; {opened.config} is none.")
-        other = magenta_model.of_opened(opened)
-        describe, generate = other.describe, functools.partial(other.sample, bars=bars, chords=chords, **options)
-    elif chords is not None:
-        raise OptionError("--chords goes with a config that plays over chords, such as cat-mel_2bar_med_chords.")
-    else:
-        model, bars = open_model.of_opened(opened), 16 if bars is None else bars
-        options["prior"] = prior_of(prior, model)
-        describe, generate = model.describe, functools.partial(sampling.sample, model, bars=bars, **options)
+    model = making.load()
+    drawn_from = None
+    if isinstance(model, MelodyModel):
+        drawn_from = prior_of(prior, model)
+    elif prior != "standard":
+        raise OptionError(f"--prior is '{prior}', which only melody models have; {model.name} is none.")
+    bars = model.sample_bars if bars is None else bars
     arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, "prior": prior, **style}
     with output_folder.OutputFolder(out, "sample", arguments) as folder:
-        made = generate(n=n)
+        options: dict[str, Any] = {"temperature": making.temperature, "seed": making.seed, **style}
+        made = sampling.sample(model, n, bars=bars, chords=chords, prior=drawn_from, **options)
         with console.progress("samples") as progress:
             for k, one in enumerate(made, 1):
                 _write(folder, f"sample-{k:02d}", one, making, _origin(making.model, prior, one.info["prior"]))
                 progress(k, n)
         remarks = [remark for one in made for remark in one.remarks]
-        folder.record |= {"model": describe(), "result": [one.info for one in made], "remarks": remarks}
+        folder.record |= {"model": model.describe(), "result": [one.info for one in made], "remarks": remarks}
     for remark in remarks:
         console.remark(remark)
     bars = round(made[0].sections[-1].end / 4)
@@ -118,7 +112,7 @@ def _origin(model: str, given: str, used: Any) -> str:
     return f"{Path(model).name}, {name} prior{'' if given == name else f' of {given}'}"
 
 
-def prior_of(name: str, model: open_model.Model) -> Any:
+def prior_of(name: str, model: MelodyModel) -> Any:
     """The prior to draw from; None for the standard one."""
     if name == "standard":
         return None
@@ -135,14 +129,15 @@ def prior_of(name: str, model: open_model.Model) -> Any:
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes reconstruction.mid/.wav/.png."""
     make = functools.partial(reconstruction.reconstruct, temperature=making.temperature, seed=making.seed, **options)
-    _remake(piece, out, making, console, ("reconstruct", "reconstruction"), make, options)
+    _remake(piece, out, (making, making.load()), console, ("reconstruct", "reconstruction"), make, options)
 
 
 def calm(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes calm.mid/.wav/.png."""
     from calmvae.generate import calm_piece
 
-    _remake(piece, out, making, console, ("calm", "calm"), functools.partial(calm_piece.calm, **options), options)
+    make = functools.partial(calm_piece.calm, **options)
+    _remake(piece, out, (making, making.load_melodies()), console, ("calm", "calm"), make, options)
 
 
 def journey(
@@ -164,7 +159,7 @@ def journey(
     melody, tracks, starts = (options.pop(name) for name in ("melody", "tracks", "start_bars"))
     paths = [path for path in given if path]
     pieces = [read_music.read_piece(path) for path in paths]
-    model = making.load()
+    model = making.load_melodies()
     arguments = {"a": a, "b": b, "from_model": from_model, **dataclasses.asdict(making), **options}
     arguments |= {"melody": melody, "tracks": tracks, "start_bars": starts}
     remarks: list[str] = []
@@ -190,16 +185,15 @@ def journey(
 def _remake(
     piece: Path,
     out: Path,
-    making: Making,
+    by: tuple[Making, Model],
     console: Console,
     names: tuple[str, str],
-    make: Callable[[Piece, open_model.Model], Made],
+    make: Callable[[Piece, Any], Made],
     options: dict[str, Any],
 ) -> None:
     """What a command makes of one piece; `names` are the command's and the files'. The last remark is its result."""
-    which, name = names
+    (which, name), (making, model) = names, by
     given = read_music.read_piece(piece)
-    model = making.load()
     with output_folder.OutputFolder(out, which, {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
         folder.add_inputs([piece])
         made = make(given, model)

@@ -50,7 +50,7 @@ class Wanted:
 
 def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console: Console) -> None:
     """Writes a model folder."""
-    small, spec = open_model.load_model(model), config_catalog.get_spec(config)
+    small, spec = open_model.load_melody_model(model), config_catalog.get_spec(config)
     sizes = {name: small.spec.hparams[name] for name in ("enc_rnn_size", "dec_rnn_size")}
     spec = model_spec.with_hparams(spec, sizes)
     if (

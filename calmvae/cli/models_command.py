@@ -108,7 +108,7 @@ def described(opened: find_model.Opened) -> dict[str, Any]:
         "decoder": spec.decoder if spec else None,
         "parameters": opened.parameters(),
         "sizes": sizes | {name: list(value) for name, value in levels.items() if value} | opened.hparams,
-        "sha256": opened.sha256 or find_model.sha256_of(opened.place),
+        "sha256": find_model.sha256_of(opened),
         "meta": opened.meta,
     }
 
@@ -174,7 +174,7 @@ def import_model(source: str, name: str | None, config: str | None, console: Con
         raise OptionError(f"there is a model {name} already ({folder}); choose another name with --name.")
     meta = _carried(opened.meta)
     meta["imported_from"] = {"place": source, "form": opened.form, "told_by": opened.told_by}
-    meta["imported_from"]["sha256"] = opened.sha256 or find_model.sha256_of(opened.place)
+    meta["imported_from"]["sha256"] = find_model.sha256_of(opened)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".import-"))
     try:
@@ -213,7 +213,7 @@ def _name_of(place: Path) -> str:
 def export(model: str, out: Path, config: str | None, form: Form, console: Console) -> None:
     """Writes a model folder, a TensorFlow checkpoint under Magenta's names, or what magenta-js fetches."""
     form.check()
-    opened = open_model.load_model(model, config)
+    opened = open_model.load_melody_model(model, config)
     weights = opened.engine.weights
     arguments = {"model": model, "format": form.name, "half": form.half, "quantize": form.quantize}
     remarks = []

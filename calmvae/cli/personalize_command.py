@@ -20,7 +20,6 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.checkpoints import open_model
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import CalmvaeError, DataError, EmptyMusicError, OptionError
@@ -30,6 +29,7 @@ from calmvae.data.convert_file import REASONS, why
 from calmvae.latent import personal_prior
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
+from calmvae.model.melody_model import MelodyModel
 
 # Windows used at most: of 16 bars the encoding of so many takes about as long as the fit.
 MOST = 2048
@@ -57,7 +57,7 @@ class Material:
 
 def personalize(
     paths: list[Path],
-    model: open_model.Model,
+    model: MelodyModel,
     out: Path | None,
     console: Console,
     *,
@@ -189,7 +189,7 @@ def _say_read(material: Material, console: Console) -> None:
 
 
 def _fit(
-    material: Material, model: open_model.Model, seed: int, steps: int, most: int, console: Console
+    material: Material, model: MelodyModel, seed: int, steps: int, most: int, console: Console
 ) -> tuple[personal_prior.Prior, personal_prior.Fitted, dict[str, int]]:
     """The prior, how the fit went, and the numbers of windows: used, trained on and held out."""
     rng = np.random.default_rng([seed, 3])

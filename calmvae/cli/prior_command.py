@@ -7,22 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae.checkpoints import open_model
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import DataError
 from calmvae.common.text import command, count
 from calmvae.latent import mixture_prior, personal_prior
 from calmvae.latent.calm_prior import PRIOR_FILE, check_share, of_windows
+from calmvae.model.melody_model import MelodyModel
 
 # Windows of which the calmness is worked out, a millisecond each.
 MOST = 60000
 _FEWEST = 64
 
 
-def prior(
-    data: Path, model: open_model.Model, out: Path, calmest: float, most: int, seed: int, console: Console
-) -> None:
+def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, seed: int, console: Console) -> None:
     """Fits a mixture to the latents of calm windows and writes it.
 
     Args:
@@ -71,7 +69,7 @@ def prior(
     )
 
 
-def _drawn(model: open_model.Model, tokens: np.ndarray, seed: list[int]) -> np.ndarray:
+def _drawn(model: MelodyModel, tokens: np.ndarray, seed: list[int]) -> np.ndarray:
     """A draw from the posterior of each window: the prior has to be as wide as they are."""
     mu, sigma = model.engine.encode(tokens)
     return mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape).astype(np.float32)

@@ -7,22 +7,26 @@ import functools
 from pathlib import Path
 from typing import Any
 
+from calmvae.checkpoints import find_model
 from calmvae.cli.console import Console
 from calmvae.cli.data_commands import data_set_of
 from calmvae.common.text import command
+from calmvae.model import config_catalog
 
 
 def train(data: list[Path], out: Path, config: str | None, settings: list[str], options: Any, console: Console) -> None:
     """Fills a run folder."""
     from calmvae.training import train_magenta, train_melody
 
-    other = train_magenta.to_train(config, options)
-    if other:
-        name, start = other
+    config = config and config_catalog.known(config)
+    start = find_model.open_to_train(options.init, config) if options.init else None
+    name = config or (start.config if start else "")
+    if config_catalog.is_other(name):
+        train_magenta.check_options(name, options)
         go = functools.partial(train_magenta.train, name, settings=settings, start=start)
     else:
-        spec = train_melody.spec_to_train(config, settings, options.init, out)
-        name, go = spec.name, functools.partial(train_melody.train, spec)
+        spec = train_melody.spec_to_train(config, settings, start, out)
+        name, go = spec.name, functools.partial(train_melody.train, spec, start=start)
     source = data_set_of(data, out.with_name(f"{out.name}-data"), name, options.seed, console)
 
     def report(progress: train_melody.Progress) -> None:

@@ -62,9 +62,9 @@ def convert_files(
 
 def _count(record: dict[str, Any], data: bytes, config: str) -> bytes:
     """Notes a piece's windows for a config that is not of melodies; one that has none is skipped, its bytes too."""
-    from calmvae.data import magenta_windows
+    from calmvae.data import magenta_examples
 
-    record["windows"], why = magenta_windows.count(config, data)
+    record["windows"], why = magenta_examples.count(config, data)
     if not why:
         return data
     skipped = _skipped(record["file"], "no-windows", f"a piece {why}")

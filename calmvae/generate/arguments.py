@@ -1,4 +1,4 @@
-"""The arguments of generating functions: pieces and models opened, options checked."""
+"""The arguments of generating functions: models and pieces opened, options checked."""
 
 from __future__ import annotations
 
@@ -8,29 +8,17 @@ from calmvae.checkpoints import open_model
 from calmvae.common.errors import OptionError
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
-from calmvae.music import melody_extraction
-from calmvae.music.melody_extraction import Melody
+from calmvae.model.interface import Model
 
 
-def opened_model(model: open_model.Model | str | Path) -> open_model.Model:
+def opened_model(model: Model | str | Path) -> Model:
     """A loaded model, of that or of what `load_model` takes."""
-    return model if isinstance(model, open_model.Model) else open_model.load_model(model)
+    return model if isinstance(model, Model) else open_model.load_model(model)
 
 
-def read_melody(piece: Piece | str | Path, method: str, track: int | str | None, remarks: list[str]) -> Melody:
-    """A piece's melody; what was changed to get it is added to the remarks."""
-    piece = piece if isinstance(piece, Piece) else read_music.read_piece(piece)
-    line = melody_extraction.extract_melody(piece, method, track)
-    changes = piece.warnings + [f"{s}." for s in line.report.sentences()]
-    remarks += [f"{piece.name or 'The piece'}: {change}" for change in changes]
-    return line
-
-
-def check_bars(bars: int, model: open_model.Model) -> int:
-    """The number of bars, if a model can make so many; else raises an `OptionError`."""
-    if bars < 1 or bars % model.spec.bars:
-        raise OptionError(f"--bars is {bars}; {model.spec.name} makes multiples of {model.spec.bars} bars.")
-    return bars
+def opened_piece(piece: Piece | str | Path) -> Piece:
+    """A piece, of that or of a music file."""
+    return piece if isinstance(piece, Piece) else read_music.read_piece(piece)
 
 
 def check_temperature(temperature: float) -> None:

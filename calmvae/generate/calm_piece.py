@@ -7,20 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae.checkpoints import open_model
 from calmvae.common.errors import ModelError, OptionError
-from calmvae.generate import arguments, arrangement
+from calmvae.generate.arguments import opened_piece
 from calmvae.generate.made_piece import Made
 from calmvae.latent import attribute_vectors
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
+from calmvae.model.melody_model import MelodyModel, melody_of, on_own_time
 from calmvae.music import calmness, melody_tokens
 
 # At the amount 1. A fall of tempo by less than a third did not lower heart rate (van Dyck 2017).
 SLOWER, SOFTER = 0.3, 14
 
 
-def load(model: open_model.Model) -> attribute_vectors.Directions:
+def load(model: MelodyModel) -> attribute_vectors.Directions:
     """The attribute vectors that lie beside a model.
 
     Raises:
@@ -37,7 +37,7 @@ def load(model: open_model.Model) -> attribute_vectors.Directions:
 
 def calm(
     piece: Piece | str | Path,
-    model: open_model.Model,
+    model: MelodyModel,
     *,
     amount: float = 0.7,
     melody: str = "skyline",
@@ -59,13 +59,13 @@ def calm(
         raise OptionError(f"--amount is {amount:g}; it must be from 0 to 2.")
     vector = load(model).vectors["calmness"]
     remarks: list[str] = []
-    line = arguments.read_melody(piece, melody, track, remarks)
+    line = melody_of(opened_piece(piece), melody, track, remarks)
     windows, tied = melody_tokens.cut_windows(line.tokens, model.spec.steps)
     mu, _ = model.engine.encode(windows)
     moved = model.engine.decode(mu + np.float32(amount) * vector)
     tokens = melody_tokens.join_windows(moved, tied)[: len(line.tokens)]
-    given = arrangement.on_own_time(line, line.tokens, line.piece.name, "given melody")
-    made = played(arrangement.on_own_time(line, tokens, f"{line.piece.name} calmer", "calmer"), amount)
+    given = on_own_time(line, line.tokens, line.piece.name, "given melody")
+    made = played(on_own_time(line, tokens, f"{line.piece.name} calmer", "calmer"), amount)
     before, after = calmness.score(given), calmness.score(made)
     info = {
         "amount": amount,

@@ -1,8 +1,8 @@
 """A long piece that begins as one piece is and ends calm: `calmvae journey`.
 
 What is played comes, phrase by phrase, from a path through the latent space that leads from A to B and along the
-model's calm direction, while tempo, velocity and density fall. `itinerary` plans, `traveller` makes the phrases,
-`phrasing` and `tonality` shape them, `accompany` accompanies, `playing` plays.
+model's calm direction, while tempo, velocity and density fall. `journey_plan` plans, `journey_phrases`
+makes the phrases, `phrase_editing` and `key_finding` shape them, `harmonize` accompanies, `journey_notes` plays.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.checkpoints import open_model
 from calmvae.common.errors import OptionError
-from calmvae.generate import interpolation, journey_notes, journey_plan
+from calmvae.generate import journey_notes, journey_plan
+from calmvae.generate.arguments import opened_piece
 from calmvae.generate.journey_notes import Phrase
 from calmvae.generate.journey_phrases import Source, Traveller
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.generate.made_piece import Made, lead
-from calmvae.generate.sampling import DEFAULT_PROGRAM
 from calmvae.latent import calm_prior, latent_path
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
+from calmvae.model.interface import DEFAULT_PROGRAM
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music import calmness, key_finding, melody_tokens, phrase_editing
 from calmvae.music.calmness import DEFAULT_VELOCITY
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
@@ -38,7 +39,7 @@ _LOUDER = 10
 
 def of_piece(
     piece: Piece | str | Path,
-    model: open_model.Model,
+    model: MelodyModel,
     melody: str = "skyline",
     track: int | str | None = None,
     start_bar: int | None = None,
@@ -54,13 +55,13 @@ def of_piece(
       OptionError, InputError, EmptyMusicError: as `interpolation.interpolate`.
     """
     _check(model)
-    end = interpolation.read_end(piece, model, BARS, melody, track, start_bar, [] if remarks is None else remarks)
-    line = end.melody
+    remarks = [] if remarks is None else remarks
+    end = model.excerpt(opened_piece(piece), BARS, remarks, melody=melody, track=track, start_bar=start_bar)
     tokens = melody_tokens.join_windows(end.windows, end.tied)
-    return Source(line.piece.name or "the piece", tokens, end.qpm, line.velocity, line.program)
+    return Source(end.name or "the piece", tokens, end.qpm, round(end.velocity), end.program)
 
 
-def of_model(model: open_model.Model, calm: bool, seed: int) -> Source:
+def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
     """Sixteen fresh bars, from the whole prior, or from where calm music lies if the model has a calm prior."""
     _check(model)
     prior = calm_prior.load_prior(model) if calm and (model.source / calm_prior.PRIOR_FILE).is_file() else None
@@ -74,7 +75,7 @@ def of_model(model: open_model.Model, calm: bool, seed: int) -> Source:
     return Source(name, tokens, journey_plan.DEFAULT_QPM, DEFAULT_VELOCITY + _LOUDER, DEFAULT_PROGRAM)
 
 
-def _check(model: open_model.Model) -> None:
+def _check(model: MelodyModel) -> None:
     if BARS % model.spec.bars:
         raise OptionError(
             f"{model.spec.name} has windows of {model.spec.bars} bars, which do not fill a journey's {BARS}."
@@ -84,7 +85,7 @@ def _check(model: open_model.Model) -> None:
 def journey(
     a: Source,
     b: Source,
-    model: open_model.Model,
+    model: MelodyModel,
     *,
     minutes: float = 12.0,
     start_qpm: float | None = None,

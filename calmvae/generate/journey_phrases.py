@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from calmvae.checkpoints import open_model
 from calmvae.common.errors import ModelError
 from calmvae.generate import calm_piece, journey_notes, journey_plan
 from calmvae.generate.journey_notes import Phrase
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.latent import latent_path
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music import calmness, harmonize, key_finding, melody_tokens, phrase_editing
 from calmvae.music.key_finding import Key
 from calmvae.music.melody_tokens import FIRST_PITCH, STEPS_PER_BAR
@@ -107,9 +107,7 @@ class Traveller:
       seed: of every draw.
     """
 
-    def __init__(
-        self, a: Source, b: Source, model: open_model.Model, plan: Itinerary, accompanied: bool, seed: int
-    ) -> None:
+    def __init__(self, a: Source, b: Source, model: MelodyModel, plan: Itinerary, accompanied: bool, seed: int) -> None:
         self.a, self.b, self.model, self.plan, self.accompanied, self.seed = a, b, model, plan, accompanied, seed
         keys = [key_finding.key_of(key_finding.shares(source.tokens)) for source in (a, b)]
         self.shift = key_finding.shift_to(*keys)
@@ -291,7 +289,7 @@ class Traveller:
         return 40 * max(_ALIKE[0] - alike, alike - _ALIKE[1], 0.0) + 2 * max(few, 0.0) + 40 * apart
 
 
-def _calm_direction(model: open_model.Model) -> np.ndarray:
+def _calm_direction(model: MelodyModel) -> np.ndarray:
     """The model's calm direction, or none."""
     try:
         return calm_piece.load(model).vectors["calmness"]

@@ -1,79 +1,84 @@
-"""Fresh pieces from a prior. numpy only."""
+"""Fresh pieces from a prior, and what a model in training makes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from calmvae.checkpoints import open_model
-from calmvae.common import seeds
 from calmvae.common.errors import OptionError
-from calmvae.generate.arguments import check_bars, check_temperature, opened_model
-from calmvae.generate.arrangement import Segment, Voice, arrange
+from calmvae.generate.arguments import check_temperature, opened_model
 from calmvae.generate.made_piece import Made
 from calmvae.latent import latent_path, personal_prior
 from calmvae.midi import piano_roll, write_midi
 from calmvae.midi.piano_roll import Section
-from calmvae.midi.piece import Piece
-from calmvae.model import numpy_engine
+from calmvae.model.interface import DEFAULT_PROGRAM, Excerpt, Model, Segment, Voice
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 
-DEFAULT_PROGRAM = 0
-# Samples decoded together, always as many: the last bits of a product depend on how many rows it has.
-_GROUP = 8
-_SECTION_BARS = 8
+_TRAINING_SAMPLES = 4
 
 
 def sample(
-    model: open_model.Model | str | Path = open_model.DEFAULT_MODEL,
+    model: Model | str | Path = open_model.DEFAULT_MODEL,
     n: int = 1,
     *,
-    bars: int = 16,
+    bars: int | None = None,
     temperature: float = 0.5,
     seed: int = 0,
     qpm: float = DEFAULT_QPM,
     velocity: int = DEFAULT_VELOCITY,
     program: int = DEFAULT_PROGRAM,
     prior: personal_prior.Prior | None = None,
+    chords: str | None = None,
+    controls: np.ndarray | None = None,
 ) -> list[Made]:
     """Fresh pieces from the prior.
-
-    A piece longer than the model's window is decoded along a smooth path through fresh draws, one every 8 bars, so
-    that its windows belong together.
 
     Args:
       model: a loaded model or what `load_model` takes.
       n: pieces; piece k depends on the seed and k alone.
-      bars: of each, a multiple of the model's window.
+      bars: of each, a multiple of the model's window; default 16, of models that are not of melodies one window.
       temperature: 0 decodes the likeliest notes, 1 as the model believes.
       seed: of latents and draws.
       qpm, velocity, program: how to play them.
       prior: a personal one of this model; default the standard normal one.
+      chords: for models that play over chords, such as "C G Am F".
+      controls: for models conditioned on something else, `[max_seq_len, control_depth]`.
 
     Raises:
       OptionError, ModelError: an option, the model or the prior is not usable.
     """
     model = opened_model(model)
     check_sampling(n, temperature, qpm, velocity, program)
-    size, place = (prior.check(model).size, prior.latents) if prior else (model.spec.z_size, np.asarray)
-    count, every = check_bars(bars, model) // model.spec.bars, max(1, _SECTION_BARS // model.spec.bars)
-    made: list[Made] = []
-    while len(made) < n:
-        group = range(len(made), len(made) + _GROUP)
-        paths = [place(latent_path.walk(np.random.default_rng([seed, k]), count, every, size)) for k in group]
-        tokens = model.engine.decode(np.concatenate(paths), temperature, [seeds.hash_seed(seed, k) for k in group])
-        for k, windows in list(zip(group, np.split(tokens, _GROUP), strict=True))[: n - len(made)]:
-            voices = [Voice("melody", program, velocity)]
-            segment = Segment(windows, np.zeros(count, bool), qpm, voices, f"sample {k + 1}")
-            made.append(sampled(*arrange([segment], f"{model.spec.name} sample {k + 1}, seed {seed}"), k, prior))
+    model.check_voice(program, velocity, DEFAULT_VELOCITY)
+    size: int = model.z_size
+    place: Callable[[np.ndarray], np.ndarray] = np.asarray
+    if prior:
+        if not isinstance(model, MelodyModel):
+            raise OptionError(f"a prior goes with melody models, and {model.name} is none; leave it out.")
+        size, place = prior.check(model).size, prior.latents
+
+    def walk(k: int, points: int, every: int) -> np.ndarray:
+        if not size:
+            return np.zeros((points, 0))
+        return place(latent_path.walk(np.random.default_rng([seed, k]), points, every, size))
+
+    made = []
+    drawn = model.sample(n, walk, bars=bars, temperature=temperature, seed=seed, chords=chords, controls=controls)
+    for k, (windows, labels) in enumerate(drawn):
+        voices = [Voice("melody", program, velocity)]
+        segment = Segment(windows, np.zeros(len(windows), bool), qpm, voices, labels[0])
+        piece, sections = model.play([segment], f"{model.name} sample {k + 1}, seed {seed}")
+        if len(labels) > 1:
+            length = sections[-1].end / len(labels)
+            sections = [Section(i * length, (i + 1) * length, label) for i, label in enumerate(labels)]
+        info = {"notes": len(piece.notes), "prior": prior.describe() if prior else "standard"}
+        remarks = [] if piece.notes else [f"Sample {k + 1} is silent; try another seed."]
+        made.append(Made(piece, sections, info, remarks))
     return made
-
-
-def sampled(piece: Piece, sections: list[Section], k: int, prior: personal_prior.Prior | None = None) -> Made:
-    """The k-th sample with what there is to say of it."""
-    info = {"notes": len(piece.notes), "prior": prior.describe() if prior else "standard"}
-    return Made(piece, sections, info, [] if piece.notes else [f"Sample {k + 1} is silent; try another seed."])
 
 
 def check_sampling(n: int, temperature: float, qpm: float, velocity: int, program: int) -> None:
@@ -87,19 +92,28 @@ def check_sampling(n: int, temperature: float, qpm: float, velocity: int, progra
         raise OptionError(f"velocity {velocity} must be from 1 to 127 and program {program} from 0 to 127.")
 
 
-def write_training_samples(engine: numpy_engine.Engine, tokens: np.ndarray, folder: Path, step: int, seed: int) -> None:
-    """Writes what a model in training makes: four held-out windows with their reconstructions, four samples."""
+def write_training_samples(model: Model, given: Sequence[Excerpt], folder: Path, step: int, seed: int) -> None:
+    """Writes what a model in training makes: held-out windows with their reconstructions, and four samples.
+
+    Args:
+      model: with the weights of now.
+      given: excerpts of one window each, at least one.
+      folder: for `step-NNNNNNNN.mid` and `.png`.
+      step: of the training. seed: of the draws.
+    """
     rng = np.random.default_rng(seed)
-    given = tokens[rng.permutation(len(tokens))[:4]]
-    back = engine.decode(engine.encode(given)[0])
-    fresh = engine.decode(rng.standard_normal((4, engine.spec.z_size)), 0.5, seed)
+    rows: list[tuple[object, str, bool]] = []
+    if model.z_size:
+        means = np.concatenate([mu for mu, _ in model.encode(given)])
+        back = model.decode(means, like=given)
+        for k, one in enumerate(given):
+            rows += [(one.windows[:1], f"given {k + 1}", True), (back[k : k + 1], f"back {k + 1}", False)]
+    z = rng.standard_normal((_TRAINING_SAMPLES, model.z_size))
+    fresh = model.decode(z, 0.5, seed, [given[0]] * _TRAINING_SAMPLES)
+    rows += [(fresh[k : k + 1], f"sample {k + 1}", False) for k in range(_TRAINING_SAMPLES)]
     voice = [Voice("melody", DEFAULT_PROGRAM, DEFAULT_VELOCITY)]
-    rows: list[tuple[np.ndarray, str, bool]] = []
-    for k, (x, y) in enumerate(zip(given, back, strict=True), 1):
-        rows += [(x, f"given {k}", True), (y, f"back {k}", False)]
-    rows += [(x, f"sample {k}", False) for k, x in enumerate(fresh, 1)]
-    segments = [Segment(w[None], np.zeros(1, bool), DEFAULT_QPM, voice, label, g) for w, label, g in rows]
-    piece, sections = arrange(segments, f"step {step}")
+    segments = [Segment(windows, np.zeros(1, bool), DEFAULT_QPM, voice, label, real) for windows, label, real in rows]
+    piece, sections = model.play(segments, f"step {step}")
     name = folder / f"step-{step:08d}"
     write_midi.write_midi(piece, name.with_suffix(".mid"))
     piano_roll.write_piano_roll(piece, name.with_suffix(".png"), sections=sections)

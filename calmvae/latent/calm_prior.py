@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae.checkpoints import open_model
 from calmvae.common.errors import ModelError, OptionError
 from calmvae.latent import mixture_prior
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music import calmness
 
 PRIOR_FILE = "calm.safetensors"
@@ -25,7 +25,7 @@ def of_windows(tokens: np.ndarray) -> np.ndarray:
     return np.array([calmness.of_tokens(row).calmness for row in tokens])
 
 
-def load_prior(model: open_model.Model, where: Path | None = None) -> mixture_prior.Mixture:
+def load_prior(model: MelodyModel, where: Path | None = None) -> mixture_prior.Mixture:
     """The calm prior that lies beside a model, or in a folder.
 
     Raises:

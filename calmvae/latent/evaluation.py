@@ -8,7 +8,7 @@ import numpy as np
 
 from calmvae.latent import latent_path
 from calmvae.model.numpy_engine import Engine
-from calmvae.music.melody_tokens import FIRST_PITCH
+from calmvae.music import melody_tokens
 
 # Largest step over mean step up to which a path counts as smooth.
 MOST_JUMP = 2.5
@@ -76,7 +76,7 @@ class Reconstruction:
         return Metrics(
             windows=len(tokens),
             accuracy=float(right.mean()),
-            onset_accuracy=float(onset_accuracy(tokens, decoded)),
+            onset_accuracy=float(melody_tokens.onset_accuracy(tokens, decoded)),
             teacher_forced=float((self.likeliest[rows] == tokens).mean()),
             exact=float(right.all(axis=1).mean()),
             nats=float(-self.logs[rows].sum(axis=1).mean()),
@@ -88,12 +88,6 @@ class Reconstruction:
 def evaluate(engine: Engine, tokens: np.ndarray) -> Metrics:
     """Measures reconstruction on windows uint8 `[n, steps]`, n >= 1."""
     return Reconstruction.of(engine, tokens).metrics()
-
-
-def onset_accuracy(tokens: np.ndarray, decoded: np.ndarray) -> float:
-    """Share of agreement over the steps at which either of the two starts a note; 1 where neither does."""
-    onsets = (tokens >= FIRST_PITCH) | (decoded >= FIRST_PITCH)
-    return float((tokens == decoded)[onsets].mean()) if onsets.any() else 1.0
 
 
 def elbo(engine: Engine, tokens: np.ndarray, seed: int = 0) -> tuple[float, float]:

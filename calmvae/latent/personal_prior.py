@@ -24,9 +24,10 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.checkpoints import model_cache, model_folder, open_model
+from calmvae.checkpoints import model_cache, model_folder
 from calmvae.common import output_folder, thread_pool
 from calmvae.common.errors import ModelError
+from calmvae.model.melody_model import MelodyModel
 
 WEIGHTS_FILE, RECORD_FILE = "personal.safetensors", "personal.json"
 Z_SIZE, HIDDEN = 4, (1024, 256, 64)
@@ -214,7 +215,7 @@ class Prior:
         """What a run.json says of the prior."""
         return {"name": "personal", "source": str(self.source or ""), "sha256": self.record.get("sha256", "")}
 
-    def check(self, model: open_model.Model) -> Prior:
+    def check(self, model: MelodyModel) -> Prior:
         """Itself, or a `ModelError` if it was made for another model."""
         ours, theirs = sha256_of(model), self.record.get("model", {}).get("sha256")
         if len(self.spread) != model.spec.z_size or (theirs is not None and theirs != ours):
@@ -310,7 +311,7 @@ def _with_spread(weights: Weights, latents: Latents, rng: np.random.Generator) -
     return Prior(decoder, center, root, spread)
 
 
-def place(model: open_model.Model) -> Path:
+def place(model: MelodyModel) -> Path:
     """The folder of a model's personal prior: in the model's own, or in the user's cache folder if that is not theirs.
 
     Not theirs are embedded models, and checkpoints, which have no folder of calmvae's.
@@ -324,7 +325,7 @@ def place(model: open_model.Model) -> Path:
     return model_cache.root() / "personal" / f"{name}-{sha256_of(model)[:8]}"
 
 
-def name_of(model: open_model.Model) -> str:
+def name_of(model: MelodyModel) -> str:
     """What to call the model on the command line."""
     source = model.source.resolve()
     for parent in (model_folder.of_package("own_model").resolve(), (model_cache.root() / "models").resolve()):
@@ -333,7 +334,7 @@ def name_of(model: open_model.Model) -> str:
     return str(model.source)
 
 
-def sha256_of(model: open_model.Model) -> str:
+def sha256_of(model: MelodyModel) -> str:
     """SHA-256 of the model's file of weights, or of the weights where they are several files."""
     found = str(model.describe()["sha256"])
     if found:
@@ -356,7 +357,7 @@ def write(prior: Prior, folder: output_folder.OutputFolder) -> Prior:
     return dataclasses.replace(prior, record=record, source=folder.folder)
 
 
-def load_prior(model: open_model.Model, where: Path | None = None) -> Prior:
+def load_prior(model: MelodyModel, where: Path | None = None) -> Prior:
     """The personal prior of a model.
 
     Args:
@@ -396,5 +397,5 @@ def _read(folder: Path) -> Prior:
     return Prior(arrays, center, root, spread, record, folder)
 
 
-def _command(model: open_model.Model) -> str:
+def _command(model: MelodyModel) -> str:
     return f"calmvae personalize MY_MIDI/ --model {name_of(model)}"

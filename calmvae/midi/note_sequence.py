@@ -32,6 +32,28 @@ def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
     return [(name, parse(data), one.warnings) for (name, one), data in zip(played, written, strict=True)]
 
 
+def of_piece(piece: Piece) -> Any:
+    """The NoteSequence of a `Piece`."""
+    sequence = magenta_import.load_note_seq().NoteSequence(ticks_per_quarter=220, total_time=piece.duration)
+    for note in piece.notes:
+        sequence.notes.add(
+            pitch=note.pitch,
+            velocity=note.velocity,
+            start_time=note.start,
+            end_time=note.end,
+            program=note.program,
+            is_drum=note.is_drum,
+            instrument=note.track,
+        )
+    for time, qpm in piece.tempos:
+        sequence.tempos.add(time=time, qpm=qpm)
+    for time, numerator, denominator in piece.time_signatures:
+        sequence.time_signatures.add(time=time, numerator=numerator, denominator=denominator)
+    for instrument, name in piece.track_names.items():
+        sequence.instrument_infos.add(instrument=instrument, name=name)
+    return sequence
+
+
 def piece_of(sequence: Any, name: str = "", warnings: list[str] | None = None) -> Piece:
     """The `Piece` of a NoteSequence. Grace notes of no length are left out, and said so."""
     notes = [

@@ -116,3 +116,9 @@ def fold_pitches(pitches: np.ndarray) -> np.ndarray:
     low = np.maximum(0, -((pitches - MIN_PITCH) // 12)) * 12
     high = np.maximum(0, -((MAX_PITCH - pitches) // 12)) * 12
     return pitches + np.where(pitches < MIN_PITCH, low, 0) - np.where(pitches > MAX_PITCH, high, 0)
+
+
+def onset_accuracy(tokens: np.ndarray, decoded: np.ndarray) -> float:
+    """Share of agreement over the steps at which either of the two starts a note; 1 where neither does."""
+    onsets = (tokens >= FIRST_PITCH) | (decoded >= FIRST_PITCH)
+    return float((tokens == decoded)[onsets].mean()) if onsets.any() else 1.0

@@ -19,12 +19,13 @@ from calmvae.common import magenta_import
 from calmvae.common.errors import DataError, OptionError
 from calmvae.common.text import count
 from calmvae.data import convert_folder, load_dataset
-from calmvae.data.magenta_windows import Examples, Reader, Window
-from calmvae.generate import magenta_model
+from calmvae.data.magenta_examples import Examples
+from calmvae.generate import sampling
 from calmvae.latent import evaluation
 from calmvae.midi import tfrecord
 from calmvae.model import config_catalog, model_spec
-from calmvae.music.calmness import DEFAULT_QPM
+from calmvae.model.magenta_model import MagentaModel
+from calmvae.model.magenta_windows import Reader, Window, excerpt_of
 from calmvae.training import training_loop
 from calmvae.training.training_loop import Options, Progress, Result
 
@@ -55,27 +56,6 @@ class HeldOut:
         return f"held-out loss {self.loss:.2f} ({self.nats:.2f} nats, KL {self.kl_bits:.1f} bits)"
 
 
-def to_train(config: str | None, options: Options) -> tuple[str, find_model.Opened | None] | None:
-    """The config to train and the model to start from, if it is one of ours; None for melodies.
-
-    Args:
-      config: the name asked for, or None for that of the model.
-      options: with the model to start from.
-
-    Raises:
-      OptionError: no such config, or an option of melodies with one of ours.
-      ModelError: no such model, or not of this config.
-    """
-    if config is not None and not config_catalog.is_other(config_catalog.known(config)):
-        return None
-    start = find_model.open_model(options.init, config, strict=config is not None) if options.init else None
-    name = config or (start.config if start else "")
-    if not config_catalog.is_other(name):
-        return None
-    _check_options(name, options)
-    return name, start
-
-
 def train(
     name: str,
     data: str | Path,
@@ -104,7 +84,7 @@ def train(
       ModelError: `start` does not fit. OutputError: the run folder is not ours or of another config.
     """
     say = say or (lambda _: None)
-    _check_options(name, options)
+    check_options(name, options)
     known = magenta_import.load().configs.CONFIG_MAP[name]
     hparams = _hparams(name, known, settings or [], start)
     train_set, eval_set = load(data, name, say)
@@ -117,7 +97,8 @@ def train(
     return trainer.run()
 
 
-def _check_options(name: str, options: Options) -> None:
+def check_options(name: str, options: Options) -> None:
+    """Raises an `OptionError` for an option of melodies with a config that is none."""
     ours = Options()
     for option in ("melody", "max_onsets", "calm"):
         if getattr(options, option) != getattr(ours, option):
@@ -277,29 +258,9 @@ class _Trainer(training_loop.Loop):
         model_folder.write_other(self.folder / "model", self.name, changed, weights, meta)
 
     def write_samples(self, folder: Path) -> None:
-        from calmvae.midi import note_sequence, piano_roll, write_midi
-
-        opened = find_model.Opened(self.folder, "run folder", self.engine.weights(), self.name, "", None)
-        model = magenta_model.of_opened(opened, self.config.hparams.values())
-        given = self.held_out[:_SAMPLES]
-        controls = [w.controls.unpack() if self.config.data_converter.control_depth else None for w in given]
-        rows = model.sequences([window.outputs.unpack() for window in given])
-        labels = [f"given {k + 1}" for k in range(len(given))]
-        if self.config.hparams.z_size:
-            _, mu, _ = self._measured(given)
-            back = model.decode(controls, mu, 0.0, self.options.seed)
-            rows += model.sequences([windows[k] for k, windows in enumerate(back)])
-            labels += [f"back {k + 1}" for k in range(len(given))]
-        fresh = model.decode(controls[:1], model.latents(_SAMPLES, self.options.seed), 0.5, self.options.seed)
-        rows += model.sequences(fresh[0])
-        labels += [f"sample {k + 1}" for k in range(_SAMPLES)]
-        bars = config_catalog.window_bars(self.config)
-        parts = [note_sequence.piece_of(row) for row in rows]
-        piece = magenta_model.arranged(parts, bars, [DEFAULT_QPM] * len(parts), f"step {self.step}")
-        sections = [piano_roll.Section(4.0 * bars * k, 4.0 * bars * (k + 1), label) for k, label in enumerate(labels)]
-        name = folder / f"step-{self.step:08d}"
-        write_midi.write_midi(piece, name.with_suffix(".mid"))
-        piano_roll.write_piano_roll(piece, name.with_suffix(".png"), sections=sections)
+        model = MagentaModel(self.folder, self.name, self.config, self.engine.weights())
+        given = [excerpt_of(window, model.bars) for window in self.held_out[:_SAMPLES]]
+        sampling.write_training_samples(model, given, folder, self.step, self.options.seed)
 
 
 def _drawn(held_out: Examples, most: int) -> list[Window]:

@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.checkpoints import model_folder, open_model
+from calmvae.checkpoints import find_model, model_folder, open_model
 from calmvae.common import magenta_import, output_folder
 from calmvae.common.errors import OptionError
 from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation
 from calmvae.model import config_catalog, model_spec, numpy_engine
+from calmvae.model.melody_model import MelodyModel, excerpts_of
 from calmvae.training import training_loop
 from calmvae.training.training_loop import Options, Progress, Result
 
@@ -46,6 +47,7 @@ def train(
     options: Options,
     report: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
+    start: find_model.Opened | None = None,
 ) -> Result:
     """Trains until a limit, early stop or interruption; called again, goes on from the last checkpoint.
 
@@ -56,6 +58,7 @@ def train(
       options: see `Options`.
       report: called every `log_every` steps.
       say: called with sentences worth reading.
+      start: the model of `options.init`, if it is open already.
 
     Raises:
       DataError: nothing to train on, or the loss is no longer a number.
@@ -66,57 +69,66 @@ def train(
     train_set, eval_set = load_dataset.load(
         data, spec, options.melody, options.max_onsets, options.calm, folder / "cache", say
     )
-    start = _start(spec, options, say) if options.init else None
+    if options.init and start is None:
+        start = find_model.open_to_train(options.init, spec.name)
+    weights = _weights(spec, start, options, say) if start else None
     if start is None and len(spec.level_lengths or ()) > 2 and not (folder / "train").exists():
         say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
     if start is not None and spec.hparams["beta_rate"] == 0 and not (folder / "train").exists():
         say(f"The price of a latent bit, beta, is {spec.hparams['max_beta']:g} from the start.")
-    trainer = _Trainer(spec, folder, options, train_set, eval_set, start, report, say)
+    trainer = _Trainer(spec, folder, options, train_set, eval_set, weights, report, say)
     trainer.sources = load_dataset.sources(data)
     return trainer.run()
 
 
-def spec_to_train(config: str | None, settings: list[str], init: str | None, run: Path) -> model_spec.ModelSpec:
+def spec_to_train(
+    config: str | None, settings: list[str], start: find_model.Opened | None, run: Path
+) -> model_spec.ModelSpec:
     """The config of melodies that was asked for, or that of the model to start from, with its sizes.
 
     Where all levels come from that model, the price of the latent bits is held where a training ends: `beta_rate` is 0,
     unless the settings or the earlier sessions of the run have another.
 
     Args:
-      config: its name. settings: hparams, as NAME=VALUE. init: the model to start from. run: the run folder.
+      config: its name. settings: hparams, as NAME=VALUE. start: the model to start from. run: the run folder.
+
+    Raises:
+      ModelError: the config of the model to start from is not known, or not one of melodies.
     """
-    spec = (
-        open_model.spec_to_train(init)
-        if init and not config
-        else config_catalog.get_spec(config or model_spec.DEFAULT_CONFIG)
-    )
-    rate = _beta_rate_of(run, init)
-    if init:
-        source = open_model.to_start_from(init, spec.name).spec
-        spec = open_model.shaped_like(source, spec)
-        if rate is None and (source is None or source.bars == spec.bars):
+    if start and not config:
+        if start.spec is None:
+            raise model_folder.not_melodies(str(start.place), start.config)
+        known = config_catalog.spec(start.config) if start.config in config_catalog.names() else None
+        spec = known or start.spec
+    else:
+        spec = config_catalog.get_spec(config or model_spec.DEFAULT_CONFIG)
+    rate = _beta_rate_of(run, start is not None)
+    if start:
+        spec = open_model.shaped_like(start.spec, spec)
+        if rate is None and (start.spec is None or start.spec.bars == spec.bars):
             rate = 0.0
     held = {} if rate is None else {"beta_rate": rate}
     return model_spec.with_hparams(model_spec.with_hparams(spec, held), settings)
 
 
-def _beta_rate_of(run: Path, init: str | None) -> float | None:
+def _beta_rate_of(run: Path, tuned: bool) -> float | None:
     """What the last session of a run had, if it is one of fine-tuning."""
     try:
         sessions = json.loads((run / output_folder.RUN_FILE).read_text(encoding="utf-8"))["sessions"]
-        tuned = init or any(session["options"]["init"] for session in sessions)
+        tuned = tuned or any(session["options"]["init"] for session in sessions)
         return float(sessions[-1]["hparams"]["beta_rate"]) if tuned else None
     # No such run; `train` says what is amiss with one of another kind.
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
 
-def _start(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], None]) -> dict[str, np.ndarray]:
+def _weights(
+    spec: model_spec.ModelSpec, start: find_model.Opened, options: Options, say: Callable[[str], None]
+) -> dict[str, np.ndarray]:
     """The weights to start from: those of a model of the same shape, or of one whose windows ours are made of."""
     from calmvae.training import grow_model, numpy_trainer
 
-    opened = open_model.to_start_from(str(options.init), spec.name)
-    weights, source = dict(opened.weights), opened.spec
+    weights, source = dict(start.weights), start.spec
     if source and grow_model.can_grow(source, spec):
         say(f"{options.init} gives the levels up to its {source.bars} bars; those above start from nothing.")
         return grow_model.grown(
@@ -188,8 +200,10 @@ class _Trainer(training_loop.Loop):
     def write_samples(self, folder: Path) -> None:
         from calmvae.generate import sampling
 
-        engine = numpy_engine.Engine(self.spec, self.engine.weights())
-        sampling.write_training_samples(engine, self.eval_tokens, folder, self.step, self.options.seed)
+        model = MelodyModel(self.folder, self.spec, numpy_engine.Engine(self.spec, self.engine.weights()))
+        rows = np.random.default_rng(self.options.seed).permutation(len(self.eval_tokens))[:4]
+        given = excerpts_of(self.eval_tokens[rows])
+        sampling.write_training_samples(model, given, folder, self.step, self.options.seed)
 
     def pieces(self) -> int:
         return self.train_set.pieces

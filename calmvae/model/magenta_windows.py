@@ -11,15 +11,20 @@ import copy
 import dataclasses
 import functools
 import itertools
-from collections import Counter
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from calmvae.common import magenta_import
-from calmvae.data import training_windows
+from calmvae.common import magenta_import, text
+from calmvae.common.errors import EmptyMusicError, OptionError
+from calmvae.midi import note_sequence
+from calmvae.midi.piece import Piece
 from calmvae.model import config_catalog
+from calmvae.model.interface import Excerpt
+from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
+from calmvae.music.melody_tokens import FIRST_PITCH
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,75 +193,6 @@ def _longest_stretch(sequence: Any) -> float:
     return float(np.ceil(most))
 
 
-@dataclasses.dataclass
-class Examples:
-    """The windows of some pieces.
-
-    Attributes:
-      reader: what read them.
-      pieces: serialized NoteSequences of the pieces that gave windows.
-      windows: of each of them, as it is.
-      left_out: pieces without a window, by reason.
-      unknown_drums: notes left out, see `Reader.unknown_drums`.
-    """
-
-    reader: Reader
-    pieces: list[bytes]
-    windows: list[list[Window]]
-    left_out: Counter[str]
-    unknown_drums: int = 0
-
-    @classmethod
-    def read(cls, reader: Reader, sequences: Iterator[Any]) -> Examples:
-        """Reads NoteSequences."""
-        found = cls(reader, [], [], Counter())
-        for sequence in sequences:
-            windows, why = look(reader, sequence)
-            if why:
-                found.left_out[why] += 1
-                continue
-            found.unknown_drums += reader.unknown_drums(sequence)
-            found.pieces.append(sequence.SerializeToString(deterministic=True))
-            found.windows.append(windows)
-        return found
-
-    def __len__(self) -> int:
-        return sum(map(len, self.windows))
-
-    def slots(self) -> list[tuple[int, int]]:
-        """Piece, and place among its windows, of every window."""
-        return [(piece, k) for piece, windows in enumerate(self.windows) for k in range(len(windows))]
-
-    def batches(self, batch_size: int, seed: int, start_step: int = 0) -> Iterator[list[np.ndarray]]:
-        """Endless batches, shuffled and, where the config transposes, transposed anew each epoch.
-
-        A step's batch depends on the seed and the step alone. A transposed piece may have fewer windows, or more, than
-        it has as it is: an epoch takes as many as of the piece as it is, or that where nothing is left.
-
-        Yields:
-          what `Reader.batch` makes.
-        """
-        slots, varies = self.slots(), self.reader.varies()
-
-        @functools.lru_cache(maxsize=max(len(self.pieces), 1))
-        def anew(epoch: int, piece: int) -> list[Window]:
-            sequence = magenta_import.load_note_seq().NoteSequence.FromString(self.pieces[piece])
-            try:
-                windows = self.reader.windows(sequence, (seed, 2, epoch, piece), augment=True)
-            except Exception:
-                # As it is, the piece was read.
-                windows = []
-            return windows or self.windows[piece]
-
-        for epochs, rows in training_windows.drawn_rows(len(slots), batch_size, seed, start_step):
-            batch = []
-            for epoch, row in zip(epochs.tolist(), rows.tolist(), strict=True):
-                piece, k = slots[row]
-                windows = anew(epoch, piece) if varies else self.windows[piece]
-                batch.append(windows[k % len(windows)])
-            yield self.reader.batch(batch)
-
-
 def look(reader: Reader, sequence: Any) -> tuple[list[Window], str]:
     """The windows of a piece, or why there are none."""
     try:
@@ -267,13 +203,102 @@ def look(reader: Reader, sequence: Any) -> tuple[list[Window], str]:
     return windows, "" if windows else reader.why_none(sequence)
 
 
-@functools.lru_cache(maxsize=1)
-def reader_of(config: str) -> Reader:
-    """The reader of one of Magenta's configs, for training."""
-    return Reader(magenta_import.load().configs.CONFIG_MAP[config])
+@dataclasses.dataclass(frozen=True)
+class _Cut:
+    """So many bars of a piece, from a bar (counted from 1) on, at a tempo."""
+
+    bar: int
+    qpm: float
+    sequence: Any
 
 
-def count(config: str, data: bytes) -> tuple[int, str]:
-    """How many windows a serialized NoteSequence has for a config, and if none, why."""
-    windows, why = look(reader_of(config), magenta_import.load_note_seq().NoteSequence.FromString(data))
-    return len(windows), why
+def excerpt(
+    config: str, reader: Reader, piece: Piece, whole: bool, start_bar: int | None, remarks: list[str]
+) -> Excerpt:
+    """The first window of a piece, or that of a bar, or all that follow each other; see `interface.Model.excerpt`."""
+    name = piece.name or "the piece"
+    remarks += [f"{name}: {warning}" for warning in piece.warnings]
+    sequence = note_sequence.of_piece(piece)
+    cuts = list(_cuts(sequence, reader.bars))
+    if start_bar is not None and not 1 <= start_bar <= len(cuts):
+        raise OptionError(f"bar {start_bar} of {name} was asked for; it has bars 1 to {len(cuts)}.")
+    found: list[tuple[_Cut, list[Window]]] = []
+    for cut in cuts if start_bar is None else [cuts[start_bar - 1]]:
+        if found and (not whole or cut.bar < found[-1][0].bar + reader.bars):
+            continue
+        windows, why = look(reader, cut.sequence)
+        if windows:
+            found.append((cut, windows))
+        elif start_bar is not None:
+            chosen = text.bars(start_bar, start_bar + reader.bars - 1)
+            raise OptionError(
+                f"{chosen} of {name} give {config} no window: it is a piece {why} there; choose another bar."
+            )
+    if not found:
+        raise EmptyMusicError(
+            f"{name} gives {config} no window of {reader.bars} bars: it is a piece {reader.why_none(sequence)}; "
+            "give another one."
+        )
+    first, windows = found[0]
+    if whole:
+        remarks.append(f"{name}: {text.count(len(found) * reader.bars, 'bar')} of {len(cuts)} are used.")
+    else:
+        one = "" if len(windows) == 1 else f" in one reading of {len(windows)}"
+        remarks.append(f"{name}: {text.bars(first.bar, first.bar + reader.bars - 1)} of {len(cuts)}{one} are used.")
+    if unknown := sum(reader.unknown_drums(cut.sequence) for cut, _ in found):
+        remarks.append(f"{name}: {unknown} drum notes are left out: {config} has no class for their pitches.")
+    velocity = float(np.mean([note.velocity for cut, _ in found for note in cut.sequence.notes]))
+    chosen_windows = [max(some, key=_height) if reader.is_melody else some[0] for _, some in found]
+    outputs = [window.outputs.unpack() for window in chosen_windows]
+    tied = np.zeros(len(found), bool)
+    bars, qpms = len(found) * reader.bars, [cut.qpm for cut, _ in found]
+    return Excerpt(name, chosen_windows, outputs, bars, tied, first.qpm, 0, velocity, {}, qpms)
+
+
+def excerpt_of(window: Window, bars: int) -> Excerpt:
+    """A window of so many bars as an excerpt of no piece."""
+    tied = np.zeros(1, bool)
+    return Excerpt("", [window], [window.outputs.unpack()], bars, tied, DEFAULT_QPM, 0, DEFAULT_VELOCITY)
+
+
+def counted(window: Window) -> np.ndarray:
+    """Which steps of a window are no padding, bool `[length]`."""
+    lengths = np.atleast_1d(window.length)
+    places = np.arange(window.outputs.shape[0]).reshape(len(lengths), -1)
+    return (places - places[:, :1] < lengths[:, None]).ravel()
+
+
+def _height(window: Window) -> float:
+    """Mean pitch of a window of a melody, for the highest of several instruments is most likely the melody."""
+    tokens = window.outputs.at % window.outputs.shape[1]
+    return float(tokens[tokens >= FIRST_PITCH].mean())
+
+
+def _cuts(sequence: Any, bars: int) -> Iterator[_Cut]:
+    """So many bars from each bar on, none across a change of tempo or metre, as Magenta's windows."""
+    sequences = magenta_import.load_note_seq().sequences_lib
+    number = 0
+    for part in sequences.split_note_sequence_on_time_changes(sequence):
+        qpm = part.tempos[0].qpm if part.tempos else 120.0
+        metre = part.time_signatures[0] if part.time_signatures else None
+        bar = 240 / qpm * (metre.numerator / metre.denominator if metre else 1.0)
+        for k in range(math.ceil(part.total_time / bar - 1e-6)):
+            number += 1
+            yield _Cut(number, qpm, _cut(sequences, part, k * bar, bars * bar, 7.5 / qpm))
+
+
+def _cut(sequences: Any, part: Any, begin: float, length: float, near: float) -> Any:
+    """A stretch of a NoteSequence; what starts less than half a step before a bar belongs to it."""
+    ours = copy.deepcopy(part)
+    notes = [n for n in ours.notes if begin - near <= n.start_time < begin + length - near]
+    kept = [copy.deepcopy(note) for note in notes]
+    del ours.notes[:]
+    for note in kept:
+        note.start_time = max(note.start_time, begin)
+        note.end_time = max(note.end_time, note.start_time + 1e-3)
+    ours.notes.extend(kept)
+    ours.total_time = max(ours.total_time, begin + length)
+    ours = sequences.extract_subsequence(ours, begin, begin + length)
+    ours.ClearField("subsequence_info")
+    ours.total_time = length
+    return ours
