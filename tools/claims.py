@@ -1,16 +1,18 @@
-"""Every figure in the documents comes from a command, and this holds them to each other.
+"""Figures in the documents are the figures that commands printed. This module compares the two.
 
     .venv/bin/python -m tools.claims                         # do the documents say what was measured?
-    .venv/bin/python -m tools.claims --run NAME [NAME ...]   # measure again, and renew the documents
+    .venv/bin/python -m tools.claims --run NAME [NAME ...]   # measure again; list the texts that no longer hold
     .venv/bin/python -m tools.claims --add NAME 'calmvae evaluate calm-mel_2bar --data out/corpus' [--needs out/corpus]
 
-What a command gave lies in `own_model/measured/NAME.json`: the command, the day, what it needs that is not in the
-checkout, by how much another machine's figures may differ, and what it gave: the JSON of `calmvae ... --json`, or the
-Markdown tables and lines that a script prints. `tools/claims.toml` says where a document quotes that, as a text with
-places to fill in. `--where out/corpus=/path` says where something needed lies on this machine.
+`own_model/measured/NAME.json` is the record of a measurement. It holds the command, the date, the inputs that are not
+in the checkout, the tolerance between machines, and the result. The result is the JSON of `calmvae ... --json`, or the
+Markdown tables and lines that a script prints. `tools/claims.toml` lists the texts that quote a record, with places for
+the figures, and the documents that hold these texts. Only these texts are checked, and no document is edited.
+`--where out/corpus=/path` says where an input lies on this machine.
 
-A place is `{path/to/value:spec}`. Its spec is a number of decimals (3: .960), or `g` and a number of digits, `,` for
-thousands, `%`, `f`, `+` (signed) or `M` (millions) and a number of decimals; without one, the value is taken as it is.
+A place is `{path/to/value:spec}`. The spec is a number of decimals (3: .960), or a letter and a number: `p` (1:
+96.0 %), `%` (1: 96.0%), `f` (decimals), `+` (decimals, signed), `g` (digits) or `M` (millions, decimals). The spec `,`
+writes thousands. Without a spec the value is taken as it is.
 """
 
 from __future__ import annotations
@@ -38,40 +40,31 @@ from calmvae.common.text import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = Path(__file__).with_name("claims.toml")
-# Documents in which every figure has to be claimed.
-DOCUMENTS = ["README.md", "REFLECTION.md", "own_model/README.md", "own_model/DATA.md"]
-DOCUMENTS += ["own_model/calm-mel_2bar/README.md", "own_model/calm-mel_16bar/README.md"]
-# Documents that quote what was measured beside much that claims nothing.
-QUOTING = ["benchmarks/README.md"]
-# Of a command's JSON, what is about the machine or the call.
+# Keys in a command's JSON that belong to one machine or one call.
 _NOT_KEPT = {"versions", "source", "inputs", "arguments", "outputs"}
-# Figures that are results: with a decimal point or a percent sign, or thousands, and all in the cells of a table.
-_FIGURE = re.compile(r"(?<![\w.])[-+]?(?:\d{1,3}(?:,\d{3})+|\d*\.\d+|\d+(?=%))(?![\w.]*\.\d)")
-_CELL = re.compile(r"(?<=\|) *[-+]?[\d.,]+%?(?: (?:s|ms|MB))? *(?=\|)")
-_QUIET = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A text that documents quote.
+    """A text that quotes a record.
 
     Attributes:
-      record: name of what was measured; without one, the text claims nothing (a version, a date, a setting).
-      files: of the documents.
+      record: name of the record.
+      files: the documents that hold the text.
       text: with places to fill in.
-      table: path of rows that stand as a whole table.
+      table: instead of a text, the path of rows in the record that a document shows as a whole table.
     """
 
-    record: str | None
+    record: str
     files: list[str]
     text: str = ""
     table: str | None = None
 
     def filled(self, gives: Any) -> str:
-        """The text as it has to stand.
+        """The text with the figures of a result.
 
         Raises:
-          KeyError: what was measured has no such value.
+          KeyError: the result has no such value.
         """
         if self.table is not None:
             rows = value_at(gives, self.table)
@@ -80,9 +73,9 @@ class Claim:
 
 
 def claims(path: Path = CLAIMS) -> list[Claim]:
-    """All that are listed."""
+    """All claims of a list."""
     listed = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
-    return [Claim(one.get("record"), one["in"], one.get("text", "").strip("\n"), one.get("table")) for one in listed]
+    return [Claim(one["record"], one["in"], one.get("text", "").strip("\n"), one.get("table")) for one in listed]
 
 
 def value_at(gives: Any, path: str) -> Any:
@@ -111,6 +104,8 @@ def formatted(value: Any, spec: str) -> str:
         return f"{value:,}"
     if kind == "g":
         return f"{value:#.{digits}g}".rstrip(".")
+    if kind == "p":
+        return f"{100 * value:.{digits or 0}f} %"
     if kind == "%":
         return f"{value:.{digits or 0}%}"
     if kind == "M":
@@ -124,63 +119,32 @@ def formatted(value: Any, spec: str) -> str:
 
 
 def check(documents: dict[str, str], listed: list[Claim], known: dict[str, Any]) -> list[str]:
-    """What is wrong: a claim that a document does not make so, or a figure in it that nothing measured.
+    """Claims that do not hold, a sentence each.
 
     Args:
       documents: text by name.
       listed: the claims.
-      known: what was measured, by name.
+      known: results by the name of their record.
     """
     wrong = []
-    plain = {name: _QUIET.sub(lambda m: "_" * len(m[0]), text) for name, text in documents.items()}
-    covered = {name: bytearray(len(text)) for name, text in documents.items()}
     for claim in listed:
-        if claim.record and claim.record not in known:
-            wrong.append(f"own_model/measured/{claim.record}.json is missing, which {', '.join(claim.files)} quotes")
+        record = f"own_model/measured/{claim.record}.json"
+        if claim.record not in known:
+            wrong.append(f"{record} is missing; {', '.join(claim.files)} should quote it.")
             continue
-        text = claim.filled(known[claim.record]) if claim.record else claim.text
-        for name in claim.files:
-            spans = [m.span() for m in _pattern(text).finditer(documents[name])]
-            for begin, end in spans:
-                covered[name][begin:end] = b"x" * (end - begin)
-            if not spans:
-                wrong.append(f"{name} does not say, of {claim.record}: {text}")
-    for name, text in ((name, text) for name, text in plain.items() if name not in QUOTING):
-        figures = [m for kind in (_FIGURE, _CELL) for m in kind.finditer(text)]
-        loose = sorted({m.start() for m in figures if not all(covered[name][m.start() : m.end()])})
-        lines = {text.count("\n", 0, at): at for at in reversed(loose)}
-        wrong += [f"{name}, line {k + 1}: nothing says {_line(text, lines[k])!r}" for k in sorted(lines)]
+        text = claim.filled(known[claim.record])
+        missing = [name for name in claim.files if not _pattern(text).search(documents[name])]
+        wrong += [f"{name} does not say what {record} says: {text}" for name in missing]
     return wrong
 
 
 def _pattern(text: str) -> re.Pattern[str]:
-    """A text wherever its lines are broken."""
-    return re.compile(r"\s+".join(map(re.escape, text.split())))
-
-
-def _line(text: str, at: int) -> str:
-    return text[max(0, at - 25) : at + 25].replace("\n", " ")
-
-
-def renew(documents: dict[str, str], listed: list[Claim], name: str, old: Any, new: Any) -> dict[str, str]:
-    """The documents with what was measured anew in place of what was."""
-    for claim in (claim for claim in listed if claim.record == name):
-        before, after = claim.filled(old), claim.filled(new)
-        for file in claim.files:
-            documents[file] = _pattern(before).sub(lambda m, after=after: _wrapped(m[0], after), documents[file])
-    return documents
-
-
-def _wrapped(before: str, after: str) -> str:
-    """The new words with the line breaks of the old, if there are as many."""
-    spaces, words = re.findall(r"\s+", before), after.split()
-    if len(spaces) != len(words) - 1:
-        return after
-    return "".join(word + space for word, space in zip(words, [*spaces, ""], strict=True))
+    """A text, wherever its lines are broken; not a part of a longer number."""
+    return re.compile(r"(?<![\d.,])" + r"\s+".join(map(re.escape, text.split())) + r"(?![.,]?\d)")
 
 
 def differences(old: Any, new: Any, tolerance: float, at: str = "") -> list[str]:
-    """Where two results differ by more than a share of the larger value (or as much in absolute terms below 1)."""
+    """Where two results differ by more than a share of the larger value (below 1: by more than that number)."""
     if isinstance(old, dict) and isinstance(new, dict) and list(old) == list(new):
         pairs = [(old[key], new[key], f"{at}/{key}") for key in old]
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
@@ -202,10 +166,10 @@ def differences(old: Any, new: Any, tolerance: float, at: str = "") -> list[str]
 
 
 def measure(command: str, where: dict[str, str]) -> Any:
-    """Runs a command and gives what it prints: its JSON, or tables and lines.
+    """Runs a command and returns what it prints: its JSON, or its tables and lines.
 
     Raises:
-      RuntimeError: it fails.
+      RuntimeError: the command fails.
     """
     for name, place in where.items():
         command = command.replace(name, place)
@@ -218,7 +182,7 @@ def measure(command: str, where: dict[str, str]) -> Any:
 
 
 def kept(value: Any) -> Any:
-    """JSON without what is of one machine, its numbers to six digits."""
+    """JSON without what belongs to one machine or one call; numbers have six digits."""
     if isinstance(value, dict):
         return {key: kept(one) for key, one in value.items() if key not in _NOT_KEPT}
     if isinstance(value, list):
@@ -250,32 +214,33 @@ def _write(name: str, made: dict[str, Any]) -> None:
     )
 
 
-def documents() -> dict[str, str]:
-    """The documents, by name."""
-    return {name: (ROOT / name).read_text(encoding="utf-8") for name in [*DOCUMENTS, *QUOTING]}
+def documents(listed: list[Claim]) -> dict[str, str]:
+    """The documents that hold a claim, by name."""
+    names = sorted({name for claim in listed for name in claim.files})
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in names}
 
 
 def _run(wanted: list[str], where: dict[str, str]) -> None:
+    """Measures again: prints what changed and stores the new results."""
     for name in wanted:
         old = measured.record(name)
         gives = measure(old["command"], where)
         for found in differences(old["gives"], gives, old.get("tolerance", 0.0)):
             print(f"{name}: {found}")
         _write(name, {**old, "date": time.strftime("%Y-%m-%d"), "gives": gives})
-        texts = documents()
-        for file, text in renew(texts, claims(), name, old["gives"], gives).items():
-            (ROOT / file).write_text(text, encoding="utf-8")
 
 
-def main() -> int:
-    """Checks, measures again, or adds a measurement."""
+def main(arguments: list[str] | None = None) -> int:
+    """Checks the documents; before that, measures again or adds a measurement if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run", nargs="+", metavar="NAME", help="measure again, and renew the documents")
+    parser.add_argument("--run", nargs="+", metavar="NAME", help="measure again and store the results")
     parser.add_argument("--add", nargs=2, metavar=("NAME", "COMMAND"), help="measure for the first time")
-    parser.add_argument("--needs", default="", help="with --add: what is not in the checkout, such as out/corpus")
-    parser.add_argument("--tolerance", type=float, default=0.0, help="with --add: by which share figures may differ")
-    parser.add_argument("--where", nargs="+", default=[], metavar="NAME=PLACE", help="where something needed lies")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--needs", default="", help="with --add: inputs that are not in the checkout, such as out/corpus"
+    )
+    parser.add_argument("--tolerance", type=float, default=0.0, help="with --add: share by which figures may differ")
+    parser.add_argument("--where", nargs="+", default=[], metavar="NAME=PLACE", help="where an input lies")
+    given = parser.parse_args(arguments)
     where = dict(one.split("=", 1) for one in given.where)
     if given.add:
         name, command = given.add
@@ -283,7 +248,8 @@ def main() -> int:
         _write(name, {**head, "tolerance": given.tolerance, "gives": measure(command, where)})
     elif given.run:
         _run(given.run, where)
-    wrong = check(documents(), claims(), {name: measured.result(name) for name in measured.names()})
+    listed = claims()
+    wrong = check(documents(listed), listed, {name: measured.result(name) for name in measured.names()})
     print("\n".join(wrong) or "The documents say what was measured.")
     return bool(wrong)
 
