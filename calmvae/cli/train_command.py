@@ -34,7 +34,7 @@ def train(data: list[Path], out: Path, config: str | None, settings: list[str], 
         line = f"step {progress.step}  loss {progress.scalars['loss']:.2f}  KL {bits:.1f} bits"
         line += f"  {progress.examples_per_second:.0f} examples/s"
         if progress.metrics:
-            line += f"  {progress.metrics.words()}"
+            line += f"  {'held-out' if progress.held_out else 'training windows:'} {progress.metrics.words()}"
             line += " (best)" if progress.best else ""
         console.remark(line)
 

@@ -40,7 +40,7 @@ class Metrics:
 
     def words(self) -> str:
         """The measurements that a line of progress has room for."""
-        return f"held-out accuracy {self.accuracy:.3f}, onsets {self.onset_accuracy:.3f}"
+        return f"accuracy {self.accuracy:.3f}, onsets {self.onset_accuracy:.3f}"
 
 
 @dataclasses.dataclass

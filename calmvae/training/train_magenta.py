@@ -53,7 +53,7 @@ class HeldOut:
 
     def words(self) -> str:
         """The measurements that a line of progress has room for."""
-        return f"held-out loss {self.loss:.2f} ({self.nats:.2f} nats, KL {self.kl_bits:.1f} bits)"
+        return f"loss {self.loss:.2f} ({self.nats:.2f} nats, KL {self.kl_bits:.1f} bits)"
 
 
 def train(
@@ -209,7 +209,8 @@ class _Trainer(training_loop.Loop):
         from calmvae.training import tf_graph
 
         self.name, self.config, self.train_set = name, config, sets[0]
-        self.held_out = _drawn(sets[1], _EVAL_WINDOWS)
+        self.held_out = sets[1] is not sets[0]
+        self.eval_windows = _drawn(sets[1], _EVAL_WINDOWS)
         self.eval_reader = sets[1].reader
         # A model that was built belongs to its graph.
         unbuilt = config._replace(model=copy.deepcopy(config.model))
@@ -227,7 +228,7 @@ class _Trainer(training_loop.Loop):
 
     def measure(self, weights: dict[str, np.ndarray]) -> HeldOut:
         hparams = self.config.hparams
-        nats, mu, sigma = self._measured(self.held_out)
+        nats, mu, sigma = self._measured(self.eval_windows)
         kl = evaluation.kl_nats(mu, sigma)
         cost = hparams.max_beta * np.maximum(kl - hparams.free_bits * np.log(2), 0)
         return HeldOut(
@@ -259,7 +260,7 @@ class _Trainer(training_loop.Loop):
 
     def write_samples(self, folder: Path) -> None:
         model = MagentaModel(self.folder, self.name, self.config, self.engine.weights())
-        given = [excerpt_of(window, model.bars) for window in self.held_out[:_SAMPLES]]
+        given = [excerpt_of(window, model.bars) for window in self.eval_windows[:_SAMPLES]]
         sampling.write_training_samples(model, given, folder, self.step, self.options.seed)
 
 

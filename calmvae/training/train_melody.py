@@ -184,7 +184,7 @@ class _Trainer(training_loop.Loop):
         report: Callable[[Progress], None] | None,
         say: Callable[[str], None],
     ) -> None:
-        self.spec, self.train_set = spec, train_set
+        self.spec, self.train_set, self.held_out = spec, train_set, eval_set is not train_set
         self.eval_tokens = eval_set.drawn(_EVAL_WINDOWS, 0).tokens
         super().__init__(folder, options, _engine(spec, options, say), spec.hparams["batch_size"], start, report, say)
 

@@ -77,21 +77,26 @@ class Progress:
     examples_per_second: float
     metrics: Metrics | None = None
     best: bool = False
+    held_out: bool = True
 
 
 @dataclasses.dataclass
 class Result:
-    """How a training ended: why, at which step, its best evaluation, and that of the model which is kept."""
+    """How a training ended: why, at which step, its best evaluation, and that of the model which is kept; whether both
+    are of held-out windows."""
 
     reason: str
     step: int
     best: dict[str, Any]
     kept: dict[str, Any]
+    held_out: bool = True
 
     def words(self) -> str:
         """The best evaluation, and that of the model which is kept where it is another."""
         best, kept = _words(self.best), _words(self.kept)
-        return f"best held-out {best}" if best == kept else f"kept is the model of {kept}; the best was {best}"
+        if best != kept:
+            return f"kept is the model of {kept}; the best was {best}"
+        return f"best held-out {best}" if self.held_out else f"best {best}, on the training windows"
 
 
 def _words(line: dict[str, Any]) -> str:
@@ -174,6 +179,8 @@ class Loop:
     # alone a model that only holds notes would win where little was learned.
     score: tuple[str, ...] = ("accuracy", "onset_accuracy")
     more_is_better = True
+    # Whether evaluations are of held-out windows, or of the training's own for want of them.
+    held_out = True
 
     def __init__(
         self,
@@ -230,7 +237,7 @@ class Loop:
             self.writer.close()
         self._finish(reason, time.monotonic() - began)
         self.engine.close()
-        return Result(reason, self.step, self.best, self.kept)
+        return Result(reason, self.step, self.best, self.kept, self.held_out)
 
     def _loop(self, began: float) -> str:
         options, batches = self.options, self.batches(self.step)
@@ -269,7 +276,7 @@ class Loop:
                 speed = (self.step - lap_step) * self.batch_size / max(now - lap_time, 1e-9)
                 lap_step, lap_time = self.step, now
                 if self.report:
-                    self.report(Progress(self.step, scalars, speed, metrics, better))
+                    self.report(Progress(self.step, scalars, speed, metrics, better, self.held_out))
 
     def _reason_to_stop(self, began: float) -> str | None:
         options = self.options
