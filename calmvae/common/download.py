@@ -142,9 +142,8 @@ class _Job:
                 most, fruitless = max(most, have), 0 if have > most else fruitless + 1
                 silent = response is None and not isinstance(error, web.ANSWERS)
                 if silent or fruitless == _ATTEMPTS or isinstance(error, requests.HTTPError):
-                    kept = f"; {have / 1e6:.1f} MB are kept for the next run" if have else ""
-                    can = "reach" if silent else "fetch"
-                    raise self._failure(f"cannot {can} {self.address} ({why}{kept})") from error
+                    why += f"; {have / 1e6:.1f} MB are kept for the next run" if have else ""
+                    raise self._failure(f"cannot {'reach' if silent else 'fetch'} {self.address} ({why})") from error
                 wait = min(2**fruitless, 30)
                 self.say(f"{self.target.name}: {why}, at {have / 1e6:.1f} MB; trying again in {wait} s.")
                 time.sleep(wait)
@@ -165,14 +164,12 @@ class _Job:
             for piece in response.raw.stream(_PIECE, decode_content=False):
                 have += len(piece)
                 if have > most:
-                    break
+                    self.part.unlink()
+                    raise self._failure(f"{self.other} (it goes on after {most} bytes)")
                 file.write(piece)
                 file.flush()  # safe from a kill
                 crc.update(piece)
                 self.progress(have, expected or have)
-        if have > most:
-            self.part.unlink()
-            raise self._failure(f"{self.other} (it goes on after {most} bytes)")
         if have < (expected or 0):
             raise requests.RequestException("the answer was cut short")
         ours, theirs = base64.b64encode(crc.digest()).decode(), web.checksum(response)
