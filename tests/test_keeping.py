@@ -112,7 +112,7 @@ def test_not_what_the_registry_says(site):
 def test_a_file_put_there_by_hand(site):
     """What to do without a network is what the message says."""
     with pytest.raises(FetchError) as caught:
-        model_cache.fetch_model("offline", patience=None)
+        model_cache.fetch_model("offline")
     place = model_cache.place("offline") / "offline.tar"
     assert "http://127.0.0.1:9/offline.tar" in str(caught.value) and str(place) in str(caught.value)
     place.write_bytes((site / "tiny.tar").read_bytes())

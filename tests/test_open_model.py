@@ -70,10 +70,9 @@ def test_training_from_a_model(seen, tiny_model, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*is deprecated:UserWarning")
 def test_of_magenta(seen, monkeypatch, tmp_path):
     """Also the graph of a call is built once: the second and third step of the same seed find it there."""
-    from tests.random_checkpoints import small_config
-
     from calmvae.common import magenta_import
     from calmvae.model import magenta_model
+    from tests.random_checkpoints import small_config
 
     drums = "cat-drums_2bar_small"
     prefix = save_random(drums, tmp_path / "model.ckpt-1")

@@ -229,9 +229,24 @@ def test_one_short_piece_trains(tmp_path):
     write_tune(tmp_path / "only.mid", [60, 62, 64, 65] * 4)
     convert_folder.convert([tmp_path / "only.mid"], tmp_path / "data", steps=32, workers=1)
     said = []
-    train_melody.train(tiny_spec(), tmp_path / "data", tmp_path / "run", options(), say=said.append)
+    result = train_melody.train(tiny_spec(), tmp_path / "data", tmp_path / "run", options(), say=said.append)
     assert tf_checkpoint.latest(tmp_path / "run" / "train")
     assert any("No held-out pieces" in sentence for sentence in said)
+    assert result.words().startswith("best accuracy ") and result.words().endswith(", on the training windows")
+
+
+def test_what_fits_into_no_memory_is_said_beforehand(data, tmp_path):
+    spec = config_catalog.get_spec("hierdec-mel_16bar")
+    assert spec.hparams["batch_size"] == 512 and 50e9 < train_melody.step_bytes(spec) < 70e9
+    for name, batch, measured in (("calm-mel_2bar", 512, 0.83e9), ("cat-mel_2bar_small", 512, 0.86e9)):
+        sized = model_spec.with_hparams(config_catalog.get_spec(name), {"batch_size": batch})
+        assert train_melody.step_bytes(sized) == pytest.approx(measured, rel=0.35)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_melody.memory, "total", lambda: 24e9)
+        with pytest.raises(
+            OptionError, match=r"takes about \d\d GB of memory, and this machine has 24 GB; .*batch_size="
+        ):
+            train_melody.train(spec, data, tmp_path / "big", options())
 
 
 def test_waltzes_train(tmp_path):

@@ -15,14 +15,11 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from calmvae.checkpoints import magenta_js, model_folder, registry
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
-
-if TYPE_CHECKING:
-    from calmvae.common import download
 
 RECORD_FILE = "fetched.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -106,7 +103,6 @@ def fetch_model(
     progress: Callable[[str, int, int], None] | None = None,
     say: Say = lambda _: None,
     again: bool = False,
-    patience: download.Patience | None = None,
 ) -> Path:
     """Fetches all files of a published model that are not here yet, and checks those that are.
 
@@ -115,7 +111,6 @@ def fetch_model(
       progress: called with a file's name, bytes fetched, and bytes in all.
       say: called with sentences worth reading.
       again: fetch everything anew, and forget the SHA-256 on record.
-      patience: how long to wait.
 
     Returns:
       the folder.
@@ -143,7 +138,7 @@ def fetch_model(
             if progress:
                 progress(label, now, total)
 
-        got = download.fetch(remote, target, step, say, patience or download.Patience())
+        got = download.fetch(remote, target, step, say)
         known = "registry" if file.sha256 else about.get("known") or got.checked or "first use"
         record[file.name] = {"address": file.address, "size": got.size, "sha256": got.sha256, "known": known}
         _write_record(folder, name, record)

@@ -69,7 +69,7 @@ def fetch(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Fetch published models; goes on where an earlier fetch stopped."""
+    """Fetch published models; files that are here already are not fetched again."""
     from calmvae.cli import models_command
 
     models_command.fetch(names, again, Console(quiet, as_json))
