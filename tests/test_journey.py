@@ -161,7 +161,7 @@ def test_tempos_may_be_chosen(model):
 def test_windows_must_fill_sixteen_bars(model):
     import dataclasses
 
-    odd = dataclasses.replace(model, spec=dataclasses.replace(model.spec, bars=3))
+    odd = MelodyModel(model.source, dataclasses.replace(model.spec, bars=3), model.engine)
     with pytest.raises(OptionError, match="windows of 3 bars, which do not fill a journey's 16"):
         journey.of_piece(PIECES[0], odd)
 

@@ -76,7 +76,6 @@ class Segment:
     given: bool = False
 
 
-@dataclasses.dataclass
 class Model(abc.ABC):
     """A model and where it came from.
 
@@ -90,17 +89,22 @@ class Model(abc.ABC):
       meta: what model.json says besides.
     """
 
-    source: Path
-    sha256: str = dataclasses.field(default="", kw_only=True)
-    weights_file: Path | None = dataclasses.field(default=None, kw_only=True)
-    meta: dict[str, Any] = dataclasses.field(default_factory=dict, kw_only=True)
-
     # What `interpolate` begins and ends with if it is not said: "original" or "decoded".
     endpoints: ClassVar[str] = "original"
     # Bars of a sample if it is not said; None where a sample is what the model makes of one latent vector.
     sample_bars: ClassVar[int | None] = None
     # Silence in front of a piece is taken away in whole steps of so many quarter notes (0: to the first note).
     grid: ClassVar[float] = 0.0
+
+    def __init__(
+        self,
+        source: Path,
+        *,
+        sha256: str = "",
+        weights_file: Path | None = None,
+        meta: dict[str, Any] | None = None,
+    ) -> None:
+        self.source, self.sha256, self.weights_file, self.meta = source, sha256, weights_file, meta or {}
 
     @property
     @abc.abstractmethod

@@ -12,6 +12,7 @@ import dataclasses
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +30,6 @@ from calmvae.model.magenta_windows import Reader
 _BATCH = 8
 
 
-@dataclasses.dataclass
 class MagentaModel(interface.Model):
     """See `interface.Model`.
 
@@ -39,18 +39,18 @@ class MagentaModel(interface.Model):
       weights: Magenta's variable names to arrays.
     """
 
-    config_name: str
-    config: Any
-    weights: dict[str, np.ndarray]
-    _graphs: dict[Any, Any] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
-
     endpoints: ClassVar[str] = "decoded"
     # A sixteenth: grooves play beside it.
     grid: ClassVar[float] = 0.25
 
-    def __post_init__(self) -> None:
-        values = self.config.hparams.values() | {"batch_size": _BATCH}
-        self.config = self.config._replace(hparams=magenta_import.load().HParams(**values))
+    def __init__(
+        self, source: Path, config_name: str, config: Any, weights: dict[str, np.ndarray], **record: Any
+    ) -> None:
+        super().__init__(source, **record)
+        values = config.hparams.values() | {"batch_size": _BATCH}
+        self.config = config._replace(hparams=magenta_import.load().HParams(**values))
+        self.config_name, self.weights = config_name, weights
+        self._graphs: dict[Any, Any] = {}
 
     @property
     def name(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,7 +30,6 @@ _GROUP = 8
 _SECTION_BARS = 8
 
 
-@dataclasses.dataclass
 class MelodyModel(interface.Model):
     """See `interface.Model`; a window is a row of tokens, uint8 `[steps]`, see `melody_tokens`.
 
@@ -38,10 +38,11 @@ class MelodyModel(interface.Model):
       engine: encodes and decodes.
     """
 
-    spec: ModelSpec
-    engine: Engine
-
     sample_bars: ClassVar[int] = 16
+
+    def __init__(self, source: Path, spec: ModelSpec, engine: Engine, **record: Any) -> None:
+        super().__init__(source, **record)
+        self.spec, self.engine = spec, engine
 
     @property
     def name(self) -> str:
