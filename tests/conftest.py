@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calmvae.checkpoints import model_folder
+from calmvae.cli import app
 from calmvae.model import config_catalog, model_spec, numpy_engine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,10 +36,32 @@ def random_weights(spec: model_spec.ModelSpec, seed: int = 0) -> dict[str, np.nd
 
 
 def run_calmvae(
-    *arguments: str | Path, cwd: Path | None = None, **environment: str
+    *arguments: str | Path, cwd: Path | None = None, alone: bool = False, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command line in a process of its own."""
-    return run_python("from calmvae.cli.app import main; main()", *arguments, cwd=cwd, **environment)
+    """Runs the command line in this process, where everything is imported already; `alone` in one of its own.
+
+    With environment variables it is always alone: some are read when a module is imported.
+    """
+    if alone or environment:
+        return run_python("from calmvae.cli.app import main; main()", *arguments, cwd=cwd, **environment)
+    out, err, before, code = io.StringIO(), io.StringIO(), os.getcwd(), 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", ["calmvae", *map(str, arguments)])
+        os.chdir(cwd or before)
+        try:
+            app.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        except Exception:
+            traceback.print_exc()
+            code = 1
+        finally:
+            os.chdir(before)
+    return subprocess.CompletedProcess(["calmvae", *map(str, arguments)], code, out.getvalue(), err.getvalue())
 
 
 def run_python(
