@@ -77,7 +77,7 @@ def test_written_and_read(two, tmp_path):
     np.testing.assert_allclose(back.shares, two.shares)
     assert back.record == two.record
     (tmp_path / "bad.safetensors").write_bytes(b"no")
-    with pytest.raises(ModelError, match="not a readable prior"):
+    with pytest.raises(ModelError, match="no readable prior"):
         mixture_prior.read(tmp_path / "bad.safetensors")
 
 

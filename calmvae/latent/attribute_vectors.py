@@ -7,12 +7,12 @@ an attribute, less the mean latent of the quarter that has least. Added to a lat
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calmvae.common import tensor_file
 from calmvae.common.errors import ModelError
 from calmvae.latent import calm_prior, sample_statistics
 from calmvae.model import numpy_engine
@@ -112,10 +112,9 @@ def effects(engine: numpy_engine.Engine, directions: Directions, tokens: np.ndar
 
 def write(directions: Directions, path: Path) -> None:
     """Writes the vectors as a safetensors file."""
-    from safetensors.numpy import save
-
-    arrays = {name: np.ascontiguousarray(vector, np.float32) for name, vector in directions.vectors.items()}
-    path.write_bytes(save(arrays, {"record": json.dumps(directions.record, sort_keys=True)}))
+    tensor_file.write(
+        path, {n: vector.astype(np.float32) for n, vector in directions.vectors.items()}, directions.record
+    )
 
 
 def read(path: Path) -> Directions:
@@ -124,11 +123,5 @@ def read(path: Path) -> Directions:
     Raises:
       ModelError: it is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            vectors = {name: file.get_tensor(name) for name in ATTRIBUTES}
-            return Directions(vectors, json.loads((file.metadata() or {})["record"]))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} holds no readable directions ({error!r}); run: calmvae directions") from error
+    with tensor_file.read(path, "directions", "run `calmvae directions`") as (tensors, record):
+        return Directions({name: np.array(tensors[name]) for name in ATTRIBUTES}, record)
