@@ -12,7 +12,7 @@ import pytest
 from calmvae.checkpoints import model_folder
 from calmvae.midi import read_music
 from calmvae.midi.piece import Note, Piece
-from calmvae.music import calm_features, calmness, calmness_plot
+from calmvae.music import calm_features, calmness, calmness_plot, key_finding
 from tests.conftest import PIECES, run_calmvae
 
 
@@ -75,7 +75,7 @@ def test_percussion_counts_and_has_no_pitch():
 
 def test_keys():
     """Krumhansl and Kessler's profile of a key itself fits it perfectly, in whatever key; a minor one is minor."""
-    for profile, sign in ((calm_features.MAJOR, 1), (calm_features.MINOR, -1)):
+    for profile, sign in ((key_finding.MAJOR_PROFILE, 1), (key_finding.MINOR_PROFILE, -1)):
         at, notes = 0.0, []
         for pitch_class, length in enumerate(profile):
             notes.append((60 + (pitch_class + 5) % 12, at, at + length / 10))
