@@ -16,7 +16,7 @@ import numpy as np
 
 from calmvae.common import output_folder, tensor_file
 from calmvae.common.errors import ModelError
-from calmvae.model import numpy_engine
+from calmvae.model import model_spec, numpy_engine
 from calmvae.model.model_spec import ModelSpec
 
 SPEC_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
@@ -106,7 +106,7 @@ def read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
     """
     record = read_record(folder)
     if "spec" not in record:
-        raise not_melodies(str(folder), record["config"])
+        raise model_spec.not_melodies(record["config"], folder)
     return spec_of(folder, record), record
 
 
@@ -120,14 +120,6 @@ def spec_of(folder: Path, record: dict[str, Any]) -> ModelSpec:
         return ModelSpec.from_json(record["spec"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(folder, error) from error
-
-
-def not_melodies(place: str, config: str) -> ModelError:
-    """What to say where only a melody model will do."""
-    return ModelError(
-        f"{place} is of config {config}, which is not one of melodies; `calmvae sample`, `interpolate` and `train` "
-        "take it, what was asked for needs a melody model."
-    )
 
 
 def _unreadable(folder: Path, error: Exception) -> ModelError:

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from calmvae.checkpoints import find_model, model_folder
+from calmvae.checkpoints import find_model
 from calmvae.model import config_catalog, numpy_engine
-from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec
+from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec, not_melodies
 
 DEFAULT_MODEL = "calm-mel_2bar"
 
@@ -55,7 +55,7 @@ def load_model(name: str | Path = DEFAULT_MODEL, config: str | None = None) -> M
 def of_opened(opened: find_model.Opened) -> Model:
     """A model of melodies of what `find_model.open_model` opened; see `load_model`."""
     if opened.spec is None:
-        raise model_folder.not_melodies(str(opened.place), opened.config)
+        raise not_melodies(opened.config, opened.place)
     engine = numpy_engine.Engine(opened.spec, opened.weights)
     return Model(opened.spec, engine, opened.place, opened.sha256, opened.meta)
 
@@ -86,7 +86,7 @@ def spec_to_train(name: str | Path) -> ModelSpec:
     """
     opened = find_model.open_model(name)
     if opened.spec is None:
-        raise model_folder.not_melodies(str(opened.place), opened.config)
+        raise not_melodies(opened.config, opened.place)
     known = config_catalog.spec(opened.config) if opened.config in config_catalog.names() else None
     return known or opened.spec
 
