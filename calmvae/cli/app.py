@@ -41,7 +41,6 @@ Config = Annotated[str | None, typer.Option("--config", help="Config of a Tensor
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0: the likeliest notes; 1: as the model believes.")]
 Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
-Calm = Annotated[bool, typer.Option("--calm", help="Only windows of few notes and small steps.")]
 Prior = Annotated[
     str, typer.Option("--prior", help="standard; calm; personal: of `calmvae personalize`; or the folder of one.")
 ]
@@ -229,7 +228,7 @@ def train(
         str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks (each track) or all (both).")
     ] = "skyline",
     max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
-    calm: Calm = False,
+    calmest: app_data.Calmest = 1.0,
     engine: Annotated[
         str, typer.Option(help="numpy, cudnn or magenta (TensorFlow), or auto: numpy unless there is a GPU.")
     ] = "auto",
@@ -255,7 +254,7 @@ def train(
         patience=patience,
         melody=melody,
         max_onsets=max_onsets,
-        calm=calm,
+        calmest=calmest,
         keep=keep,
         init=init,
         note=note,
@@ -299,7 +298,6 @@ def evaluate(
     config: Config = None,
     melody: Annotated[str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks or all.")] = "skyline",
     max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
-    calm: Calm = False,
     most: Annotated[int, typer.Option("--windows", min=0, help="At most so many windows (0: all).")] = 4096,
     samples: Annotated[int, typer.Option(min=0, help="Samples to compare with the windows (0: none).")] = 400,
     temperature: Temperature = 0.5,
@@ -318,7 +316,6 @@ def evaluate(
         data=data,
         melody=melody,
         max_onsets=max_onsets,
-        calm=calm,
         most=most,
         samples=samples,
         temperature=temperature,

@@ -8,20 +8,9 @@ from typing import Annotated
 import typer
 
 from calmvae.cli.console import Console
-from calmvae.common.errors import OptionError
+from calmvae.common.text import share
 
 corpus_app = typer.Typer(help="Training corpora from public collections.", no_args_is_help=True, rich_markup_mode=None)
-
-
-def share(text: str | float) -> float:
-    """A share, as 0.3 or 30%."""
-    try:
-        number = float(str(text).rstrip("%")) / (100 if str(text).endswith("%") else 1)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 1:
-        raise OptionError(f"--calmest is {text}; it must be above 0 and at most 1, or 100%.")
-    return number
 
 
 Calmest = Annotated[

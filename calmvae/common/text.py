@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from calmvae.common.errors import OptionError
+
 
 def count(n: int, noun: str) -> str:
     """A number of things, such as `1 bar` or `2 bars`."""
@@ -16,6 +18,21 @@ def count(n: int, noun: str) -> str:
 def are(n: int) -> str:
     """The verb that goes with a number of things."""
     return "is" if n == 1 else "are"
+
+
+def share(value: str | float) -> float:
+    """The share that `--calmest` says, as 0.3 or 30%.
+
+    Raises:
+      OptionError: it is not above 0 and at most 1.
+    """
+    try:
+        number = float(str(value).rstrip("%")) / (100 if str(value).endswith("%") else 1)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise OptionError(f"--calmest is {value}; it must be above 0 and at most 1, or 100%.")
+    return number
 
 
 def by_kind(said: Sequence[tuple[str, Sequence[str]]], most: int = 8) -> list[str]:

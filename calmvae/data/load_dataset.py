@@ -45,7 +45,7 @@ def load(
     spec: model_spec.ModelSpec,
     melody: str,
     max_onsets: int,
-    calm: bool,
+    calmest: float,
     cache: Path | None,
     say: Callable[[str], None],
 ) -> tuple[training_windows.WindowSet, training_windows.WindowSet]:
@@ -54,14 +54,15 @@ def load(
     Args:
       data: a folder of TFRecords, or one.
       spec: says how long the windows are.
-      melody, max_onsets, calm, cache: see `training_windows.load_windows`.
+      melody, max_onsets, calmest, cache: see `training_windows.load_windows`.
       say: called with the counts.
 
     Raises:
       DataError: nothing to train on.
     """
     train_set, eval_set = (
-        training_windows.load_windows(files, spec.steps, melody, max_onsets, cache, calm) for files in data_files(data)
+        training_windows.load_windows(files, spec.steps, melody, max_onsets, calmest, cache)
+        for files in data_files(data)
     )
     train_set = training_windows.without(train_set, eval_set)
     if not len(train_set.tokens):

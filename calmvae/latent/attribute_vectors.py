@@ -14,8 +14,9 @@ import numpy as np
 
 from calmvae.common import tensor_file
 from calmvae.common.errors import ModelError
-from calmvae.latent import calm_prior, sample_statistics
+from calmvae.latent import sample_statistics
 from calmvae.model import numpy_engine
+from calmvae.music import calmness
 from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, STEPS_PER_BAR, STEPS_PER_QUARTER
 
 FILE = "directions.safetensors"
@@ -52,7 +53,7 @@ def attributes(tokens: np.ndarray) -> dict[str, np.ndarray]:
     """Of windows with notes, uint8 `[n, steps]`, each of `ATTRIBUTES`, `[n]`."""
     found = sample_statistics.features(tokens)
     return {
-        "calmness": calm_prior.of_windows(tokens),
+        "calmness": calmness.of_windows(tokens),
         "density": found["note_count"] / (tokens.shape[1] / STEPS_PER_BAR),
         "interval": found["mean_interval"],
         "syncopation": syncopation(tokens),

@@ -11,8 +11,9 @@ import numpy as np
 
 from calmvae.common.text import markdown
 from calmvae.data import training_windows
-from calmvae.latent import calm_prior, latent_path, mixture_prior, sample_statistics
+from calmvae.latent import latent_path, mixture_prior, sample_statistics
 from calmvae.model.numpy_engine import Engine
+from calmvae.music import calmness
 from calmvae.music.melody_tokens import FIRST_PITCH, STEPS_PER_BAR
 
 SCALES = (0.5, 0.75, 1.0, 1.25)
@@ -31,7 +32,7 @@ def of_music(tokens: np.ndarray) -> dict[str, float]:
         "in key": float(sample_statistics.in_key(heard).mean()),
         "pitches": float(np.mean([len(np.unique(row[row >= FIRST_PITCH])) for row in heard])),
         "notes a bar": float(onsets.sum(axis=1).mean() * STEPS_PER_BAR / tokens.shape[1]),
-        "calmness": float(calm_prior.of_windows(heard).mean()),
+        "calmness": float(calmness.of_windows(heard).mean()),
     }
 
 

@@ -171,6 +171,11 @@ def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM, velocity: int = DEFA
     return score(Piece.of_columns(columns, tempos=[(0.0, qpm)]), 0.0, len(tokens) * seconds)
 
 
+def of_windows(tokens: np.ndarray) -> np.ndarray:
+    """The calmness of windows uint8 `[n, steps]`, all at one tempo and loudness, `[n]`."""
+    return np.array([of_tokens(row).calmness for row in tokens])
+
+
 def of_values(values: Mapping[str, float]) -> Score:
     """The calmness of music whose features have these values."""
     points = {name: FEATURES[name].weight * POINTS * deviation(name, value) for name, value in values.items()}

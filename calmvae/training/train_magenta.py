@@ -119,7 +119,7 @@ def train(
 
 def _check_options(name: str, options: Options) -> None:
     ours = Options()
-    for option in ("melody", "max_onsets", "calm"):
+    for option in ("melody", "max_onsets", "calmest"):
         if getattr(options, option) != getattr(ours, option):
             raise OptionError(
                 f"--{option.replace('_', '-')} goes with melody configs, and {name} is none; leave it out."
