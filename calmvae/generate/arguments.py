@@ -29,7 +29,10 @@ def read_melody(piece: Piece | str | Path, method: str, track: int | str | None,
 def check_bars(bars: int, model: open_model.Model) -> int:
     """The number of bars, if a model can make so many; else raises an `OptionError`."""
     if bars < 1 or bars % model.spec.bars:
-        raise OptionError(f"--bars is {bars}; {model.spec.name} makes multiples of {model.spec.bars} bars.")
+        made, window = model.spec.name, model.spec.bars
+        raise OptionError(
+            f"--bars is {bars}, but {made} makes multiples of {window} bars; give such as --bars {2 * window}."
+        )
     return bars
 
 

@@ -77,7 +77,7 @@ def interpolate(
     if endpoints not in ("original", "decoded"):
         raise OptionError(f"--endpoints is '{endpoints}'; choose original or decoded.")
     check_temperature(temperature)
-    bars = check_bars(bars or max(4, model.spec.bars), model)
+    bars = check_bars(max(4, model.spec.bars) if bars is None else bars, model)
     remarks: list[str] = []
     ends = [
         read_end(piece, model, bars, melody, track, start, remarks)

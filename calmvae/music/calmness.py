@@ -127,6 +127,13 @@ class Score:
     values: dict[str, float]
     points: dict[str, float]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What to know of it before believing it."""
+        if self.values.get("percussion") != 1:
+            return []
+        return ["There are only drums; calmness is of tempo, notes a second, loudness and rests alone."]
+
     def explained(self, most: int = 3) -> str:
         """What raises and what lowers it most, in words."""
         ordered = sorted(self.points, key=lambda name: -abs(self.points[name]))
