@@ -16,8 +16,6 @@ from calmvae.latent import mixture_prior, personal_prior
 from calmvae.latent.calm_prior import PRIOR_FILE
 from calmvae.music import calmness
 
-# Windows of which the calmness is worked out, a millisecond each.
-MOST = 60000
 _FEWEST = 64
 
 

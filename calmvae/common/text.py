@@ -9,6 +9,8 @@ from typing import Any
 
 from calmvae.common.errors import OptionError
 
+_MOST_LINES = 8
+
 
 def count(n: int, noun: str) -> str:
     """A number of things, such as `1 bar` or `2 bars`."""
@@ -35,15 +37,11 @@ def share(value: str | float) -> float:
     return number
 
 
-def by_kind(said: Sequence[tuple[str, Sequence[str]]], most: int = 8) -> list[str]:
-    """What is said of each of some pieces, a line each; when that is much, a line for each kind, the commonest first.
-
-    Args:
-      said: `(name, sentences)` of each piece.
-      most: so many lines are given as they are.
-    """
+def by_kind(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """What is said of each of some pieces, `(name, sentences)`: a line each, or of much a line for each kind, the
+    commonest first."""
     lines = [(name, sentence) for name, sentences in said for sentence in sentences]
-    if len(lines) <= most:
+    if len(lines) <= _MOST_LINES:
         return [_of(name, sentence) for name, sentence in lines]
     kinds: dict[str, list[tuple[str, str]]] = {}
     for name, sentence in lines:

@@ -86,9 +86,9 @@ class WindowSet:
         return windows.keep(scores >= np.quantile(scores, 1 - calmest), "less calm")
 
 
-def melody_windows(tokens: np.ndarray, steps: int, hop: int = melody_tokens.STEPS_PER_BAR) -> np.ndarray:
+def melody_windows(tokens: np.ndarray, steps: int) -> np.ndarray:
     """Every window of a melody that has a note starting in it, sliding by a bar. uint8 `[n, steps]`."""
-    return sounding(melody_tokens.cut_windows(tokens, steps, hop)[0])
+    return sounding(melody_tokens.cut_windows(tokens, steps, melody_tokens.STEPS_PER_BAR)[0])
 
 
 def sounding(windows: np.ndarray) -> np.ndarray:
@@ -123,9 +123,9 @@ def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np
     return np.concatenate(found), sum(map(len, cut)) - sum(map(len, found))
 
 
-def windows_of(pieces: Iterable[Piece], steps: int, melody: str = "skyline") -> np.ndarray:
-    """All different windows of one piece or more, see `piece_windows`; uint8 `[n, steps]`."""
-    return np.unique(np.concatenate([piece_windows(piece, steps, melody)[0] for piece in pieces]), axis=0)
+def windows_of(pieces: Iterable[Piece], steps: int) -> np.ndarray:
+    """All different windows of the skylines of one piece or more, see `piece_windows`; uint8 `[n, steps]`."""
+    return np.unique(np.concatenate([piece_windows(piece, steps)[0] for piece in pieces]), axis=0)
 
 
 def load_windows(

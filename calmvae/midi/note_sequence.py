@@ -32,14 +32,14 @@ def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
     return [(name, parse(data), one.warnings) for (name, one), data in zip(played, written, strict=True)]
 
 
-def piece_of(sequence: Any, name: str = "", warnings: list[str] | None = None) -> Piece:
+def piece_of(sequence: Any, name: str = "") -> Piece:
     """The `Piece` of a NoteSequence. Grace notes of no length are left out, and said so."""
     notes = [
         Note(n.pitch, _midi(n.velocity, 1), n.start_time, n.end_time, _midi(n.program), n.is_drum, n.instrument)
         for n in sequence.notes
         if n.end_time > n.start_time
     ]
-    warnings = list(warnings or [])
+    warnings = []
     if len(notes) < len(sequence.notes):
         warnings.append(f"{len(sequence.notes) - len(notes)} notes of no length are left out.")
     if unusable := sum(not 0 < t.qpm < math.inf for t in sequence.tempos):

@@ -167,13 +167,19 @@ def score(piece: Piece, begin: float | None = None, end: float | None = None) ->
     return of_values({name: feature.measure(stretch) for name, feature in FEATURES.items()})
 
 
-def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM, velocity: int = DEFAULT_VELOCITY) -> Score:
+def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM) -> Score:
     """The calmness of a window of a melody, uint8 `[steps]`, as a sample is played."""
     notes = np.array(melody_tokens.token_notes(tokens), np.int64).reshape(-1, 3)
     seconds = 60 / qpm / melody_tokens.STEPS_PER_QUARTER
     zeros = np.zeros(len(notes), np.int64)
     columns = Notes(
-        notes[:, 0], zeros + velocity, notes[:, 1] * seconds, notes[:, 2] * seconds, zeros, zeros.astype(bool), zeros
+        notes[:, 0],
+        zeros + DEFAULT_VELOCITY,
+        notes[:, 1] * seconds,
+        notes[:, 2] * seconds,
+        zeros,
+        zeros.astype(bool),
+        zeros,
     )
     return score(Piece.of_columns(columns, tempos=[(0.0, qpm)]), 0.0, len(tokens) * seconds)
 
