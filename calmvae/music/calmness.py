@@ -172,15 +172,8 @@ def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM) -> Score:
     notes = np.array(melody_tokens.token_notes(tokens), np.int64).reshape(-1, 3)
     seconds = 60 / qpm / melody_tokens.STEPS_PER_QUARTER
     zeros = np.zeros(len(notes), np.int64)
-    columns = Notes(
-        notes[:, 0],
-        zeros + DEFAULT_VELOCITY,
-        notes[:, 1] * seconds,
-        notes[:, 2] * seconds,
-        zeros,
-        zeros.astype(bool),
-        zeros,
-    )
+    begin, end = notes[:, 1] * seconds, notes[:, 2] * seconds
+    columns = Notes(notes[:, 0], zeros + DEFAULT_VELOCITY, begin, end, zeros, zeros.astype(bool), zeros)
     return score(Piece.of_columns(columns, tempos=[(0.0, qpm)]), 0.0, len(tokens) * seconds)
 
 
