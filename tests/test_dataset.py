@@ -197,9 +197,8 @@ def test_the_calmest_windows_are_those_that_score_the_calmest(made, tmp_path):
         assert np.array_equal(calm.tokens, found.tokens[wanted])
         assert calm.dropped == found.dropped | {"less calm": (~wanted).sum()}
     said: list[str] = []
-    train, held_out = load_dataset.load(
-        made[0], config_catalog.get_spec("calm-mel_2bar"), "skyline", 0, 0.3, None, said.append
-    )
+    spec = config_catalog.get_spec("calm-mel_2bar")
+    train, held_out = load_dataset.load(made[0], spec, calmest=0.3, say=said.append)
     assert len(train.tokens) and len(held_out.tokens) and f"{train.dropped['less calm']} less calm" in said[0]
     with pytest.raises(OptionError, match="--calmest is 0; it must be above 0"):
         training_windows.load_windows(files, STEPS, calmest=0)

@@ -18,7 +18,7 @@ def find(data: Path, model: open_model.Model, out: Path, most: int, seed: int, c
     Raises:
       DataError: no windows. OutputError: nowhere to write.
     """
-    train_set, eval_set = load_dataset.load(data, model.spec, "skyline", 0, 1.0, None, console.remark)
+    train_set, eval_set = load_dataset.load(data, model.spec, say=console.remark)
     tokens, looked = (
         training_windows.sounding(part.drawn(n, [seed, k]).tokens)
         for k, (part, n) in enumerate(((train_set, most), (eval_set, 1000)))

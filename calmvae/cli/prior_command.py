@@ -40,7 +40,7 @@ def prior(
 
     calmest = share(calmest)
     began = time.monotonic()
-    train_set, eval_set = load_dataset.load(data, model.spec, "skyline", 0, 1.0, None, console.remark)
+    train_set, eval_set = load_dataset.load(data, model.spec, say=console.remark)
     if train_set is eval_set:
         raise DataError(f"{data} holds out no pieces, by which to choose the prior; convert more of them.")
     arguments = {"data": data, "model": str(model.source), "calmest": calmest, "windows": most, "seed": seed}

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calmvae.common import output_folder
 from calmvae.common.errors import ModelError
 
 _DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
@@ -32,10 +32,8 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], record: dict[str, Any] 
 
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = None if record is None else {"record": json.dumps(record, sort_keys=True)}
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
     # safetensors' own way to write a file would let nobody else read it.
-    scratch.write_bytes(save(arrays, metadata))
-    os.replace(scratch, path)
+    output_folder.write_whole(path, save(arrays, metadata))
 
 
 @contextlib.contextmanager

@@ -43,10 +43,11 @@ def sources(data: str | Path) -> list[dict[str, Any]]:
 def load(
     data: str | Path,
     spec: model_spec.ModelSpec,
-    melody: str,
-    max_onsets: int,
-    calmest: float,
-    cache: Path | None,
+    melody: str = "skyline",
+    max_onsets: int = 0,
+    calmest: float = 1.0,
+    cache: Path | None = None,
+    *,
     say: Callable[[str], None],
 ) -> tuple[training_windows.WindowSet, training_windows.WindowSet]:
     """Windows to train on and held-out ones; the former themselves where no piece is held out.

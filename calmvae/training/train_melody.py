@@ -64,7 +64,7 @@ def train(
     say = say or (lambda _: None)
     folder = _open_run(Path(run), spec, data, options)
     train_set, eval_set = load_dataset.load(
-        data, spec, options.melody, options.max_onsets, options.calmest, folder / "cache", say
+        data, spec, options.melody, options.max_onsets, options.calmest, folder / "cache", say=say
     )
     start = _start(spec, options, say) if options.init else None
     if start is None and len(spec.level_lengths or ()) > 2 and not (folder / "train").exists():
