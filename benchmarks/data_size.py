@@ -59,7 +59,7 @@ def main() -> None:
         data = subset(given.data, share, given.out / f"data-{name}")
         run = given.out / f"run-{name}"
         train_melody.train(spec, data, run, options, say=lambda said: print(said, flush=True))
-        windows, held_out = load_dataset.load(data, spec, "all", 0, False, run / "cache", lambda _: None)
+        windows, held_out = load_dataset.load(data, spec, "all", cache=run / "cache", say=lambda _: None)
         engine = open_model.load_model(run).engine
         of_its_own = evaluation.evaluate(engine, windows.drawn(_WINDOWS, 0).tokens)
         found = evaluation.evaluate(engine, held_out.drawn(_WINDOWS, 0).tokens)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calmvae.checkpoints import model_folder
-from calmvae.midi import read_music
+from calmvae.midi import read_music, write_midi
 from calmvae.midi.piece import Note, Piece
-from calmvae.music import calm_features, calmness, calmness_plot
+from calmvae.music import calm_features, calmness, calmness_plot, key_finding
 from tests.conftest import PIECES, run_calmvae
 
 
@@ -75,7 +76,7 @@ def test_percussion_counts_and_has_no_pitch():
 
 def test_keys():
     """Krumhansl and Kessler's profile of a key itself fits it perfectly, in whatever key; a minor one is minor."""
-    for profile, sign in ((calm_features.MAJOR, 1), (calm_features.MINOR, -1)):
+    for profile, sign in ((key_finding.MAJOR_PROFILE, 1), (key_finding.MINOR_PROFILE, -1)):
         at, notes = 0.0, []
         for pitch_class, length in enumerate(profile):
             notes.append((60 + (pitch_class + 5) % 12, at, at + length / 10))
@@ -203,6 +204,22 @@ def test_command(tmp_path):
     assert [w["seconds"] for w in row["windows"]][:2] == [10.0, 15.0]
     refused = run_calmvae("score", tmp_path / "bad.mid")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
+
+
+def test_a_score_of_drums_says_so(tmp_path):
+    """With --json too; a melody over drums is scored as a melody."""
+    beat = [Note(36 + k % 3, 90, k * 0.25, k * 0.25 + 0.1, 0, True, 9) for k in range(32)]
+    for name, notes in (("drums", beat), ("song", [*beat, Note(60, 60, 0.0, 8.0)])):
+        write_midi.write_midi(Piece(notes, [(0.0, 120.0)]), tmp_path / f"{name}.mid")
+    said = "There are only drums; calmness is of tempo, notes a second, loudness and rests alone."
+    done = run_calmvae("score", tmp_path / "drums.mid", tmp_path / "song.mid")
+    assert done.returncode == 0 and done.stderr == f"{tmp_path / 'drums.mid'}: {said}\n"
+    rows = json.loads(run_calmvae("score", tmp_path, "--json").stdout)["files"]
+    assert {Path(row["file"]).stem: row["warnings"] for row in rows} == {"drums": [said], "song": []}
+    heard = {
+        name for name, value in calmness.score(Piece(beat, [(0.0, 120.0)])).values.items() if not math.isnan(value)
+    }
+    assert heard == {"tempo", "note_rate", "velocity", "percussion", "silence"}
 
 
 def test_the_page_says_what_the_code_does():

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from calmvae.common import magenta_import, output_folder
-from calmvae.common.errors import DataError, InputError
-from calmvae.data import convert_file, convert_folder, training_windows
+from calmvae.common.errors import DataError, InputError, OptionError
+from calmvae.data import convert_file, convert_folder, load_dataset, training_windows
 from calmvae.midi import note_sequence, read_music, tfrecord
 from calmvae.model import config_catalog, magenta_config
-from calmvae.music import melody_tokens
+from calmvae.music import calmness, melody_tokens
 from tests import builders
 
 PIECES = 20
@@ -183,8 +183,25 @@ def test_windows_are_all_different_and_counted(made, tmp_path):
     assert (training_windows.load_windows(files, STEPS, cache=tmp_path).tokens == found.tokens).all()
 
     onsets = (found.tokens >= melody_tokens.FIRST_PITCH).sum(axis=1)
-    calm = training_windows.load_windows(files, STEPS, max_onsets=10, cache=tmp_path)
-    assert len(calm.tokens) == (onsets <= 10).sum() == len(onsets) - calm.dropped["dense"] > 0
+    few = training_windows.load_windows(files, STEPS, max_onsets=10, cache=tmp_path)
+    assert len(few.tokens) == (onsets <= 10).sum() == len(onsets) - few.dropped["dense"] > 0
+
+
+def test_the_calmest_windows_are_those_that_score_the_calmest(made, tmp_path):
+    files = shards(made[0], "train")
+    found = training_windows.load_windows(files, STEPS, max_onsets=12)
+    scores = calmness.of_windows(found.tokens)
+    wanted = scores >= np.quantile(scores, 0.7)
+    for _ in ("read", "from the cache"):
+        calm = training_windows.load_windows(files, STEPS, max_onsets=12, calmest=0.3, cache=tmp_path)
+        assert np.array_equal(calm.tokens, found.tokens[wanted])
+        assert calm.dropped == found.dropped | {"less calm": (~wanted).sum()}
+    said: list[str] = []
+    spec = config_catalog.get_spec("calm-mel_2bar")
+    train, held_out = load_dataset.load(made[0], spec, calmest=0.3, say=said.append)
+    assert len(train.tokens) and len(held_out.tokens) and f"{train.dropped['less calm']} less calm" in said[0]
+    with pytest.raises(OptionError, match="--calmest is 0; it must be above 0"):
+        training_windows.load_windows(files, STEPS, calmest=0)
 
 
 def test_records_without_notes_are_passed_over(made, tmp_path):

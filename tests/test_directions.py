@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from calmvae.checkpoints import model_folder, open_model
+from calmvae.common import tensor_file
 from calmvae.common.errors import ModelError, OptionError
 from calmvae.generate import calm_piece
 from calmvae.latent import attribute_vectors
@@ -71,6 +72,9 @@ def test_written_and_read(tmp_path):
     (tmp_path / "bad").write_bytes(b"no")
     with pytest.raises(ModelError, match="no readable directions"):
         attribute_vectors.read(tmp_path / "bad")
+    tensor_file.write(tmp_path / "few", {"density": np.zeros(4, np.float32)})
+    with pytest.raises(ModelError, match=r"few holds no readable directions \(KeyError\('calmness'\)\); run"):
+        attribute_vectors.read(tmp_path / "few")
 
 
 @pytest.mark.parametrize("name", model_folder.embedded())

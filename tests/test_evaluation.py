@@ -66,3 +66,14 @@ def test_paths_are_drawn_by_the_seed(engine):
     tokens = random_tokens(30, 32)
     same = [evaluation.smoothness(engine, tokens, 10, seed=seed) for seed in (1, 1, 2)]
     assert same[0] == same[1] != same[2] and same[0].steps == 8
+
+
+def test_sparse_windows_have_few_notes_and_small_steps():
+    rows = np.zeros((6, 32), np.uint8)
+    rows[0, ::4] = [40, 42, 44, 45, 47, 45, 44, 42]  # a scale in quarters
+    rows[1, ::2] = 40  # sixteen notes
+    rows[2, [0, 16]] = [40, 54]  # a ninth
+    rows[3, ::8] = [40, 46, 40, 46]  # tritones
+    rows[4, 3] = 60  # one note
+    rows[5, [4, 6, 20]] = [40, 1, 44]  # a rest is no step
+    assert evaluation.is_sparse(rows).tolist() == [True, False, False, False, True, True]

@@ -7,11 +7,10 @@ import random
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from calmvae.checkpoints import open_model
-from calmvae.cli import app_data
+from calmvae.common import text
 from calmvae.common.errors import InputError, MissingDependencyError, OptionError
 from calmvae.data import build_corpus, convert_folder, corpus_sources, load_dataset, training_windows, tune_families
 from calmvae.midi import read_music, tfrecord
@@ -154,7 +153,6 @@ def test_the_cards_windows_are_those_of_training(built, bars):
     counted = [c["windows"][bars] for c in made.collections.values()]
     assert sum(c["train"]["kept"] for c in counted) == len(train.tokens) > 0
     assert sum(c["eval"]["kept"] for c in counted) == len(held_out.tokens) > 0
-    assert sum(c["train"]["calm"] for c in counted) == training_windows.is_calm(train.tokens).sum()
     for reason, number in train.dropped.items():
         assert sum(c["train"].get(reason, 0) for c in counted) == number
     theirs = {row.tobytes() for row in training_windows.intervals(held_out.tokens)}
@@ -185,17 +183,6 @@ def test_the_same_again(built, collections, tmp_path):
         assert list(tfrecord.read(file)) == list(tfrecord.read(tmp_path / "corpus" / file.name))
 
 
-def test_calm_windows_have_few_notes_and_small_steps():
-    rows = np.zeros((6, 32), np.uint8)
-    rows[0, ::4] = [40, 42, 44, 45, 47, 45, 44, 42]  # a scale in quarters
-    rows[1, ::2] = 40  # sixteen notes
-    rows[2, [0, 16]] = [40, 54]  # a ninth
-    rows[3, ::8] = [40, 46, 40, 46]  # tritones
-    rows[4, 3] = 60  # one note
-    rows[5, [4, 6, 20]] = [40, 1, 44]  # a rest is no step
-    assert training_windows.is_calm(rows).tolist() == [True, False, False, False, True, True]
-
-
 def test_command_line(collections, tmp_path):
     done = run_calmvae("corpus", "build", collections["own"], "-o", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
@@ -221,7 +208,7 @@ def test_only_the_calmest(built, collections, tmp_path):
 
 
 def test_shares():
-    assert app_data.share("30%") == app_data.share("0.3") == 0.3 and app_data.share(1.0) == 1
+    assert text.share("30%") == text.share("0.3") == 0.3 and text.share(1.0) == 1
     for bad in ("0", "-1", "101%", "x", ""):
         with pytest.raises(OptionError, match="--calmest is"):
-            app_data.share(bad)
+            text.share(bad)

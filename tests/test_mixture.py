@@ -77,7 +77,7 @@ def test_written_and_read(two, tmp_path):
     np.testing.assert_allclose(back.shares, two.shares)
     assert back.record == two.record
     (tmp_path / "bad.safetensors").write_bytes(b"no")
-    with pytest.raises(ModelError, match="not a readable prior"):
+    with pytest.raises(ModelError, match="no readable prior"):
         mixture_prior.read(tmp_path / "bad.safetensors")
 
 
@@ -91,7 +91,7 @@ def test_the_calm_prior_on_board_is_calmer(name):
     prior, rng = calm_prior.load_prior(model), np.random.default_rng(3)
     n = 200 if model.spec.bars == 2 else 60
     drawn = prior.draw(rng, n), rng.standard_normal((n, model.spec.z_size))
-    calm, standard = (calm_prior.of_windows(model.engine.decode(z, 0.5, 0)).mean() for z in drawn)
+    calm, standard = (calmness.of_windows(model.engine.decode(z, 0.5, 0)).mean() for z in drawn)
     assert calm > standard + 4
     pieces = [made.piece for made in sampling.sample(model, 2, bars=32, seed=1, prior=prior)]
     assert pieces == [made.piece for made in sampling.sample(model, 2, bars=32, seed=1, prior=prior)]

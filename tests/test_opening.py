@@ -221,3 +221,15 @@ def test_every_config_is_imported_and_sampled(name, tmp_path):
             given = {"controls": np.eye(depth)[np.arange(model.config.hparams.max_seq_len) % depth]}
         pieces = [made.piece for made in sampling.sample(model, 2, temperature=1.0, seed=0, **given)]
     assert len(pieces) == 2 and any(piece.notes for piece in pieces)
+
+
+def test_what_is_no_melody_model_is_told_by_one_sentence(tmp_path):
+    """By its place where there is one, as read or as opened."""
+    config = "cat-drums_2bar_small"
+    model_folder.write_other(tmp_path, config, {}, {"decoder/z": np.zeros(3)}, {})
+    said = (
+        f"^{tmp_path}, of config '{config}', is not a melody model; `calmvae sample`, [^\n]* such as calm-mel_2bar\\.$"
+    )
+    for opened in (model_folder.read_spec, open_model.load_model, open_model.spec_to_train):
+        with pytest.raises(ModelError, match=said):
+            opened(tmp_path)

@@ -304,7 +304,7 @@ def test_drums_that_a_groove_does_not_know(tmp_path):
     [
         ({"melody": "lowest"}, "--melody goes with melody configs"),
         ({"max_onsets": 9}, "--max-onsets goes with melody configs"),
-        ({"calm": True}, "--calm goes with melody configs"),
+        ({"calmest": 0.3}, "--calmest goes with melody configs"),
         ({"engine": "numpy"}, "--engine is numpy, but cat-drums_2bar_small is trained by Magenta's graph"),
         ({"keep": "all"}, "--keep is 'all'"),
     ],

@@ -7,6 +7,7 @@ import pytest
 
 from calmvae.checkpoints import open_model
 from calmvae.latent import calm_prior, latent_survey
+from calmvae.music import calmness
 from calmvae.music.melody_tokens import FIRST_PITCH, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR
 
 C_MAJOR = [60, 62, 64, 65, 67, 69, 71, 72]
@@ -39,7 +40,7 @@ def test_what_music_is_like():
     assert found["in key"] == 1.0
     assert found["pitches"] == 5.0
     assert found["notes a bar"] == pytest.approx((8 + 2) / 2 / 2)
-    expected = np.mean(calm_prior.of_windows(tokens[:2]))
+    expected = np.mean(calmness.of_windows(tokens[:2]))
     assert found["calmness"] == pytest.approx(expected)
 
 

@@ -8,20 +8,18 @@ config's name in place of a spec.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from calmvae.common import output_folder
+from calmvae.common import output_folder, tensor_file
 from calmvae.common.errors import ModelError
-from calmvae.model import numpy_engine
+from calmvae.model import model_spec, numpy_engine
 from calmvae.model.model_spec import ModelSpec
 
 SPEC_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
-_DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 _HERE = Path(__file__).resolve().parent.parent
 
 
@@ -70,15 +68,10 @@ def write_other(
 
 
 def _write(folder: Path, what: dict[str, Any], weights: Mapping[str, Any], meta: dict[str, Any], half: bool) -> None:
-    from safetensors.numpy import save
-
     kind = np.float16 if half else np.float32
-    arrays = {name: np.ascontiguousarray(value, dtype=kind) for name, value in weights.items()}
+    arrays = {name: np.asarray(value, kind) for name, value in weights.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    scratch = folder / f".{WEIGHTS_FILE}.{os.getpid()}"
-    # Its own way to write a file would let nobody else read it.
-    scratch.write_bytes(save(arrays))
-    os.replace(scratch, folder / WEIGHTS_FILE)
+    tensor_file.write(folder / WEIGHTS_FILE, arrays)
     record = {
         "calmvae": "model",
         **what,
@@ -113,7 +106,7 @@ def read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
     """
     record = read_record(folder)
     if "spec" not in record:
-        raise not_melodies(str(folder), record["config"])
+        raise model_spec.not_melodies(record["config"], folder)
     return spec_of(folder, record), record
 
 
@@ -129,14 +122,6 @@ def spec_of(folder: Path, record: dict[str, Any]) -> ModelSpec:
         raise _unreadable(folder, error) from error
 
 
-def not_melodies(place: str, config: str) -> ModelError:
-    """What to say where only a melody model will do."""
-    return ModelError(
-        f"{place} is of config {config}, which is not one of melodies; `calmvae sample`, `interpolate` and `train` "
-        "take it, what was asked for needs a melody model."
-    )
-
-
 def _unreadable(folder: Path, error: Exception) -> ModelError:
     return ModelError(f"{folder / SPEC_FILE} is not a readable model description ({error!r}); export the model again.")
 
@@ -147,17 +132,5 @@ def read_weights(folder: Path) -> dict[str, np.ndarray]:
     Raises:
       ModelError: they are missing or damaged.
     """
-    path = folder / WEIGHTS_FILE
-    try:
-        content = np.memmap(path, np.uint8, mode="r")
-        begin = 8 + int.from_bytes(content[:8].tobytes(), "little")
-        header = json.loads(content[8:begin].tobytes())
-        header.pop("__metadata__", None)
-        arrays = {}
-        for name, entry in header.items():
-            start, stop = entry["data_offsets"]
-            raw = content[begin + start : begin + stop]
-            arrays[name] = raw.view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
-        return arrays
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} holds no readable weights ({error!r}); fetch or export the model again.") from error
+    with tensor_file.read(folder / WEIGHTS_FILE, "weights", "fetch or export the model again") as (weights, _):
+        return weights

@@ -6,11 +6,11 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from calmvae.checkpoints import find_model, model_folder
+from calmvae.checkpoints import find_model
 from calmvae.common.errors import OptionError
 from calmvae.model import config_catalog, interface, numpy_engine
 from calmvae.model.melody_model import MelodyModel
-from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec, with_hparams
+from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec, not_melodies, with_hparams
 
 DEFAULT_MODEL = "calm-mel_2bar"
 
@@ -48,7 +48,7 @@ def load_melody_model(name: str | Path = DEFAULT_MODEL, config: str | None = Non
     """
     opened = find_model.open_model(name, config)
     if opened.spec is None:
-        raise model_folder.not_melodies(str(opened.place), opened.config)
+        raise not_melodies(opened.config, opened.place)
     return _of_melodies(opened, opened.spec)
 
 

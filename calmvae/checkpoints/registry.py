@@ -14,8 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from calmvae.common.errors import InputError, OptionError
-from calmvae.model.model_spec import closest
+from calmvae.common.errors import InputError
+from calmvae.model.model_spec import unknown
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -105,9 +105,7 @@ def get(name: str) -> Entry:
     known = entries()
     if name in known:
         return known[name]
-    close = closest(name, known)
-    hint = f"did you mean {close}?" if close else f"`calmvae models list` has all {len(known)}."
-    raise OptionError(f"unknown checkpoint '{name}'; {hint}")
+    raise unknown("checkpoint", name, known, f"`calmvae models list` has all {len(known)}.")
 
 
 def _path() -> Path:

@@ -11,7 +11,7 @@ import typer
 from click.exceptions import ClickException, UsageError
 
 import calmvae
-from calmvae.cli import app_calm, app_data, app_models, app_notebooks
+from calmvae.cli import app_calm, app_data, app_models, options
 from calmvae.cli.console import Console
 from calmvae.common.errors import CalmvaeError
 
@@ -33,22 +33,6 @@ app.command()(app_calm.prior)
 app.command()(app_calm.directions)
 app.command()(app_calm.calm)
 app.command()(app_calm.journey)
-app.command()(app_notebooks.notebooks)
-
-Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
-Model = Annotated[str, typer.Option("--model", help="Embedded model, model folder, run folder or checkpoint.")]
-Config = Annotated[str | None, typer.Option("--config", help="Config of a TensorFlow checkpoint.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")]
-Temperature = Annotated[float, typer.Option("--temperature", help="0: the likeliest notes; 1: as the model believes.")]
-Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
-Calm = Annotated[bool, typer.Option("--calm", help="Only windows of few notes and small steps.")]
-Prior = Annotated[
-    str, typer.Option("--prior", help="standard; calm; personal: of `calmvae personalize`; or the folder of one.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-NoPicture = Annotated[bool, typer.Option("--no-picture", help="Write no .png.")]
-NoSound = Annotated[bool, typer.Option("--no-sound", help="Write no .wav.")]
 
 
 def main() -> None:
@@ -102,33 +86,43 @@ def _top(
 
 
 @app.command()
+def notebooks(
+    out: options.Out = Path("out/notebooks"), quiet: options.Quiet = False, as_json: options.Json = False
+) -> None:
+    """Copy the notebooks to a folder, to run them there."""
+    from calmvae.cli import notebook_display
+
+    notebook_display.copy(out, Console(quiet, as_json))
+
+
+@app.command()
 def interpolate(
     a: Annotated[Path, typer.Argument(help="The piece to start from (MIDI, MusicXML or ABC).")],
     b: Annotated[Path, typer.Argument(help="The piece to arrive at.")],
-    out: Out = Path("out/interpolate"),
-    model: Model = "calm-mel_2bar",
-    config: Config = None,
-    steps: Annotated[int, typer.Option("--steps", help="Sections, both ends included.")] = 8,
+    out: options.Out = Path("out/interpolate"),
+    model: options.Model = "calm-mel_2bar",
+    config: options.Config = None,
+    steps: Annotated[int, typer.Option("--steps", help="The number of sections, both ends included.")] = 8,
     bars: Annotated[
         int | None,
-        typer.Option("--bars", help="Bars a section; default 4, or the model's window if that is longer."),
+        typer.Option("--bars", help="Bars of each section; default 4, or the model's window if that is longer."),
     ] = None,
-    temperature: Temperature = 0.0,
-    seed: Seed = 0,
-    melody: Melody = "skyline",
-    track_a: Annotated[str | None, typer.Option(help="Take A's melody from this track (number or name).")] = None,
-    track_b: Annotated[str | None, typer.Option(help="Take B's melody from this track.")] = None,
-    start_a: Annotated[int | None, typer.Option(min=1, help="First bar to take of A.")] = None,
-    start_b: Annotated[int | None, typer.Option(min=1, help="First bar to take of B.")] = None,
+    temperature: options.Temperature = 0.0,
+    seed: options.Seed = 0,
+    melody: options.Melody = "skyline",
+    track_a: options.TrackA = None,
+    track_b: options.TrackB = None,
+    start_a: options.StartA = None,
+    start_b: options.StartB = None,
     endpoints: Annotated[
-        str | None, typer.Option(help="original (for melodies the default): A and B; decoded: what the model hears.")
+        str | None, typer.Option(help="original (for melodies the default): A and B; decoded: their reconstructions.")
     ] = None,
-    no_picture: NoPicture = False,
-    no_sound: NoSound = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    no_picture: options.NoPicture = False,
+    no_sound: options.NoSound = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """One piece that travels from A to B, and its steps."""
+    """Make one piece that travels from A to B, and its steps."""
     from calmvae.cli import generate_commands
 
     generate_commands.interpolate(
@@ -148,30 +142,29 @@ def interpolate(
 
 @app.command()
 def sample(
-    n: Annotated[int, typer.Option("-n", help="How many pieces.")] = 5,
-    out: Out = Path("out/sample"),
-    model: Model = "calm-mel_2bar",
-    config: Config = None,
+    n: Annotated[int, typer.Option("-n", help="The number of pieces.")] = 5,
+    out: options.Out = Path("out/sample"),
+    model: options.Model = "calm-mel_2bar",
+    config: options.Config = None,
     bars: Annotated[
         int | None,
-        typer.Option("--bars", help="Bars of each piece; default 16, of other than melody configs their window."),
+        typer.Option("--bars", help="Bars of each piece; default 16, or the config's window if it is not of melodies."),
     ] = None,
-    temperature: Temperature = 0.5,
-    seed: Seed = 0,
-    qpm: Annotated[float, typer.Option(help="Tempo in quarters per minute.")] = 72.0,
-    velocity: Annotated[int, typer.Option(help="MIDI velocity, 1 to 127.")] = 60,
-    program: Annotated[int, typer.Option(help="General MIDI program, 0 to 127.")] = 0,
+    temperature: options.Temperature = 0.5,
+    seed: options.Seed = 0,
+    qpm: Annotated[float, typer.Option(help="The tempo in quarters a minute.")] = 72.0,
+    velocity: Annotated[int, typer.Option(help="The MIDI velocity, 1 to 127.")] = 60,
+    program: Annotated[int, typer.Option(help="The General MIDI program, 0 to 127.")] = 0,
     chords: Annotated[
-        str | None,
-        typer.Option(help='For a config that plays over chords, such as "C G Am F".'),
+        str | None, typer.Option(help='The chords, for a config that plays over chords, such as "C G Am F".')
     ] = None,
-    prior: Prior = "standard",
-    no_picture: NoPicture = False,
-    no_sound: NoSound = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    prior: options.Prior = "standard",
+    no_picture: options.NoPicture = False,
+    no_sound: options.NoSound = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Fresh pieces from the model's prior; with --config and a checkpoint, of any config of Magenta's."""
+    """Sample fresh pieces from a prior; with --config and a checkpoint, of any config of Magenta's."""
     from calmvae.cli import generate_commands
 
     making = generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
@@ -181,20 +174,20 @@ def sample(
 
 @app.command()
 def reconstruct(
-    piece: Annotated[Path, typer.Argument(help="The piece (MIDI, MusicXML or ABC).")],
-    out: Out = Path("out/reconstruct"),
-    model: Model = "calm-mel_2bar",
-    config: Config = None,
-    temperature: Temperature = 0.0,
-    seed: Seed = 0,
-    melody: Melody = "skyline",
-    track: Annotated[str | None, typer.Option(help="Take the melody from this track (number or name).")] = None,
-    no_picture: NoPicture = False,
-    no_sound: NoSound = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    piece: options.Piece,
+    out: options.Out = Path("out/reconstruct"),
+    model: options.Model = "calm-mel_2bar",
+    config: options.Config = None,
+    temperature: options.Temperature = 0.0,
+    seed: options.Seed = 0,
+    melody: options.Melody = "skyline",
+    track: options.Track = None,
+    no_picture: options.NoPicture = False,
+    no_sound: options.NoSound = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """What the model makes of a piece: its melody encoded and decoded."""
+    """Reconstruct a piece: the model encodes its melody and decodes it."""
     from calmvae.cli import generate_commands
 
     making = generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
@@ -204,49 +197,47 @@ def reconstruct(
 @app.command()
 def train(
     data: Annotated[list[Path], typer.Argument(help="A folder of `calmvae convert`, a .tfrecord, or music files.")],
-    out: Out = Path("out/run"),
+    out: options.Out = Path("out/run"),
     config: Annotated[
         str | None,
-        typer.Option(help="Config to train, see `calmvae configs`; default that of --from, or calm-mel_2bar."),
+        typer.Option(help="The config to train, see `calmvae configs`; default that of --from, or calm-mel_2bar."),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="An hparam, such as free_bits=48; may be repeated."),
-    ] = None,
+    settings: options.Hparams = None,
     init: Annotated[
         str | None,
-        typer.Option("--from", help="Model or checkpoint to start from; beta is then max_beta from the start."),
+        typer.Option("--from", help="Fine-tune this model or checkpoint; beta is then max_beta from the start."),
     ] = None,
     steps: Annotated[int, typer.Option(min=0, help="Stop at this step (0: no limit).")] = 20000,
-    minutes: Annotated[float, typer.Option(min=0.0, help="Stop after this time (0: no limit).")] = 0.0,
-    eval_every: Annotated[int, typer.Option(min=1, help="Steps between evaluations.")] = 500,
-    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 500,
-    sample_every: Annotated[int, typer.Option(min=0, help="Steps between samples (0: none).")] = 2000,
+    minutes: Annotated[float, typer.Option(min=0.0, help="Stop after so many minutes (0: no limit).")] = 0.0,
+    eval_every: Annotated[int, typer.Option(min=1, help="Evaluate every so many steps.")] = 500,
+    save_every: Annotated[int, typer.Option(min=1, help="Write a checkpoint every so many steps.")] = 500,
+    sample_every: Annotated[int, typer.Option(min=0, help="Write samples every so many steps (0: none).")] = 2000,
     patience: Annotated[
-        int, typer.Option(min=0, help="Stop after so many evaluations without a better one (0: never).")
+        int, typer.Option(min=0, help="Early stopping after so many evaluations without a better one (0: never).")
     ] = 20,
-    melody: Annotated[
-        str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks (each track) or all (both).")
-    ] = "skyline",
-    max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
-    calm: Calm = False,
+    melody: options.Windows = "skyline",
+    max_onsets: options.MaxOnsets = 0,
+    calmest: options.Calmest = 1.0,
     engine: Annotated[
         str, typer.Option(help="numpy, cudnn or magenta (TensorFlow), or auto: numpy unless there is a GPU.")
     ] = "auto",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default one a core.")] = None,
+    threads: options.Threads = None,
     keep: Annotated[
-        str, typer.Option(help="Model to keep: best (mean of accuracy and onset accuracy) or last; best has patience.")
+        str,
+        typer.Option(
+            help="Keep the best model (mean of accuracy and onset accuracy) or the last; early stopping goes with best."
+        ),
     ] = "best",
-    note: Annotated[str | None, typer.Option(help="Text for notes.txt.")] = None,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    note: Annotated[str | None, typer.Option(help="A text for notes.txt.")] = None,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train a model; the same command again goes on from the last checkpoint."""
     from calmvae.cli import train_command
     from calmvae.training import train_melody
 
-    options = train_melody.Options(
+    how = train_melody.Options(
         steps=steps,
         minutes=minutes,
         eval_every=eval_every,
@@ -255,7 +246,7 @@ def train(
         patience=patience,
         melody=melody,
         max_onsets=max_onsets,
-        calm=calm,
+        calmest=calmest,
         keep=keep,
         init=init,
         note=note,
@@ -263,26 +254,26 @@ def train(
         threads=threads,
         engine=engine,
     )
-    train_command.train(data, out, config, settings or [], options, Console(quiet, as_json))
+    train_command.train(data, out, config, settings or [], how, Console(quiet, as_json))
 
 
 @app.command()
 def grow(
     model: Annotated[str, typer.Argument(help="The model of short windows.")],
-    data: Annotated[Path, typer.Argument(help="A folder of `calmvae convert` or `calmvae corpus build`.")],
-    out: Out = Path("out/grown"),
-    config: Annotated[str, typer.Option(help="Config of the model of long windows.")] = "calm-mel_16bar",
-    windows: Annotated[int, typer.Option(min=0, help="Long windows to learn from (0: all).")] = 100000,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 6000,
-    melody: Annotated[str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks or all.")] = "skyline",
-    max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="An hparam; may be repeated.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; default one a core.")] = None,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    data: options.DataSet,
+    out: options.Out = Path("out/grown"),
+    config: Annotated[str, typer.Option(help="The config of the model of long windows.")] = "calm-mel_16bar",
+    windows: Annotated[int, typer.Option(min=0, help="The most long windows to learn from (0: all).")] = 100000,
+    steps: Annotated[int, typer.Option(min=1, help="The number of training steps.")] = 6000,
+    melody: options.Windows = "skyline",
+    max_onsets: options.MaxOnsets = 0,
+    settings: options.Hparams = None,
+    threads: options.Threads = None,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """A model of long windows from one of short windows, for `calmvae train --from`."""
+    """Grow a model of long windows from one of short windows, for `calmvae train --from`."""
     from calmvae.cli import grow_command
 
     wanted = grow_command.Wanted(windows, steps, melody, max_onsets, tuple(settings or ()), seed, threads)
@@ -291,34 +282,34 @@ def grow(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(help="Embedded model, model folder, run folder or checkpoint.")],
+    model: options.ModelArgument,
     data: Annotated[
         list[Path], typer.Option("--data", help="TFRecords, a converted folder, music files, or music21:bach.")
     ],
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a page, evaluation.png, here.")] = None,
-    config: Config = None,
-    melody: Annotated[str, typer.Option(help="Windows from: skyline, onsets, lowest, tracks or all.")] = "skyline",
-    max_onsets: Annotated[int, typer.Option(min=0, help="Leave out windows with more notes (0: take all).")] = 0,
-    calm: Calm = False,
-    most: Annotated[int, typer.Option("--windows", min=0, help="At most so many windows (0: all).")] = 4096,
-    samples: Annotated[int, typer.Option(min=0, help="Samples to compare with the windows (0: none).")] = 400,
-    temperature: Temperature = 0.5,
-    paths: Annotated[int, typer.Option(min=0, help="Interpolations to measure the steps of (0: none).")] = 100,
-    copying: Annotated[bool, typer.Option("--copying", help="Also how near samples are to training windows.")] = False,
-    prior: Prior = "standard",
-    calmest: app_data.Calmest = 1.0,
-    seed: Seed = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    config: options.Config = None,
+    melody: options.Windows = "skyline",
+    max_onsets: options.MaxOnsets = 0,
+    most: Annotated[int, typer.Option("--windows", min=0, help="The most windows to take (0: all).")] = 4096,
+    samples: Annotated[int, typer.Option(min=0, help="Compare so many samples with the windows (0: none).")] = 400,
+    temperature: options.Temperature = 0.5,
+    paths: Annotated[int, typer.Option(min=0, help="Measure so many interpolations (0: none).")] = 100,
+    copying: Annotated[
+        bool, typer.Option("--copying", help="Measure how near samples come to training windows.")
+    ] = False,
+    prior: options.Prior = "standard",
+    calmest: options.Calmest = 1.0,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """How well a model reconstructs and interpolates, and how its samples are distributed beside real music."""
+    """Measure how well a model reconstructs and interpolates held-out music, and how its samples compare with it."""
     from calmvae.cli import evaluate_command
 
     wanted = evaluate_command.Wanted(
         data=data,
         melody=melody,
         max_onsets=max_onsets,
-        calm=calm,
         most=most,
         samples=samples,
         temperature=temperature,
@@ -332,23 +323,32 @@ def evaluate(
 
 
 @app.command()
-def configs(quiet: Quiet = False, as_json: Json = False, magenta: bool = False) -> None:
-    """The configs, with --magenta Magenta's own too."""
+def configs(
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+    magenta: Annotated[bool, typer.Option("--magenta", help="List Magenta's own too.")] = False,
+) -> None:
+    """List the configs, with --magenta Magenta's own too."""
     from calmvae.cli import configs_command
 
     configs_command.list_configs(magenta, Console(quiet, as_json))
 
 
 @app.command()
-def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
-    """What is installed, whether Magenta imports and a GPU is seen, and how to mend what is missing."""
+def doctor(quiet: options.Quiet = False, as_json: options.Json = False) -> None:
+    """Check what is installed, whether Magenta imports and a GPU is seen, and say how to mend what is missing."""
     from calmvae.cli import doctor as checks
 
     raise typer.Exit(checks.run(Console(quiet, as_json)))
 
 
 @app.command()
-def demo(out: Out = Path("out/demo"), seed: Seed = 0, quiet: Quiet = False, as_json: Json = False) -> None:
+def demo(
+    out: options.Out = Path("out/demo"),
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
     """Travel between two of the embedded pieces with the embedded model."""
     from calmvae.cli import generate_commands
 

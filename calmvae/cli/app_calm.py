@@ -7,41 +7,40 @@ from typing import Annotated
 
 import typer
 
-from calmvae.cli.app_data import Calmest
+from calmvae.cli import options
 from calmvae.cli.console import Console
-
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def score(
-    paths: Annotated[list[Path], typer.Argument(help="Music files and folders.")],
+    paths: options.Music,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Write scores.csv and a picture of each here.")
+        Path | None, typer.Option("-o", "--out", help="Write scores.csv and a picture of each piece here.")
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Say what raises and what lowers each.")] = False,
-    windows: Annotated[bool, typer.Option("--windows", help="With --json: the curve over each piece too.")] = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what raises and what lowers each score.")] = False,
+    windows: Annotated[bool, typer.Option("--windows", help="Print the curve over each piece, with --json.")] = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """How calm music is, 0 to 100, by features that research associates with calm; the calmest first."""
+    """Score how calm music is, 0 to 100, by features that research associates with calm; the calmest first."""
     from calmvae.cli import score_command
 
     score_command.score(paths, out, explain, windows, Console(quiet, as_json))
 
 
 def prior(
-    data: Annotated[Path, typer.Argument(help="A folder of `calmvae convert` or `calmvae corpus build`.")],
-    model: Annotated[str, typer.Option("--model", help="The model in whose latent space.")] = "calm-mel_2bar",
-    config: Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/prior"),
-    calmest: Calmest = 0.3,
-    most: Annotated[int, typer.Option("--windows", min=1, help="Windows looked at, at most.")] = 60000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    data: options.DataSet,
+    model: options.Model = "calm-mel_2bar",
+    config: options.Config = None,
+    out: options.Out = Path("out/prior"),
+    calmest: options.Calmest = 0.3,
+    most: Annotated[
+        int, typer.Option("--windows", min=1, help="The most windows to score, a second for a thousand.")
+    ] = 60000,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Where calm music lies in a model's latent space: samples from there (calmvae sample --prior FOLDER)."""
+    """Fit a prior to where calm music lies in a model's latent space, for `calmvae sample --prior FOLDER`."""
     from calmvae.checkpoints import open_model
     from calmvae.cli import prior_command
 
@@ -50,16 +49,16 @@ def prior(
 
 
 def directions(
-    data: Annotated[Path, typer.Argument(help="A folder of `calmvae convert` or `calmvae corpus build`.")],
-    model: Annotated[str, typer.Option("--model", help="The model in whose latent space.")] = "calm-mel_2bar",
-    config: Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")] = None,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/directions"),
-    most: Annotated[int, typer.Option("--windows", min=8, help="Windows to take, at most.")] = 20000,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    data: options.DataSet,
+    model: options.Model = "calm-mel_2bar",
+    config: options.Config = None,
+    out: options.Out = Path("out/directions"),
+    most: Annotated[int, typer.Option("--windows", min=8, help="The most windows to take.")] = 20000,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Along which directions of a model's latent space music gets calmer, denser, more syncopated and so on."""
+    """Find along which directions of a model's latent space music gets calmer, denser, more syncopated and so on."""
     from calmvae.checkpoints import open_model
     from calmvae.cli import directions_command
 
@@ -67,18 +66,18 @@ def directions(
 
 
 def calm(
-    piece: Annotated[Path, typer.Argument(help="The piece (MIDI, MusicXML or ABC).")],
-    amount: Annotated[float, typer.Option(help="0: as the model gives it back; 1: much calmer.")] = 0.7,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/calm"),
-    model: Annotated[str, typer.Option("--model", help="A model with directions beside it.")] = "calm-mel_2bar",
-    melody: Annotated[str, typer.Option("--melody", help="How to find the melody.")] = "skyline",
-    track: Annotated[str | None, typer.Option(help="Take the melody from this track (number or name).")] = None,
-    no_picture: Annotated[bool, typer.Option("--no-picture", help="Write no .png.")] = False,
-    no_sound: Annotated[bool, typer.Option("--no-sound", help="Write no .wav.")] = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    piece: options.Piece,
+    amount: Annotated[float, typer.Option(help="How much calmer: 0 only reconstructs, 1 is much calmer.")] = 0.7,
+    out: options.Out = Path("out/calm"),
+    model: options.Model = "calm-mel_2bar",
+    melody: options.Melody = "skyline",
+    track: options.Track = None,
+    no_picture: options.NoPicture = False,
+    no_sound: options.NoSound = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """A piece's melody made calmer: moved along the model's calm direction, slower and softer."""
+    """Make a piece's melody calmer: moved along the model's calm direction, slower and softer."""
     from calmvae.cli import generate_commands
 
     making = generate_commands.Making(model, None, 0.0, 0, not no_picture, not no_sound)
@@ -87,29 +86,29 @@ def calm(
 
 def journey(
     a: Annotated[Path | None, typer.Argument(help="The piece to start from (MIDI, MusicXML or ABC).")] = None,
-    b: Annotated[Path | None, typer.Argument(help="The piece to arrive at; without it A's own calm.")] = None,
-    minutes: Annotated[float, typer.Option("--minutes", help="How long, 1 to 180.")] = 12.0,
-    from_model: Annotated[bool, typer.Option("--from-model", help="From a sample to a calm one; no pieces.")] = False,
-    accompany: Annotated[bool, typer.Option("--accompany", help="A soft second voice of sustained chords.")] = False,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/journey"),
-    model: Annotated[str, typer.Option("--model", help="Of windows of 2 or 16 bars.")] = "calm-mel_2bar",
-    config: Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")] = None,
-    start_qpm: Annotated[float | None, typer.Option(help="Tempo at the beginning; default A's, or 96.")] = None,
+    b: Annotated[Path | None, typer.Argument(help="The piece to arrive at; without it, A made calmer.")] = None,
+    minutes: Annotated[float, typer.Option("--minutes", help="The length in minutes, 1 to 180.")] = 12.0,
+    from_model: Annotated[bool, typer.Option("--from-model", help="Travel from a sample to a calm one.")] = False,
+    accompany: Annotated[bool, typer.Option("--accompany", help="Add soft, sustained chords.")] = False,
+    out: options.Out = Path("out/journey"),
+    model: options.Model = "calm-mel_2bar",
+    config: options.Config = None,
+    start_qpm: Annotated[float | None, typer.Option(help="The tempo at the beginning; default A's, or 96.")] = None,
     end_qpm: Annotated[
-        float | None, typer.Option(help="Tempo at the end; default 60, or what is 30 to 45 % slower.")
+        float | None, typer.Option(help="The tempo at the end; default 60, or what is 30 to 45 % slower.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
-    melody: Annotated[str, typer.Option("--melody", help="How to find the melody.")] = "skyline",
-    track_a: Annotated[str | None, typer.Option(help="Take A's melody from this track (number or name).")] = None,
-    track_b: Annotated[str | None, typer.Option(help="Take B's melody from this track.")] = None,
-    start_a: Annotated[int | None, typer.Option(min=1, help="First bar to take of A.")] = None,
-    start_b: Annotated[int | None, typer.Option(min=1, help="First bar to take of B.")] = None,
-    no_picture: Annotated[bool, typer.Option("--no-picture", help="Write no .png.")] = False,
-    no_sound: Annotated[bool, typer.Option("--no-sound", help="Write no .wav.")] = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    seed: options.Seed = 0,
+    melody: options.Melody = "skyline",
+    track_a: options.TrackA = None,
+    track_b: options.TrackB = None,
+    start_a: options.StartA = None,
+    start_b: options.StartB = None,
+    no_picture: options.NoPicture = False,
+    no_sound: options.NoSound = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """A long piece that starts as A is and grows calmer all the way to B: slower, softer, sparser."""
+    """Make a long piece that starts as A is and grows calmer all the way to B: slower, softer, sparser."""
     from calmvae.cli import generate_commands
 
     generate_commands.journey(

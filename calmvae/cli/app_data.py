@@ -7,43 +7,23 @@ from typing import Annotated
 
 import typer
 
+from calmvae.cli import options
 from calmvae.cli.console import Console
-from calmvae.common.errors import OptionError
 
-corpus_app = typer.Typer(help="Training corpora from public collections.", no_args_is_help=True, rich_markup_mode=None)
-
-
-def share(text: str | float) -> float:
-    """A share, as 0.3 or 30%."""
-    try:
-        number = float(str(text).rstrip("%")) / (100 if str(text).endswith("%") else 1)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 1:
-        raise OptionError(f"--calmest is {text}; it must be above 0 and at most 1, or 100%.")
-    return number
-
-
-Calmest = Annotated[
-    float, typer.Option("--calmest", parser=share, metavar="SHARE", help="Only the calmest: 0.3 or 30%, by score.")
-]
-Out = Annotated[Path, typer.Option("-o", "--out", help="Output folder.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+corpus_app = typer.Typer(help="Make corpora of public collections.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def convert(
-    paths: Annotated[list[Path], typer.Argument(help="Music files and folders.")],
-    out: Out = Path("out/data"),
-    config: Annotated[str, typer.Option(help="Count windows for this config.")] = "calm-mel_2bar",
-    eval_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the pieces held out.")] = 0.1,
-    seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one a core.")] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    paths: options.Music,
+    out: options.Out = Path("out/data"),
+    config: Annotated[str, typer.Option(help="Count the windows of this config.")] = "calm-mel_2bar",
+    eval_share: options.HeldOut = 0.1,
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Music files to NoteSequence TFRecords, split by piece, every file accounted for."""
+    """Convert music files to NoteSequence TFRecords, split by piece, every file accounted for."""
     from calmvae.cli import data_commands
 
     data_commands.convert(paths, out, config, eval_share, seed, workers, Console(quiet, as_json))
@@ -55,18 +35,18 @@ def corpus_build(
         list[str],
         typer.Argument(help="Checkouts of POP909-Dataset and Lieder, folders of music, music21:bach, music21:essen."),
     ],
-    out: Out = Path("out/corpus"),
-    eval_share: Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the tune families held out.")] = 0.1,
-    seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one a core.")] = None,
-    calmest: Calmest = 1.0,
+    out: options.Out = Path("out/corpus"),
+    eval_share: options.HeldOut = 0.1,
+    seed: options.Seed = 0,
+    workers: options.Workers = None,
+    calmest: options.Calmest = 1.0,
     non_commercial: Annotated[
         bool, typer.Option("--non-commercial", help="Accept sources from which no model may be published freely.")
     ] = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """Collections to one data set, split by tune family, with a data card of terms and counts."""
+    """Make one data set of collections, split by tune family, with a data card of terms and counts."""
     from calmvae.cli import data_commands
 
     data_commands.build_corpus(

@@ -7,34 +7,29 @@ from typing import Annotated
 
 import typer
 
+from calmvae.cli import options
 from calmvae.cli.console import Console
 
 app = typer.Typer(
-    help="Models: published ones fetched and verified, others imported, shown and exported.",
+    help="Fetch and verify published models; import, show and export others.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
-Name = Annotated[str, typer.Argument(help="An embedded model, one of `calmvae models list`, or a path.")]
-Config = Annotated[str | None, typer.Option("--config", help="Its config, where it does not say so itself.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-
 
 def personalize(
     paths: Annotated[list[Path], typer.Argument(help="Your music: files and folders.")],
-    model: Annotated[str, typer.Option("--model", help="The model to make it for.")] = "calm-mel_2bar",
-    config: Config = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder; default beside the model.")] = None,
-    melody: Melody = "skyline",
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the fit, at most.")] = 1500,
-    most: Annotated[int, typer.Option("--windows", min=1, help="At most so many windows.")] = 2048,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    model: options.Model = "calm-mel_2bar",
+    config: options.Config = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="The folder; default beside the model.")] = None,
+    melody: options.Melody = "skyline",
+    steps: Annotated[int, typer.Option(min=1, help="The most steps of the fit.")] = 1500,
+    most: Annotated[int, typer.Option("--windows", min=1, help="The most windows to take.")] = 2048,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """A prior of your own, in seconds: samples near your music (calmvae sample --prior personal)."""
+    """Fit a prior of your own, in seconds, for samples near your music by `calmvae sample --prior personal`."""
     from calmvae.checkpoints import open_model
     from calmvae.cli import personalize_command as fitting
 
@@ -44,19 +39,24 @@ def personalize(
 
 @app.command("list")
 def list_models(
-    here: Annotated[bool, typer.Option("--here", help="Only those on this machine.")] = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    here: Annotated[bool, typer.Option("--here", help="List only those on this machine.")] = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """The models on board, those kept here, and all that are published."""
+    """List the embedded models, those kept here, and all that are published."""
     from calmvae.cli import models_command
 
     models_command.list_models(here, Console(quiet, as_json))
 
 
 @app.command()
-def show(name: Name, config: Config = None, quiet: Quiet = False, as_json: Json = False) -> None:
-    """What is known of a model: config and how it was told, sizes, SHA-256, terms."""
+def show(
+    name: options.ModelArgument,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what is known of a model: config and how it was told, sizes, SHA-256, terms."""
     from calmvae.cli import models_command
 
     models_command.show(name, config, Console(quiet, as_json))
@@ -66,8 +66,8 @@ def show(name: Name, config: Config = None, quiet: Quiet = False, as_json: Json 
 def fetch(
     names: Annotated[list[str], typer.Argument(help="Names of `calmvae models list`.")],
     again: Annotated[bool, typer.Option("--again", help="Fetch anew what is here, and forget its SHA-256.")] = False,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Fetch published models; files that are here already are not fetched again."""
     from calmvae.cli import models_command
@@ -78,8 +78,8 @@ def fetch(
 @app.command()
 def verify(
     names: Annotated[list[str] | None, typer.Argument(help="Models kept here; default all of them.")] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compare the files of models with their SHA-256 on record."""
     from calmvae.cli import models_command
@@ -88,8 +88,8 @@ def verify(
 
 
 @app.command()
-def path(name: Name) -> None:
-    """Where a model lies."""
+def path(name: options.ModelArgument) -> None:
+    """Print where a model lies."""
     from calmvae.cli import models_command
 
     models_command.path(name, Console())
@@ -98,10 +98,10 @@ def path(name: Name) -> None:
 @app.command("import")
 def import_model(
     source: Annotated[str, typer.Argument(help="A checkpoint (prefix, folder or .tar), magenta-js or model folder.")],
-    name: Annotated[str | None, typer.Option("--name", help="What to call it; default after the file.")] = None,
-    config: Config = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    name: Annotated[str | None, typer.Option("--name", help="The name; default that of the file.")] = None,
+    config: options.Config = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
     """Keep a model under a name, as a model folder that opens without TensorFlow."""
     from calmvae.cli import models_command
@@ -111,19 +111,21 @@ def import_model(
 
 @app.command()
 def export(
-    model: Name,
-    out: Annotated[Path, typer.Option("-o", "--out", help="Output folder.")] = Path("out/model"),
-    config: Config = None,
+    model: options.ModelArgument,
+    out: options.Out = Path("out/model"),
+    config: options.Config = None,
     form: Annotated[
         str,
-        typer.Option("--format", help="calmvae (safetensors), magenta (TensorFlow) or magenta-js (for a browser)."),
+        typer.Option(
+            "--format", help="The format: calmvae (safetensors), magenta (TensorFlow) or magenta-js (for a browser)."
+        ),
     ] = "calmvae",
-    half: Annotated[bool, typer.Option("--half", help="calmvae: store float16, half the size.")] = False,
-    quantize: Annotated[str | None, typer.Option("--quantize", help="magenta-js: store uint8 or uint16.")] = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
+    half: Annotated[bool, typer.Option("--half", help="With calmvae: store float16, half the size.")] = False,
+    quantize: Annotated[str | None, typer.Option("--quantize", help="With magenta-js: store uint8 or uint16.")] = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
 ) -> None:
-    """A model without its training: to share, to open in stock Magenta, to run in a browser."""
+    """Export a model without its training: to share, to open in stock Magenta, to run in a browser."""
     from calmvae.cli import models_command
 
     models_command.export(model, out, config, models_command.Form(form, half, quantize), Console(quiet, as_json))

@@ -18,7 +18,7 @@ def find(data: Path, model: MelodyModel, out: Path, most: int, seed: int, consol
     Raises:
       DataError: no windows. OutputError: nowhere to write.
     """
-    train_set, eval_set = load_dataset.load(data, model.spec, "skyline", 0, False, None, console.remark)
+    train_set, eval_set = load_dataset.load(data, model.spec, say=console.remark)
     tokens, looked = (
         training_windows.sounding(part.drawn(n, [seed, k]).tokens)
         for k, (part, n) in enumerate(((train_set, most), (eval_set, 1000)))

@@ -16,10 +16,11 @@ from calmvae.cli.console import Console
 from calmvae.common import output_folder, text
 from calmvae.common.errors import CalmvaeError, DataError, InputError, OptionError
 from calmvae.data import load_dataset, training_windows
-from calmvae.latent import calm_prior, evaluation, sample_statistics
+from calmvae.latent import evaluation, sample_statistics
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
 from calmvae.model.melody_model import MelodyModel
+from calmvae.music import calmness
 
 # Of the metrics, what the lines of single collections show.
 _SHOWN = {"accuracy": "steps right", "onset_accuracy": "onsets right", "exact": "whole windows", "kl_bits": "KL bits"}
@@ -32,7 +33,6 @@ class Wanted:
     Attributes:
       data: a data set, or music files and folders.
       melody, max_onsets: see `training_windows.load_windows`.
-      calm: only windows that are calm.
       most: at most so many windows, drawn by the seed (0: all).
       samples: number of samples from the prior to compare with the windows (0: none).
       temperature: of the samples.
@@ -40,13 +40,12 @@ class Wanted:
       seed: of every draw.
       copying: also how near samples come to the windows that were trained on.
       prior: what samples are drawn from, see `generate_commands.prior_of`.
-      calmest: only so large a share of the windows, those that score the calmest.
+      calmest: only so large a share of these windows, those that score the calmest.
     """
 
     data: list[Path]
     melody: str = "skyline"
     max_onsets: int = 0
-    calm: bool = False
     most: int = 4096
     samples: int = 400
     temperature: float = 0.5
@@ -63,7 +62,6 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
         raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
     opened = open_model.load_melody_model(model, config)
     held_out, train = _windows(wanted, opened.spec.steps, console)
-    held_out = _calmest(held_out, wanted.calmest)
     if not len(held_out.tokens):
         where = ", ".join(map(str, wanted.data))
         raise DataError(f"no window of {opened.spec.bars} bars with a note in {where}; give more music.")
@@ -98,24 +96,17 @@ def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, o
     console.result(record, *lines)
 
 
-def _calmest(windows: training_windows.WindowSet, share: float) -> training_windows.WindowSet:
-    calm_prior.check_share(share)
-    if share == 1 or not len(windows.tokens):
-        return windows
-    scores = calm_prior.of_windows(windows.tokens)
-    return windows.keep(scores >= np.quantile(scores, 1 - share), "not among the calmest")
-
-
 def _calmness(drawn: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
     """Mean calmness of samples and of as many held-out windows."""
     few = held_out[np.random.default_rng(0).permutation(len(held_out))[: len(drawn)]]
-    ours, theirs = (float(calm_prior.of_windows(some).mean()) for some in (drawn, few))
+    ours, theirs = (float(calmness.of_windows(some).mean()) for some in (drawn, few))
     return {"calmness": ours, "calmness_held_out": theirs}
 
 
 def _parts(windows: training_windows.WindowSet) -> dict[str, np.ndarray]:
-    """Rows of what is worth knowing by itself: the calm windows, and each collection where there are several."""
-    calm = training_windows.is_calm(windows.tokens)
+    """Rows of what is worth knowing by itself: those of few notes and small steps (`calm` in the published
+    tables), and each collection where there are several."""
+    calm = evaluation.is_sparse(windows.tokens)
     parts = {"calm": calm} if 0 < calm.sum() < len(calm) else {}
     if len(windows.collections) > 1:
         parts |= {name: windows.origins == k for k, name in enumerate(windows.collections)}
@@ -156,7 +147,7 @@ def _windows(wanted: Wanted, steps: int, console: Console) -> tuple[training_win
         load = functools.partial(
             training_windows.load_windows, steps=steps, melody=wanted.melody, max_onsets=wanted.max_onsets
         )
-        held_out = load(eval_files or train_files, calm=wanted.calm)
+        held_out = load(eval_files or train_files)
         if wanted.copying:
             train = training_windows.without(load(train_files), held_out).tokens
     elif wanted.copying:
@@ -165,7 +156,7 @@ def _windows(wanted: Wanted, steps: int, console: Console) -> tuple[training_win
         )
     else:
         held_out = _windows_of_files(wanted, steps, console)
-    return held_out.drawn(wanted.most, [wanted.seed, 2]), train
+    return held_out.drawn(wanted.most, [wanted.seed, 2]).narrowed(0, wanted.calmest), train
 
 
 def files_of(path: Path) -> list[Path]:
@@ -199,4 +190,4 @@ def _windows_of_files(wanted: Wanted, steps: int, console: Console) -> training_
         raise InputError(skipped[0][1][0])
     tokens = np.unique(np.concatenate(found), axis=0)
     windows = training_windows.WindowSet(tokens, np.zeros(len(tokens), np.int32), {"files": Counter(pieces=len(kept))})
-    return windows.narrowed(wanted.max_onsets, wanted.calm)
+    return windows.narrowed(wanted.max_onsets, 1.0)

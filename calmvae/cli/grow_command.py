@@ -67,9 +67,7 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console
         out, "grow", {"model": model, "data": data, "config": config, **vars(wanted)}
     ) as folder:
         made = folder.path(model_folder.SPEC_FILE).parent
-        train_set, eval_set = load_dataset.load(
-            data, spec, wanted.melody, wanted.max_onsets, False, None, console.remark
-        )
+        train_set, eval_set = load_dataset.load(data, spec, wanted.melody, wanted.max_onsets, say=console.remark)
         batches = _batches(model, small.engine, train_set.tokens, own.hparams["batch_size"], wanted, console)
         began = time.monotonic()
 

@@ -151,21 +151,20 @@ def show_score(piece: Piece) -> None:
         _show(path.read_bytes())
 
 
-def bars(values: Mapping[str, float], title: str, below: str = "", most: float = 100.0) -> None:
+def bars(values: Mapping[str, float], title: str, below: str = "") -> None:
     """Shows a chart of a bar for each value.
 
     Args:
-      values: by name, from the top down.
+      values: by name, from the top down, 0 to 100.
       title, below: what it shows, and the unit.
-      most: where the axis ends.
     """
     page, plot = _page(0.7 + 0.3 * len(values), left=0.22)
     plot.barh(range(len(values)), list(values.values()), color=TRACK_COLORS[0], height=0.62)
     for k, value in enumerate(values.values()):
-        plot.text(value + most / 100, k, f"{value:.0f}", va="center", fontsize=9, color=INK)
+        plot.text(value + 1, k, f"{value:.0f}", va="center", fontsize=9, color=INK)
     plot.set_yticks(range(len(values)), list(values))
     plot.invert_yaxis()
-    plot.set_xlim(0, most)
+    plot.set_xlim(0, 100)
     _finish(page, plot, title, below)
 
 

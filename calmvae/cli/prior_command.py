@@ -10,13 +10,12 @@ import numpy as np
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import DataError
-from calmvae.common.text import command, count
+from calmvae.common.text import command, count, share
 from calmvae.latent import mixture_prior, personal_prior
-from calmvae.latent.calm_prior import PRIOR_FILE, check_share, of_windows
+from calmvae.latent.calm_prior import PRIOR_FILE
 from calmvae.model.melody_model import MelodyModel
+from calmvae.music import calmness
 
-# Windows of which the calmness is worked out, a millisecond each.
-MOST = 60000
 _FEWEST = 64
 
 
@@ -37,15 +36,15 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
     """
     from calmvae.data import load_dataset
 
-    check_share(calmest)
+    calmest = share(calmest)
     began = time.monotonic()
-    train_set, eval_set = load_dataset.load(data, model.spec, "skyline", 0, False, None, console.remark)
+    train_set, eval_set = load_dataset.load(data, model.spec, say=console.remark)
     if train_set is eval_set:
         raise DataError(f"{data} holds out no pieces, by which to choose the prior; convert more of them.")
     arguments = {"data": data, "model": str(model.source), "calmest": calmest, "windows": most, "seed": seed}
     with output_folder.OutputFolder(out, "prior", arguments) as folder:
         drawn = [windows.drawn(most, [seed, part]).tokens for part, windows in enumerate((train_set, eval_set))]
-        scores = [of_windows(tokens) for tokens in drawn]
+        scores = [calmness.of_windows(tokens) for tokens in drawn]
         # Held-out windows are calm by the limit of those to fit to.
         limit = float(np.quantile(scores[0], 1 - calmest))
         calm = [tokens[values >= limit] for tokens, values in zip(drawn, scores, strict=True)]

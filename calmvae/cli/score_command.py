@@ -33,6 +33,11 @@ class Scored:
     piece: Piece
     score: Score
 
+    @property
+    def warnings(self) -> list[str]:
+        """What reading it mended, and what to know of its score."""
+        return [*self.piece.warnings, *self.score.remarks]
+
 
 def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, console: Console) -> None:
     """Scores every piece of files and folders, the calmest first; writes scores.csv and a picture of each with `out`.
@@ -67,7 +72,7 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
         _write(scored, files, out, {"paths": [str(path) for path in paths]})
     for said in skipped.values():
         console.remark(f"Skipped: {said}")
-    for line in by_kind([(one.label, one.piece.warnings) for one in scored]):
+    for line in by_kind([(one.label, one.warnings) for one in scored]):
         console.remark(line)
     rows = [_row(one, windows) for one in scored]
     pieces, why_skipped = len(scored) + len(skipped), ", ".join(f"{n} {reason}" for reason, n in reasons.items())
@@ -105,7 +110,7 @@ def _row(one: Scored, windows: bool) -> dict[str, Any]:
     points = {name: round(value, 3) for name, value in one.score.points.items()}
     row = {"file": one.label, "calmness": round(one.score.calmness, 2), "features": values, "points": points}
     row["explained"] = one.score.explained()
-    row["warnings"] = one.piece.warnings
+    row["warnings"] = one.warnings
     if windows:
         curve = calmness.over_time(one.piece, SECONDS, HOP)
         row["windows"] = [{"seconds": round(at, 2), "calmness": round(s.calmness, 2)} for at, s in curve]

@@ -66,12 +66,17 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_json(path: Path, data: Any, indent: int | None = 2) -> None:
-    """Writes JSON so that a reader never sees half a file; indented for people, or without for programs, and fast."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader never sees half of it."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    text = json.dumps(data, indent=indent, ensure_ascii=False) + "\n"
-    scratch.write_text(text, encoding="utf-8", errors=JSON_ERRORS)
+    scratch.write_bytes(content)
     os.replace(scratch, path)
+
+
+def write_json(path: Path, data: Any, indent: int | None = 2) -> None:
+    """Writes JSON as a whole; indented for people, or without for programs, and fast."""
+    text = json.dumps(data, indent=indent, ensure_ascii=False) + "\n"
+    write_whole(path, text.encode("utf-8", JSON_ERRORS))
 
 
 def _is_running(process: int) -> bool:

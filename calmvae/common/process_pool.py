@@ -14,7 +14,6 @@ import functools
 import hashlib
 import json
 import multiprocessing
-import os
 import re
 import sys
 import threading
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae import __version__
-from calmvae.common import output_folder
+from calmvae.common import output_folder, thread_pool
 
 # Files a chunk: many are quicker together, few are soon done again when a process dies, and every process wants some.
 _FEWEST, _MOST = 16, 64
@@ -97,7 +96,7 @@ def _map(
     todo: dict[int, list[str]], stores: list[Path], work: Work, died: Callable[[str], Entry], workers: int | None
 ) -> Iterator[int]:
     """Works on chunks and stores their entries; yields the number of each chunk when that is done."""
-    workers = min(workers or os.cpu_count() or 1, len(todo))
+    workers = min(workers or thread_pool.cores(), len(todo))
     if workers <= 1:
         for i, chunk in todo.items():
             _work_into(stores[i], work, chunk)

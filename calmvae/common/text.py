@@ -7,6 +7,10 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from calmvae.common.errors import OptionError
+
+_MOST_LINES = 8
+
 
 def count(n: int, noun: str) -> str:
     """A number of things, such as `1 bar` or `2 bars`."""
@@ -18,15 +22,26 @@ def are(n: int) -> str:
     return "is" if n == 1 else "are"
 
 
-def by_kind(said: Sequence[tuple[str, Sequence[str]]], most: int = 8) -> list[str]:
-    """What is said of each of some pieces, a line each; when that is much, a line for each kind, the commonest first.
+def share(value: str | float) -> float:
+    """The share that `--calmest` says, as 0.3 or 30%.
 
-    Args:
-      said: `(name, sentences)` of each piece.
-      most: so many lines are given as they are.
+    Raises:
+      OptionError: it is not above 0 and at most 1.
     """
+    try:
+        number = float(str(value).rstrip("%")) / (100 if str(value).endswith("%") else 1)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise OptionError(f"--calmest is {value}; it must be above 0 and at most 1, or 100%.")
+    return number
+
+
+def by_kind(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """What is said of each of some pieces, `(name, sentences)`: a line each, or of much a line for each kind, the
+    commonest first."""
     lines = [(name, sentence) for name, sentences in said for sentence in sentences]
-    if len(lines) <= most:
+    if len(lines) <= _MOST_LINES:
         return [_of(name, sentence) for name, sentence in lines]
     kinds: dict[str, list[tuple[str, str]]] = {}
     for name, sentence in lines:

@@ -21,9 +21,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def shards(n: int, parts: int, least: int = _ROWS_A_THREAD) -> list[slice]:
-    """At most `parts` ranges of about one length that make up 0 to `n`, each of `least` rows or more if possible."""
-    parts = max(1, min(parts, n // least))
+def shards(n: int, parts: int) -> list[slice]:
+    """At most `parts` ranges of about one length that make up 0 to `n`, each of 16 rows or more if possible."""
+    parts = max(1, min(parts, n // _ROWS_A_THREAD))
     edges = np.linspace(0, n, parts + 1).astype(int).tolist()
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 

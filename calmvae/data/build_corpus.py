@@ -152,11 +152,7 @@ def _count_windows(collections: dict[str, dict[str, Any]], made: Path, bars: int
             names = list(windows.collections)
             mine = windows.origins == names.index(name) if name in names else windows.origins < 0
             dropped = {k: v for k, v in windows.collections.get(name, {}).items() if k != "pieces"}
-            counts[part] = {
-                "kept": int(mine.sum()),
-                "calm": int(training_windows.is_calm(windows.tokens[mine]).sum()),
-                **dropped,
-            }
+            counts[part] = {"kept": int(mine.sum()), **dropped}
         collection["windows"][bars] = counts
 
 
@@ -188,26 +184,20 @@ def _card(built: Built, arguments: dict[str, Any]) -> str:
         "skylines share a fifth of their 2-bar windows in any transposition, are variants of one tune.",
         "",
         f"Windows of `--melody {_MELODY}` (the skyline of each whole piece and of each track), every metre re-barred",
-        "onto 16 steps a bar, sliding by a bar. Calm windows have few notes and small steps (`is_calm`).",
+        "onto 16 steps a bar, sliding by a bar.",
     ]
     for bars in _BARS:
         reasons = " | ".join(f"left out: {why}" for why in _REASONS.values())
         lines += [
             "",
-            f"| {bars} bars | to train | of these calm | {reasons} | held out | calm held out |",
-            "|---|---|---|---|---|---|---|---|",
+            f"| {bars} bars | to train | {reasons} | held out |",
+            "|---|---|---|---|---|---|",
         ]
         rows = {name: c["windows"][bars] for name, c in built.collections.items()}
         parts = ("train", "eval")
         total = {part: sum((Counter(row[part]) for row in rows.values()), Counter[str]()) for part in parts}
         for name, row in [*rows.items(), ("together", total)]:
             train, held_out = row["train"], row["eval"]
-            values = [
-                train["kept"],
-                train["calm"],
-                *(train.get(why, 0) for why in _REASONS),
-                held_out["kept"],
-                held_out["calm"],
-            ]
+            values = [train["kept"], *(train.get(why, 0) for why in _REASONS), held_out["kept"]]
             lines.append(f"| {name} | {' | '.join(f'{value:,}' for value in values)} |")
     return "\n".join(lines) + "\n"

@@ -43,10 +43,11 @@ def sources(data: str | Path) -> list[dict[str, Any]]:
 def load(
     data: str | Path,
     spec: model_spec.ModelSpec,
-    melody: str,
-    max_onsets: int,
-    calm: bool,
-    cache: Path | None,
+    melody: str = "skyline",
+    max_onsets: int = 0,
+    calmest: float = 1.0,
+    cache: Path | None = None,
+    *,
     say: Callable[[str], None],
 ) -> tuple[training_windows.WindowSet, training_windows.WindowSet]:
     """Windows to train on and held-out ones; the former themselves where no piece is held out.
@@ -54,14 +55,15 @@ def load(
     Args:
       data: a folder of TFRecords, or one.
       spec: says how long the windows are.
-      melody, max_onsets, calm, cache: see `training_windows.load_windows`.
+      melody, max_onsets, calmest, cache: see `training_windows.load_windows`.
       say: called with the counts.
 
     Raises:
       DataError: nothing to train on.
     """
     train_set, eval_set = (
-        training_windows.load_windows(files, spec.steps, melody, max_onsets, cache, calm) for files in data_files(data)
+        training_windows.load_windows(files, spec.steps, melody, max_onsets, calmest, cache)
+        for files in data_files(data)
     )
     train_set = training_windows.without(train_set, eval_set)
     if not len(train_set.tokens):

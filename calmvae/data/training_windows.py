@@ -19,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
+from calmvae.common import text
 from calmvae.common.errors import DataError, EmptyMusicError, OptionError
 from calmvae.midi.piece import Piece
-from calmvae.music import melody_extraction, melody_tokens
+from calmvae.music import calmness, melody_extraction, melody_tokens
 
 MELODIES = (*melody_extraction.METHODS, "tracks", "all")
 # The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
 TRANSPOSE = (-5, 6)
-# Onsets a bar on average, semitones on average, semitones at most.
-_CALM_ONSETS, _CALM_INTERVAL, _CALM_LEAP = 5, 4, 12
 
 
 @dataclasses.dataclass
@@ -38,7 +37,7 @@ class WindowSet:
       tokens: uint8 `[windows, steps]`, all different.
       origins: int32 `[windows]`, each one's place in `collections`; of repeated windows the first one's.
       collections: name to the number of pieces from there, and of windows left out, by reason (silent, repeated,
-        dense, busy, held-out).
+        dense, less calm, held-out).
     """
 
     tokens: np.ndarray
@@ -72,17 +71,24 @@ class WindowSet:
         rows = np.sort(np.random.default_rng(seed).permutation(len(self.tokens))[:most])
         return WindowSet(self.tokens[rows], self.origins[rows], self.collections)
 
-    def narrowed(self, max_onsets: int, calm: bool) -> WindowSet:
-        """Leaves out windows of more onsets (0: none) and, if asked to, those that are not calm."""
+    def narrowed(self, max_onsets: int, calmest: float) -> WindowSet:
+        """Leaves out windows of more onsets (0: none), and of the others all but the calmest share, by score.
+
+        Raises:
+          OptionError: `calmest` is no share.
+        """
         windows = self
         if max_onsets:
             windows = self.keep((self.tokens >= melody_tokens.FIRST_PITCH).sum(axis=1) <= max_onsets, "dense")
-        return windows.keep(is_calm(windows.tokens), "busy") if calm else windows
+        if text.share(calmest) == 1 or not len(windows.tokens):
+            return windows
+        scores = calmness.of_windows(windows.tokens)
+        return windows.keep(scores >= np.quantile(scores, 1 - calmest), "less calm")
 
 
-def melody_windows(tokens: np.ndarray, steps: int, hop: int = melody_tokens.STEPS_PER_BAR) -> np.ndarray:
+def melody_windows(tokens: np.ndarray, steps: int) -> np.ndarray:
     """Every window of a melody that has a note starting in it, sliding by a bar. uint8 `[n, steps]`."""
-    return sounding(melody_tokens.cut_windows(tokens, steps, hop)[0])
+    return sounding(melody_tokens.cut_windows(tokens, steps, melody_tokens.STEPS_PER_BAR)[0])
 
 
 def sounding(windows: np.ndarray) -> np.ndarray:
@@ -117,9 +123,9 @@ def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np
     return np.concatenate(found), sum(map(len, cut)) - sum(map(len, found))
 
 
-def windows_of(pieces: Iterable[Piece], steps: int, melody: str = "skyline") -> np.ndarray:
-    """All different windows of one piece or more, see `piece_windows`; uint8 `[n, steps]`."""
-    return np.unique(np.concatenate([piece_windows(piece, steps, melody)[0] for piece in pieces]), axis=0)
+def windows_of(pieces: Iterable[Piece], steps: int) -> np.ndarray:
+    """All different windows of the skylines of one piece or more, see `piece_windows`; uint8 `[n, steps]`."""
+    return np.unique(np.concatenate([piece_windows(piece, steps)[0] for piece in pieces]), axis=0)
 
 
 def load_windows(
@@ -127,8 +133,8 @@ def load_windows(
     steps: int,
     melody: str = "skyline",
     max_onsets: int = 0,
+    calmest: float = 1.0,
     cache: Path | None = None,
-    calm: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> WindowSet:
     """All different windows of the pieces in TFRecord files.
@@ -138,23 +144,24 @@ def load_windows(
       steps: window length.
       melody: see `piece_windows`.
       max_onsets: leave out windows in which more notes start than this (0: take all).
-      calm: take only windows that `is_calm`.
+      calmest: take only so large a share of the windows, those that score the calmest; a second for a thousand.
       cache: folder to keep the windows in, so that a resumed training starts at once.
       progress: called with the number of pieces read.
 
     Raises:
-      DataError: a file is missing or damaged. InputError: a piece's times cannot be used.
+      DataError: a file is missing or damaged. InputError: a piece's times cannot be used. OptionError: `calmest` is no
+        share.
     """
     for file in files:
         if not file.is_file():
             raise DataError(f"{file} does not exist; make a data set with `calmvae convert`.")
-    store = cache / f"windows-{_cache_key(files, steps, melody)}.npz" if cache else None
+    store = cache / f"windows-{_cache_key(files, steps, melody, max_onsets, calmest)}.npz" if cache else None
     windows = _read_cache(store) if store and store.exists() else None
     if windows is None:
-        windows = _read_windows(files, steps, melody, progress)
+        windows = _read_windows(files, steps, melody, progress).narrowed(max_onsets, calmest)
         if store:
             _write_cache(store, windows)
-    return windows.narrowed(max_onsets, calm)
+    return windows
 
 
 def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:
@@ -201,28 +208,6 @@ def _write_cache(store: Path, windows: WindowSet) -> None:
         collections = json.dumps(windows.collections)
         np.savez(scratch, tokens=windows.tokens, origins=windows.origins, collections=collections)
         scratch.replace(store)
-
-
-def is_calm(tokens: np.ndarray) -> np.ndarray:
-    """Which windows have features associated with calm: few notes, small steps, no great leap. bool `[n]`.
-
-    Few notes: on average at most five onsets a bar; small steps: neighbouring notes at most four semitones apart on
-    average; no leap beyond an octave. Low density after Dickson & Schubert 2020 and Tan & Herremans 2020, small steps
-    after Tan 2012; the limits are ours.
-
-    Args:
-      tokens: uint8 `[n, steps]`.
-    """
-    notes = tokens >= melody_tokens.FIRST_PITCH
-    onsets = notes.sum(axis=1)
-    # Each note's pitch is carried on to the next note, so that the differences between steps are those between notes.
-    at = np.maximum.accumulate(np.where(notes, np.arange(tokens.shape[1]), 0), axis=1)
-    pitches = np.take_along_axis(tokens, at, axis=1).astype(np.int64)
-    known = np.logical_or.accumulate(notes, axis=1)[:, :-1]
-    leaps = np.where(known, np.abs(np.diff(pitches, axis=1)), 0)
-    mean = leaps.sum(axis=1) / np.maximum(onsets - 1, 1)
-    bars = tokens.shape[1] / melody_tokens.STEPS_PER_BAR
-    return (onsets <= _CALM_ONSETS * bars) & (mean <= _CALM_INTERVAL) & (leaps.max(axis=1) <= _CALM_LEAP)
 
 
 def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:
@@ -309,6 +294,6 @@ def _rows(array: np.ndarray) -> np.ndarray:
     return array.view(np.dtype((np.void, array.dtype.itemsize * array.shape[1]))).ravel()
 
 
-def _cache_key(files: list[Path], steps: int, melody: str) -> str:
+def _cache_key(files: list[Path], *options: int | float | str) -> str:
     parts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return hashlib.sha256(repr((2, parts, steps, melody)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((3, parts, options)).encode()).hexdigest()[:16]

@@ -7,15 +7,16 @@ an attribute, less the mean latent of the quarter that has least. Added to a lat
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from calmvae.common import tensor_file
 from calmvae.common.errors import ModelError
-from calmvae.latent import calm_prior, sample_statistics
+from calmvae.latent import sample_statistics
 from calmvae.model import numpy_engine
+from calmvae.music import calmness
 from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, STEPS_PER_BAR, STEPS_PER_QUARTER
 
 FILE = "directions.safetensors"
@@ -52,7 +53,7 @@ def attributes(tokens: np.ndarray) -> dict[str, np.ndarray]:
     """Of windows with notes, uint8 `[n, steps]`, each of `ATTRIBUTES`, `[n]`."""
     found = sample_statistics.features(tokens)
     return {
-        "calmness": calm_prior.of_windows(tokens),
+        "calmness": calmness.of_windows(tokens),
         "density": found["note_count"] / (tokens.shape[1] / STEPS_PER_BAR),
         "interval": found["mean_interval"],
         "syncopation": syncopation(tokens),
@@ -112,10 +113,9 @@ def effects(engine: numpy_engine.Engine, directions: Directions, tokens: np.ndar
 
 def write(directions: Directions, path: Path) -> None:
     """Writes the vectors as a safetensors file."""
-    from safetensors.numpy import save
-
-    arrays = {name: np.ascontiguousarray(vector, np.float32) for name, vector in directions.vectors.items()}
-    path.write_bytes(save(arrays, {"record": json.dumps(directions.record, sort_keys=True)}))
+    tensor_file.write(
+        path, {n: vector.astype(np.float32) for n, vector in directions.vectors.items()}, directions.record
+    )
 
 
 def read(path: Path) -> Directions:
@@ -124,11 +124,5 @@ def read(path: Path) -> Directions:
     Raises:
       ModelError: it is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            vectors = {name: file.get_tensor(name) for name in ATTRIBUTES}
-            return Directions(vectors, json.loads((file.metadata() or {})["record"]))
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} holds no readable directions ({error!r}); run: calmvae directions") from error
+    with tensor_file.read(path, "directions", "run `calmvae directions`") as (tensors, record):
+        return Directions({name: np.array(tensors[name]) for name in ATTRIBUTES}, record)

@@ -9,9 +9,12 @@ import numpy as np
 from calmvae.latent import latent_path
 from calmvae.model.numpy_engine import Engine
 from calmvae.music import melody_tokens
+from calmvae.music.melody_tokens import FIRST_PITCH, STEPS_PER_BAR
 
 # Largest step over mean step up to which a path counts as smooth.
 MOST_JUMP = 2.5
+# Onsets a bar on average, semitones on average, semitones at most.
+_SPARSE_ONSETS, _SPARSE_INTERVAL, _SPARSE_LEAP = 5, 4, 12
 
 
 @dataclasses.dataclass
@@ -139,3 +142,25 @@ def kl_nats(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     """KL of each posterior from the prior in nats: `[n, z_size]` to `[n]`."""
     variance = np.maximum(sigma.astype(np.float64) ** 2, 1e-12)
     return 0.5 * (variance + mu.astype(np.float64) ** 2 - 1 - np.log(variance)).sum(axis=1)
+
+
+def is_sparse(tokens: np.ndarray) -> np.ndarray:
+    """Which windows have few notes, small steps and no great leap, bool `[n]`: the row `calm` of published tables.
+
+    Few notes: on average at most five onsets a bar; small steps: neighbouring notes at most four semitones apart on
+    average; no leap beyond an octave. Low density after Dickson & Schubert 2020 and Tan & Herremans 2020, small steps
+    after Tan 2012; the limits are ours.
+
+    Args:
+      tokens: uint8 `[n, steps]`.
+    """
+    notes = tokens >= FIRST_PITCH
+    onsets = notes.sum(axis=1)
+    # Each note's pitch is carried on to the next note, so that the differences between steps are those between notes.
+    at = np.maximum.accumulate(np.where(notes, np.arange(tokens.shape[1]), 0), axis=1)
+    pitches = np.take_along_axis(tokens, at, axis=1).astype(np.int64)
+    known = np.logical_or.accumulate(notes, axis=1)[:, :-1]
+    leaps = np.where(known, np.abs(np.diff(pitches, axis=1)), 0)
+    mean = leaps.sum(axis=1) / np.maximum(onsets - 1, 1)
+    bars = tokens.shape[1] / STEPS_PER_BAR
+    return (onsets <= _SPARSE_ONSETS * bars) & (mean <= _SPARSE_INTERVAL) & (leaps.max(axis=1) <= _SPARSE_LEAP)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from calmvae.common import tensor_file
 from calmvae.common.errors import MissingDependencyError, ModelError
 
 COMPONENTS = (1, 2, 4, 8)
@@ -131,19 +132,13 @@ def fit(
 
 def write(mixture: Mixture, path: Path) -> None:
     """Writes shares, means and roots as float16 in a safetensors file, of the roots only what is not 0."""
-    import json
-
-    from safetensors.numpy import save
-
     lower = np.tril_indices(mixture.means.shape[1])
     # Shrunk altogether, all are one.
     alike = all(np.array_equal(root, mixture.roots[0]) for root in mixture.roots)
     mixture = dataclasses.replace(mixture, roots=mixture.roots[:1] if alike else mixture.roots)
     arrays = {"shares": mixture.shares, "means": mixture.means, "roots": mixture.roots[:, lower[0], lower[1]]}
     kinds = {"shares": np.float32, "means": np.float16, "roots": np.float16}
-    record = {"record": json.dumps(mixture.record, sort_keys=True)}
-    # safetensors' own way to write a file would let nobody else read it.
-    path.write_bytes(save({name: np.ascontiguousarray(value, kinds[name]) for name, value in arrays.items()}, record))
+    tensor_file.write(path, {name: value.astype(kinds[name]) for name, value in arrays.items()}, mixture.record)
 
 
 def read(path: Path) -> Mixture:
@@ -152,20 +147,11 @@ def read(path: Path) -> Mixture:
     Raises:
       ModelError: it is missing or damaged.
     """
-    import json
-
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "numpy") as file:
-            shares, means, packed = (file.get_tensor(name).astype(np.float64) for name in ("shares", "means", "roots"))
-            record = json.loads((file.metadata() or {})["record"])
+    with tensor_file.read(path, "prior", "make it again") as (tensors, record):
+        shares, means, packed = (np.array(tensors[name], np.float64) for name in ("shares", "means", "roots"))
         size = means.shape[1]
         roots = np.zeros((len(packed), size, size))
         lower = np.tril_indices(size)
         roots[:, lower[0], lower[1]] = packed
-        return Mixture(
-            shares / shares.sum(), means, roots[[0] * len(means)] if len(roots) == 1 else roots, record, path
-        )
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise ModelError(f"{path} is not a readable prior ({error!r}); make it again.") from error
+        shared = roots[[0] * len(means)] if len(roots) == 1 else roots
+        return Mixture(shares / shares.sum(), means, shared, record, path)

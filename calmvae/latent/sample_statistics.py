@@ -12,6 +12,7 @@ import dataclasses
 import numpy as np
 
 from calmvae.data.training_windows import intervals, sounding
+from calmvae.music import key_finding
 from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, MIN_PITCH, STEPS_PER_BAR
 
 # Windows of a set that are compared with each other; distances grow with the square.
@@ -19,7 +20,6 @@ _MOST = 400
 _GRID = 512
 # Upper ends, in steps, of the classes of note lengths; the last one takes longer notes too.
 _LENGTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 32])
-_MAJOR = np.array([0, 2, 4, 5, 7, 9, 11])
 
 FEATURES = {
     "pitch_count": "different pitches",
@@ -156,8 +156,7 @@ def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
 def in_key(windows: np.ndarray) -> np.ndarray:
     """Of each window the share of notes in the major (or natural minor) key that holds most of them, `[n]`."""
     shares = features(windows)["pitch_classes"]
-    keys = np.array([np.isin(np.arange(12), (_MAJOR + tonic) % 12) for tonic in range(12)], np.float64)
-    return (shares @ keys.T).max(axis=1)
+    return (shares @ key_finding.MAJOR_SCALES.T).max(axis=1)
 
 
 def repetition(windows: np.ndarray) -> float:

@@ -54,14 +54,14 @@ def of_piece(piece: Piece) -> Any:
     return sequence
 
 
-def piece_of(sequence: Any, name: str = "", warnings: list[str] | None = None) -> Piece:
+def piece_of(sequence: Any, name: str = "") -> Piece:
     """The `Piece` of a NoteSequence. Grace notes of no length are left out, and said so."""
     notes = [
         Note(n.pitch, _midi(n.velocity, 1), n.start_time, n.end_time, _midi(n.program), n.is_drum, n.instrument)
         for n in sequence.notes
         if n.end_time > n.start_time
     ]
-    warnings = list(warnings or [])
+    warnings = []
     if len(notes) < len(sequence.notes):
         warnings.append(f"{len(sequence.notes) - len(notes)} notes of no length are left out.")
     if unusable := sum(not 0 < t.qpm < math.inf for t in sequence.tempos):

@@ -101,16 +101,16 @@ def read_piece(path: str | Path) -> Piece:
     return pieces[0]
 
 
-def parse_midi(data: bytes, name: str = "", where: str = "the MIDI data") -> Piece:
+def parse_midi(data: bytes) -> Piece:
     """Parses the bytes of a Standard MIDI File.
 
     Raises:
       InputError: the bytes are no readable MIDI file.
     """
     try:
-        played = _checked(midi_read.read(data), where, "MIDI")
+        played = _checked(midi_read.read(data), "the MIDI data", "MIDI")
     except Damaged as error:
-        raise _unreadable(where, "MIDI", error) from error
+        raise _unreadable("the MIDI data", "MIDI", error) from error
     if isinstance(played, InputError):
         raise played
-    return played.piece(name)
+    return played.piece("")

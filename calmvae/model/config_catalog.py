@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from calmvae.common.errors import OptionError
 from calmvae.model import magenta_config, model_spec, numpy_engine
 from calmvae.music.melody_tokens import STEPS_PER_BAR
 
@@ -79,9 +78,7 @@ def known(name: str) -> str:
     everything = names()
     if name in everything or (magenta_import.is_loaded() and name in magenta_import.load().configs.CONFIG_MAP):
         return name
-    close = model_spec.closest(name, everything)
-    hint = f"did you mean {close}?" if close else f"choose one of {', '.join(everything)}."
-    raise OptionError(f"unknown config '{name}'; {hint}")
+    raise model_spec.unknown("config", name, everything)
 
 
 @functools.lru_cache(maxsize=64)

@@ -223,7 +223,10 @@ class Model(abc.ABC):
     def check_bars(self, bars: int) -> int:
         """The number of bars, if windows of the model make so many; else raises an `OptionError`."""
         if bars < 1 or bars % self.bars:
-            raise OptionError(f"--bars is {bars}; {self.name} makes multiples of {self.bars} bars.")
+            raise OptionError(
+                f"--bars is {bars}, but {self.name} makes multiples of {self.bars} bars; give such as --bars "
+                f"{2 * self.bars}."
+            )
         return bars
 
     def describe(self) -> dict[str, Any]:

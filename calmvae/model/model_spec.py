@@ -27,9 +27,10 @@ import copy
 import dataclasses
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from calmvae.common.errors import OptionError
+from calmvae.common.errors import CalmvaeError, ModelError, OptionError
 from calmvae.music.melody_tokens import STEPS_PER_BAR
 
 # Names, types and defaults of Magenta's lstm_models.get_default_hparams(); a test holds them to it.
@@ -214,11 +215,21 @@ def closest(name: str, names: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(names), n=1)), None)
 
 
-def not_melodies(name: str) -> OptionError:
-    """What to say where only a melody config will do."""
-    return OptionError(
-        f"config '{name}' is not a melody model; `calmvae sample`, `interpolate` and `train` take it, what was "
-        f"asked for needs a melody config such as {DEFAULT_CONFIG}."
+def unknown(what: str, name: str, names: Iterable[str], otherwise: str = "") -> OptionError:
+    """What to say of a name that is none of those there are; `otherwise` where none is close, default all of them."""
+    close = closest(name, names)
+    hint = f"did you mean {close}?" if close else otherwise or f"choose one of {', '.join(names)}."
+    return OptionError(f"unknown {what} '{name}'; {hint}")
+
+
+def not_melodies(config: str, place: Path | None = None) -> CalmvaeError:
+    """What to say where only a melody model will do: of a config an `OptionError`, of a model at a place a
+    `ModelError`."""
+    kind: type[CalmvaeError] = ModelError if place else OptionError
+    found = f"{place}, of config '{config}'," if place else f"config '{config}'"
+    return kind(
+        f"{found} is not a melody model; `calmvae sample`, `interpolate` and `train` take it, what was asked for needs "
+        f"a melody config such as {DEFAULT_CONFIG}."
     )
 
 
@@ -236,9 +247,7 @@ def with_hparams(spec: ModelSpec, settings: list[str] | dict[str, Any]) -> Model
     hparams = copy.deepcopy(spec.hparams)
     for name, value in pairs:
         if name not in hparams:
-            close = closest(name, hparams)
-            hint = f"did you mean {close}?" if close else f"choose one of {', '.join(sorted(hparams))}."
-            raise OptionError(f"unknown hparam '{name}'; {hint}")
+            raise unknown("hparam", name, sorted(hparams))
         if name == "max_seq_len":
             raise OptionError("max_seq_len follows from the config's bars; choose another config instead.")
         # Magenta writes whole numbers for some hparams that need not be.

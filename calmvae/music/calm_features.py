@@ -11,15 +11,13 @@ import dataclasses
 import numpy as np
 
 from calmvae.midi.piece import Notes, Piece
+from calmvae.music import key_finding
 
 # Onsets closer than this (seconds) are heard as one chord.
 CHORD = 0.035
 # Huron (1994), "Interval-class content in equally tempered pitch-class sets": consonance of interval classes 1 to 6, in
 # standard deviations over the three experiments he puts together; unison and octave take the best.
 CONSONANCE = np.array([1.240, -1.428, -0.582, 0.594, 0.386, 1.240, -0.453])
-# Krumhansl and Kessler (1982): how well each pitch class fits a major and a minor key, from the tonic up.
-MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
-MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
 # General MIDI programs of struck things without lasting pitch: timpani, and the percussive group.
 PERCUSSIVE = (47, *range(112, 120))
 LOW, HIGH = 43, 84
@@ -180,11 +178,7 @@ def _profiles(s: Stretch) -> tuple[np.ndarray, np.ndarray]:
     np.add.at(shares, (window, s.pitched.pitch % 12), s.pitched.end - s.pitched.start)
     heard = counts >= 4
     shares, seconds = shares[heard], shares[heard].sum(axis=1)
-    keys = np.stack([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
-    keys = (keys - keys.mean(axis=1, keepdims=True)) / keys.std(axis=1, keepdims=True)
-    deviation = shares - shares.mean(axis=1, keepdims=True)
-    spread = np.maximum(deviation.std(axis=1, keepdims=True), 1e-12)
-    r = deviation / spread @ keys.T / 12
+    r = key_finding.correlations(shares)
     return np.stack([r[:, :12].max(axis=1), r[:, 12:].max(axis=1)], axis=1) if len(r) else np.zeros((0, 2)), seconds
 
 

@@ -127,6 +127,13 @@ class Score:
     values: dict[str, float]
     points: dict[str, float]
 
+    @property
+    def remarks(self) -> list[str]:
+        """What to know of it before believing it."""
+        if self.values.get("percussion") != 1:
+            return []
+        return ["There are only drums; calmness is of tempo, notes a second, loudness and rests alone."]
+
     def explained(self, most: int = 3) -> str:
         """What raises and what lowers it most, in words."""
         ordered = sorted(self.points, key=lambda name: -abs(self.points[name]))
@@ -160,15 +167,19 @@ def score(piece: Piece, begin: float | None = None, end: float | None = None) ->
     return of_values({name: feature.measure(stretch) for name, feature in FEATURES.items()})
 
 
-def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM, velocity: int = DEFAULT_VELOCITY) -> Score:
+def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM) -> Score:
     """The calmness of a window of a melody, uint8 `[steps]`, as a sample is played."""
     notes = np.array(melody_tokens.token_notes(tokens), np.int64).reshape(-1, 3)
     seconds = 60 / qpm / melody_tokens.STEPS_PER_QUARTER
     zeros = np.zeros(len(notes), np.int64)
-    columns = Notes(
-        notes[:, 0], zeros + velocity, notes[:, 1] * seconds, notes[:, 2] * seconds, zeros, zeros.astype(bool), zeros
-    )
+    begin, end = notes[:, 1] * seconds, notes[:, 2] * seconds
+    columns = Notes(notes[:, 0], zeros + DEFAULT_VELOCITY, begin, end, zeros, zeros.astype(bool), zeros)
     return score(Piece.of_columns(columns, tempos=[(0.0, qpm)]), 0.0, len(tokens) * seconds)
+
+
+def of_windows(tokens: np.ndarray) -> np.ndarray:
+    """The calmness of windows uint8 `[n, steps]`, all at one tempo and loudness, `[n]`."""
+    return np.array([of_tokens(row).calmness for row in tokens])
 
 
 def of_values(values: Mapping[str, float]) -> Score:

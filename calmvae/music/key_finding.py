@@ -1,7 +1,7 @@
 """Keys of melodies: which fits, whose notes lie outside, and how to bring two pieces onto one scale.
 
-A key is found by correlation with Krumhansl and Kessler's profiles (1982), as `features` does for tonal clarity. All
-shares are of sounding time by pitch class, `[12]`.
+A key is found by correlation with Krumhansl and Kessler's profiles (1982). All shares are of sounding time by pitch
+class, `[12]`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,18 @@ import dataclasses
 
 import numpy as np
 
-from calmvae.music import calm_features, melody_tokens
+from calmvae.music import melody_tokens
 from calmvae.music.melody_tokens import FIRST_PITCH, MAX_PITCH, MIN_PITCH
 
-_MAJOR = np.array([0, 2, 4, 5, 7, 9, 11])
+# Krumhansl and Kessler (1982): how well each pitch class fits a major and a minor key, from the tonic up.
+MAJOR_PROFILE = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
+MINOR_PROFILE = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+_PROFILES = np.stack([np.roll(profile, tonic) for profile in (MAJOR_PROFILE, MINOR_PROFILE) for tonic in range(12)])
+_PROFILES = (_PROFILES - _PROFILES.mean(axis=1, keepdims=True)) / _PROFILES.std(axis=1, keepdims=True)
+# Semitones from the tonic to each degree.
+_MAJOR, _NATURAL_MINOR = (0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10)
+# Of each tonic, which pitch classes belong to its major scale, `[12, 12]`.
+MAJOR_SCALES = np.array([np.isin(np.arange(12), np.add(_MAJOR, tonic) % 12) for tonic in range(12)])
 _NAMES = "C D♭ D E♭ E F G♭ G A♭ A B♭ B".split()
 # Scales that fit neighbours by less than this share of their time worse than the best one may be theirs too.
 _TIE = 0.02
@@ -37,8 +45,7 @@ class Key:
     @property
     def degrees(self) -> list[int]:
         """The pitch classes of its seven degrees, from the tonic up (of minor the natural ones)."""
-        steps = (0, 2, 3, 5, 7, 8, 10) if self.minor else (0, 2, 4, 5, 7, 9, 11)
-        return [(self.tonic + step) % 12 for step in steps]
+        return [(self.tonic + step) % 12 for step in (_NATURAL_MINOR if self.minor else _MAJOR)]
 
     @property
     def natural(self) -> np.ndarray:
@@ -53,14 +60,17 @@ def shares(tokens: np.ndarray) -> np.ndarray:
     return np.bincount(pitches % 12, minlength=12).astype(np.float64)
 
 
+def correlations(times: np.ndarray) -> np.ndarray:
+    """How well each key fits: shares `[n, 12]` to correlations `[n, 24]`, the major keys from C up, then the minor."""
+    deviation = times - times.mean(axis=1, keepdims=True)
+    spread = np.maximum(deviation.std(axis=1, keepdims=True), 1e-12)
+    return deviation / spread @ _PROFILES.T / 12
+
+
 def key_of(time: np.ndarray) -> Key:
-    """The key that fits best; C major where nothing sounds."""
-    profiles = [np.roll(p, tonic) for p in (calm_features.MAJOR, calm_features.MINOR) for tonic in range(12)]
-    deviation = time - time.mean()
-    if not deviation.any():
-        return Key(int(np.argmax(time)) if time.any() else 0, False)
-    fits = [float(deviation @ (p - p.mean())) / float(p.std()) for p in profiles]
-    best = int(np.argmax(fits))
+    """The key that fits best, of several the first of `correlations`; C major where nothing sounds."""
+    # Rounded, so that keys that fit alike do so on every machine.
+    best = int(np.argmax(np.round(correlations(time[None]), 9)))
     return Key(best % 12, best >= 12)
 
 
@@ -102,9 +112,6 @@ def foreign(time: np.ndarray, neighbours: np.ndarray) -> float:
     """
     if time.sum() <= 0 or neighbours.sum() <= 0:
         return 0.0
-    scales = np.zeros((12, 12), bool)
-    for tonic in range(12):
-        scales[tonic, (tonic + _MAJOR) % 12] = True
-    fits = scales @ neighbours / neighbours.sum()
-    outside = (~scales & (neighbours == 0)) @ time / time.sum()
+    fits = MAJOR_SCALES @ neighbours / neighbours.sum()
+    outside = (~MAJOR_SCALES & (neighbours == 0)) @ time / time.sum()
     return float(outside[fits >= fits.max() - _TIE].min())

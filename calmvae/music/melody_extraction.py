@@ -95,12 +95,11 @@ def extract_melody(piece: Piece, method: str = "skyline", track: int | str | Non
     return _melody_of(piece, _select_track(piece, notes, track), method, _begin_report(piece, len(notes)))
 
 
-def track_melodies(piece: Piece, method: str = "skyline") -> list[Melody]:
-    """The melody of every pitched track by itself; one element only for a piece of one track."""
-    _check_method(method)
+def track_melodies(piece: Piece) -> list[Melody]:
+    """The skyline of every pitched track by itself; one element only for a piece of one track."""
     notes = _pitched_notes(piece)
     tracks = [notes.take(notes.track == track) for track in np.unique(notes.track)]
-    return [_melody_of(piece, track, method, _begin_report(piece, len(notes))) for track in tracks]
+    return [_melody_of(piece, track, "skyline", _begin_report(piece, len(notes))) for track in tracks]
 
 
 def _check_method(method: str) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-import os
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from calmvae.common import magenta_import
+from calmvae.common import magenta_import, thread_pool
 from calmvae.model import magenta_config, magenta_seeds, model_spec, numpy_engine
 from calmvae.music.melody_tokens import DEPTH
 from calmvae.training import tf_cudnn as fast
@@ -52,7 +51,7 @@ class Graph:
         self.session = tf.Session(
             graph=graph,
             config=tf.ConfigProto(
-                intra_op_parallelism_threads=threads or os.cpu_count() or 1, inter_op_parallelism_threads=2
+                intra_op_parallelism_threads=threads or thread_pool.cores(), inter_op_parallelism_threads=2
             ),
         )
         self.session.run(initialize)

@@ -100,7 +100,7 @@ def train(
 def check_options(name: str, options: Options) -> None:
     """Raises an `OptionError` for an option of melodies with a config that is none."""
     ours = Options()
-    for option in ("melody", "max_onsets", "calm"):
+    for option in ("melody", "max_onsets", "calmest"):
         if getattr(options, option) != getattr(ours, option):
             raise OptionError(
                 f"--{option.replace('_', '-')} goes with melody configs, and {name} is none; leave it out."

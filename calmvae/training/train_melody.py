@@ -67,7 +67,7 @@ def train(
     say = say or (lambda _: None)
     folder = _open_run(Path(run), spec, data, options)
     train_set, eval_set = load_dataset.load(
-        data, spec, options.melody, options.max_onsets, options.calm, folder / "cache", say
+        data, spec, options.melody, options.max_onsets, options.calmest, folder / "cache", say=say
     )
     if options.init and start is None:
         start = find_model.open_to_train(options.init, spec.name)
@@ -98,7 +98,7 @@ def spec_to_train(
     """
     if start and not config:
         if start.spec is None:
-            raise model_folder.not_melodies(str(start.place), start.config)
+            raise model_spec.not_melodies(start.config, start.place)
         known = config_catalog.spec(start.config) if start.config in config_catalog.names() else None
         spec = known or start.spec
     else:

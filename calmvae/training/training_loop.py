@@ -40,7 +40,7 @@ class Options:
       patience: stop after so many evaluations without a better one (0: never, nor with `keep` "last").
       melody: which melodies to take from a piece, see `training_windows.piece_windows`.
       max_onsets: leave out windows in which more notes start than this (0: take all).
-      calm: train and measure on calm windows only, see `training_windows.is_calm`.
+      calmest: train and measure on only so large a share of the windows, those that score the calmest.
       keep: "best" keeps the model of the best held-out score so far in model/, "last" that of the last evaluation. The
         score of a melody model is the mean of accuracy and onset accuracy, of others the loss.
       init: model or checkpoint to start from.
@@ -59,7 +59,7 @@ class Options:
     patience: int = 20
     melody: str = "skyline"
     max_onsets: int = 0
-    calm: bool = False
+    calmest: float = 1.0
     keep: str = "best"
     init: str | None = None
     note: str | None = None
