@@ -1,6 +1,7 @@
-# make demo    set up .venv with what generation needs, and make a first piece in out/demo
-# make test    set up .venv with everything and run the tests
-# make lint    set up .venv and run ruff and mypy
+# make demo      set up .venv with what generation needs, and make a first piece in out/demo
+# make test      set up .venv with everything and run the tests that take no minutes
+# make test-all  run the others too: notebooks, the pages of commands, figures measured again
+# make lint      set up .venv and run ruff and mypy
 #
 # PYTHON=python3.12 make test chooses the Python (3.10 to 3.13). The set-up runs once, and again when
 # the locks, setup.cfg or the chosen Python change.
@@ -21,17 +22,24 @@ ifneq ($(shell ($(PYTHON) -c '$(version)') 2>/dev/null),$(shell (.venv/bin/pytho
 endif
 endif
 
-.PHONY: demo test lint
+.PHONY: demo test test-all lint
 
 demo: .venv/light
 	@.venv/bin/calmvae demo -o out/demo
 
+# A file's tests stay together: they share models and graphs.
+pytest = .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+
 test: .venv/ready
-	@.venv/bin/python -m pytest
+	@$(pytest) -m "not slow"
+
+test-all: test
+	@$(pytest) -m slow
 
 lint: .venv/ready
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m mypy
+	@.venv/bin/lint-imports
 
 .venv/made:
 	@python=; for p in $(candidates); do "$$p" -c '$(fits)' >/dev/null 2>&1 && python="$$p" && break; done; \

@@ -1,9 +1,10 @@
-"""ruff and mypy have nothing to say, and .pre-commit-config.yaml runs the same commands without fetching anything."""
+"""ruff, mypy and import-linter have nothing to say, and .pre-commit-config.yaml runs the same commands without fetching anything."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,13 +17,14 @@ HOOKS = {hook["id"]: hook for repository in CONFIG["repos"] for hook in reposito
 
 def test_hooks_are_local():
     assert [repository["repo"] for repository in CONFIG["repos"]] == ["local"]
-    assert set(HOOKS) == {"ruff-check", "ruff-format", "mypy"}
+    assert set(HOOKS) == {"ruff-check", "ruff-format", "mypy", "lint-imports"}
     assert all(hook["language"] == "system" and not hook["pass_filenames"] for hook in HOOKS.values())
 
 
 @pytest.mark.parametrize("name", HOOKS)
 def test_passes(name):
-    python, *arguments = HOOKS[name]["entry"].split()
-    assert python == ".venv/bin/python"
-    done = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
+    program, *arguments = HOOKS[name]["entry"].split()
+    assert program in (".venv/bin/python", ".venv/bin/lint-imports")
+    here = Path(sys.executable).with_name(Path(program).name)
+    done = subprocess.run([here, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
