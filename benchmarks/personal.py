@@ -55,7 +55,8 @@ def parts(pieces: np.ndarray, bars: int, seed: int) -> tuple[np.ndarray, np.ndar
     if not held_out.any() and pieces.max():
         held_out = pieces % 4 == seed % 4
         train = ~held_out
-    return train, held_out if held_out.any() else train
+    # Two are needed to compare with.
+    return (train, held_out) if held_out.sum() > 1 else (np.ones_like(train),) * 2
 
 
 def of_samples(model: open_model.Model, prior: Any, own: np.ndarray, held_out: np.ndarray, given: Any) -> list[float]:
@@ -68,10 +69,10 @@ def of_samples(model: open_model.Model, prior: Any, own: np.ndarray, held_out: n
     count, every = _BARS // model.spec.bars, max(1, sampling._SECTION_BARS // model.spec.bars)
     walks = [place(latent_path.walk(np.random.default_rng([given.seed, k]), count, every, size)) for k in range(_LONG)]
     long = sounding(model.engine.decode(np.concatenate(walks), 0.5, given.seed).reshape(_LONG, -1))
-    calm, near = calm_prior.of_windows(windows[:100]).mean(), found.nearest or (math.nan, 0)
-    copied = found.exact[0] if found.exact else math.nan
+    calm = calm_prior.of_windows(windows[:100]).mean()
+    near, copied = (some[0] if some else math.nan for some in (found.nearest, found.exact))
     key = sample_statistics.in_key(long).mean()
-    return [found.mean_overlap, near[0], copied, float(calm), found.in_key[0], float(key)]
+    return [found.mean_overlap, near, copied, float(calm), found.in_key[0], float(key)]
 
 
 def measure(model: open_model.Model, material: personalize_command.Material, given: Any) -> dict[str, list[float]]:
@@ -110,7 +111,8 @@ def main() -> None:
         for path in given.paths:
             material = personalize_command.read(convert_folder.find_files([path])[0], model.spec.steps)
             rows = []
-            for given.seed in range(given.seeds):
+            for seed in range(given.seeds):
+                given.seed = seed
                 rows.append(measure(model, material, given))
             for prior in rows[0]:
                 shown = " | ".join(f"{value:.3g}" for value in np.mean([row[prior] for row in rows], axis=0))
