@@ -1,14 +1,13 @@
-"""How good is a prior of a few pieces? The VAE after MidiMe, the mixture of Gaussians and the standard prior.
+"""How good is a prior of a few pieces? The mixture of `calmvae personalize` beside the standard prior.
 
     .venv/bin/python -m benchmarks.personal resources/pieces MY_LIEDER/ [--models calm-mel_2bar calm-mel_16bar]
         [--seeds 2] [--samples 150]
 
 Every path is a group of pieces. A tenth of the bars of each piece is held out (a quarter of the pieces, where none is
-long enough; of a single short piece nothing, and what is said of held-out windows is of its own). All priors are fitted
-to the same other windows. Prints a Markdown table, means over the seeds:
+long enough; of a single short piece nothing, and what is said of held-out windows is of its own). The mixture is
+fitted to the other windows. Prints a Markdown table, means over the seeds:
 
-- nats: negative log-likelihood of draws from held-out posteriors. Of the VAE it is a bound: 2^14 draws of its prior,
-  with the noise that it measured or the part of it that it draws, whichever is likelier.
+- nats: negative log-likelihood of draws from held-out posteriors, of the mixture before its spread is narrowed.
 - overlap: mean overlapping area of features with held-out windows, see `sample_statistics`.
 - nearest, copied: steps to the nearest window fitted to, and the share of samples that stand there.
 - calm: calmness of samples. in key: share of notes in the best key, of windows and of 16 bars as `sample` makes them.
@@ -18,6 +17,7 @@ to the same other windows. Prints a Markdown table, means over the seeds:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import time
 from pathlib import Path
@@ -33,20 +33,7 @@ from calmvae.generate import sampling
 from calmvae.latent import calm_prior, latent_path, mixture_prior, personal_prior, sample_statistics
 
 _COLUMNS = ("nats", "overlap", "nearest", "copied", "calm", "in key", "in key, 16 bars", "s")
-_DRAWS, _BARS, _LONG = 1 << 14, 16, 60
-
-
-def vae_nats(prior: personal_prior.Prior, x: np.ndarray) -> float:
-    """Bound on the mean negative log-likelihood of latents `[n, z_size]`."""
-    points = np.random.default_rng(1).standard_normal((_DRAWS, prior.size))
-    points[:, personal_prior.Z_SIZE :] = 0
-    centers, found = prior.latents(points), []
-    for spread in (prior.spread, prior.spread / personal_prior._NOISE):
-        a, b = x / spread, centers / spread
-        squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-        volume = np.log(spread).sum() + 0.5 * len(spread) * math.log(2 * math.pi)
-        found.append(volume + math.log(_DRAWS) - np.logaddexp.reduce(-0.5 * squares, axis=1).mean())
-    return float(min(found))
+_BARS, _LONG = 16, 60
 
 
 def parts(pieces: np.ndarray, bars: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -82,18 +69,14 @@ def measure(model: open_model.Model, material: personalize_command.Material, giv
     own, unseen = material.tokens[train], material.tokens[held_out]
     x = mu[held_out] + sigma[held_out] * np.random.default_rng([given.seed, 9]).standard_normal(mu[held_out].shape)
     began = time.monotonic()
-    inner = personalize_command.split(material.pieces[train], model.spec.bars, np.random.default_rng([given.seed, 4]))
-    vae, _ = personal_prior.fit(personal_prior.Latents(mu[train], sigma[train]), *inner, given.seed)
-    between = time.monotonic()
     mixture = mixture_prior.fit_few(mu[train], sigma[train], given.seed)
-    seconds = (between - began, time.monotonic() - between)
+    seconds = time.monotonic() - began
+    drawn = dataclasses.replace(mixture, roots=personal_prior.SPREAD * mixture.roots)
     standard = 0.5 * float((x**2).sum(axis=1).mean() + x.shape[1] * math.log(2 * math.pi))
-    nats = (vae_nats(vae, x), -float(mixture.log_likelihood(x).mean()), standard)
+    nats = -float(mixture.log_likelihood(x).mean())
     return {
-        name: [nat, *of_samples(model, prior, own, unseen, given), took]
-        for name, prior, nat, took in zip(
-            ("VAE", "mixture", "standard"), (vae, mixture, None), nats, (*seconds, 0.0), strict=True
-        )
+        "mixture": [nats, *of_samples(model, drawn, own, unseen, given), seconds],
+        "standard": [standard, *of_samples(model, None, own, unseen, given), 0.0],
     }
 
 

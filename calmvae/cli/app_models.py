@@ -28,7 +28,6 @@ def personalize(
     config: Config = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Folder; default beside the model.")] = None,
     melody: Melody = "skyline",
-    steps: Annotated[int, typer.Option(min=1, help="Steps of the fit, at most.")] = 1500,
     most: Annotated[int, typer.Option("--windows", min=1, help="At most so many windows.")] = 2048,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
     quiet: Quiet = False,
@@ -39,7 +38,7 @@ def personalize(
     from calmvae.cli import personalize_command as fitting
 
     opened, console = open_model.load_model(model, config), Console(quiet, as_json)
-    fitting.personalize(paths, opened, out, console, melody=melody, seed=seed, steps=steps, most=most)
+    fitting.personalize(paths, opened, out, console, melody=melody, seed=seed, most=most)
 
 
 @app.command("list")

@@ -12,7 +12,7 @@ from calmvae.common.errors import OptionError
 from calmvae.generate.arguments import check_bars, check_temperature, opened_model
 from calmvae.generate.arrangement import Segment, Voice, arrange
 from calmvae.generate.made_piece import Made
-from calmvae.latent import latent_path, personal_prior
+from calmvae.latent import latent_path, mixture_prior
 from calmvae.midi import piano_roll, write_midi
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
@@ -35,7 +35,7 @@ def sample(
     qpm: float = DEFAULT_QPM,
     velocity: int = DEFAULT_VELOCITY,
     program: int = DEFAULT_PROGRAM,
-    prior: personal_prior.Prior | None = None,
+    prior: mixture_prior.Mixture | None = None,
 ) -> list[Made]:
     """Fresh pieces from the prior.
 
@@ -49,7 +49,7 @@ def sample(
       temperature: 0 decodes the likeliest notes, 1 as the model believes.
       seed: of latents and draws.
       qpm, velocity, program: how to play them.
-      prior: a personal one of this model; default the standard normal one.
+      prior: a personal or a calm one of this model; default the standard normal one.
 
     Raises:
       OptionError, ModelError: an option, the model or the prior is not usable.
@@ -70,7 +70,7 @@ def sample(
     return made
 
 
-def sampled(piece: Piece, sections: list[Section], k: int, prior: personal_prior.Prior | None = None) -> Made:
+def sampled(piece: Piece, sections: list[Section], k: int, prior: mixture_prior.Mixture | None = None) -> Made:
     """The k-th sample with what there is to say of it."""
     info = {"notes": len(piece.notes), "prior": prior.describe() if prior else "standard"}
     return Made(piece, sections, info, [] if piece.notes else [f"Sample {k + 1} is silent; try another seed."])

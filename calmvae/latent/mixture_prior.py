@@ -19,8 +19,8 @@ from calmvae.common.errors import MissingDependencyError, ModelError
 
 COMPONENTS = (1, 2, 4, 8)
 SHRINKAGES = (0.0, 0.1, 0.3, 0.6, 1.0)
-# Of few windows: more Gaussians are likelier, keep long samples in their key, and copy nothing, see
-# benchmarks/personal.py. With more of the standard prior samples are farther from the pieces.
+# Of few windows: with more Gaussians held-out windows of 2 bars are likelier and long samples keep their key better;
+# see benchmarks/personal.py. With more of the standard prior samples are farther from the pieces.
 MOST_GAUSSIANS, STANDARD = 128, 0.1
 _ROUNDS = 20
 
@@ -133,7 +133,9 @@ def fit(
     return mixture
 
 
-def fit_few(mu: np.ndarray, sigma: np.ndarray, seed: int = 0, most: int = MOST_GAUSSIANS) -> Mixture:
+def fit_few(
+    mu: np.ndarray, sigma: np.ndarray, seed: int = 0, most: int = MOST_GAUSSIANS, spread: float = 1.0
+) -> Mixture:
     """A mixture for few windows, in numpy alone: many Gaussians of one covariance, pooled with the standard prior.
 
     Expectation maximisation on the posteriors' means, from the start of k-means++ (Arthur and Vassilvitskii 2007); the
@@ -144,6 +146,7 @@ def fit_few(mu: np.ndarray, sigma: np.ndarray, seed: int = 0, most: int = MOST_G
       mu, sigma: posteriors of windows, `[n, z_size]` each; one window is enough.
       seed: of the start.
       most: Gaussians, if there are as many windows.
+      spread: of draws, as a part of what was fitted; 1 is the likeliest.
     """
     mu, variance = mu.astype(np.float64), np.square(sigma, dtype=np.float64).mean(axis=0)
     means = _apart(mu, min(most, len(mu)), np.random.default_rng(seed))
@@ -160,8 +163,8 @@ def fit_few(mu: np.ndarray, sigma: np.ndarray, seed: int = 0, most: int = MOST_G
     between = (means * shares[:, None]).T @ means
     own = (1 - STANDARD) * root @ root.T + STANDARD * (1 - STANDARD) * between
     root = np.linalg.cholesky(own + STANDARD * np.eye(len(variance)))
-    record = {"components": len(means), "standard": STANDARD}
-    return Mixture(shares, (1 - STANDARD) * means, np.stack([root] * len(means)), record)
+    record = {"components": len(means), "standard": STANDARD, "spread": spread}
+    return Mixture(shares, (1 - STANDARD) * means, np.stack([spread * root] * len(means)), record)
 
 
 def _apart(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
