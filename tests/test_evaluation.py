@@ -8,7 +8,7 @@ import pytest
 from calmvae.latent import evaluation
 from calmvae.model import numpy_engine
 from tests.conftest import random_weights, tiny_spec
-from tests.test_network import random_tokens
+from tests.test_vae_gradient import random_tokens
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""ruff, mypy and import-linter have nothing to say, and .pre-commit-config.yaml runs the same commands without fetching anything."""
+"""ruff, mypy and import-linter find nothing, and .pre-commit-config.yaml runs the same commands, fetching nothing."""
 
 from __future__ import annotations
 

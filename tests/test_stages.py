@@ -30,7 +30,6 @@ def quick(words: list[str]) -> list[str]:
         words[words.index("--steps") + 1] = "2"
     more = {
         "train": ["--eval-every", "2", "--save-every", "2"],
-        "personalize": ["--steps", "20"],
         "evaluate": ["--samples", "20", "--paths", "2"],
     }
     return [*words, *more.get(words[0], ["--no-picture", "--no-sound"] if words[0] in UNSEEN else [])]

@@ -23,7 +23,6 @@ def personalize(
     config: options.Config = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="The folder; default beside the model.")] = None,
     melody: options.Melody = "skyline",
-    steps: Annotated[int, typer.Option(min=1, help="The most steps of the fit.")] = 1500,
     most: Annotated[int, typer.Option("--windows", min=1, help="The most windows to take.")] = 2048,
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
@@ -34,7 +33,7 @@ def personalize(
     from calmvae.cli import personalize_command as fitting
 
     opened, console = open_model.load_melody_model(model, config), Console(quiet, as_json)
-    fitting.personalize(paths, opened, out, console, melody=melody, seed=seed, steps=steps, most=most)
+    fitting.personalize(paths, opened, out, console, melody=melody, seed=seed, most=most)
 
 
 @app.command("list")

@@ -11,7 +11,7 @@ from calmvae.checkpoints import open_model
 from calmvae.common.errors import OptionError
 from calmvae.generate.arguments import check_temperature, opened_model
 from calmvae.generate.made_piece import Made
-from calmvae.latent import latent_path, personal_prior
+from calmvae.latent import latent_path, mixture_prior
 from calmvae.midi import piano_roll, write_midi
 from calmvae.midi.piano_roll import Section
 from calmvae.model.interface import DEFAULT_PROGRAM, Excerpt, Model, Segment, Voice
@@ -31,7 +31,7 @@ def sample(
     qpm: float = DEFAULT_QPM,
     velocity: int = DEFAULT_VELOCITY,
     program: int = DEFAULT_PROGRAM,
-    prior: personal_prior.Prior | None = None,
+    prior: mixture_prior.Mixture | None = None,
     chords: str | None = None,
     controls: np.ndarray | None = None,
 ) -> list[Made]:
@@ -44,7 +44,7 @@ def sample(
       temperature: 0 decodes the likeliest notes, 1 as the model believes.
       seed: of latents and draws.
       qpm, velocity, program: how to play them.
-      prior: a personal one of this model; default the standard normal one.
+      prior: a personal or a calm one of this model; default the standard normal one.
       chords: for models that play over chords, such as "C G Am F".
       controls: for models conditioned on something else, `[max_seq_len, control_depth]`.
 

@@ -20,6 +20,10 @@ from calmvae.common.errors import MissingDependencyError, ModelError
 
 COMPONENTS = (1, 2, 4, 8)
 SHRINKAGES = (0.0, 0.1, 0.3, 0.6, 1.0)
+# Of few windows: with more Gaussians held-out windows of 2 bars are likelier and long samples keep their key better;
+# see benchmarks/personal.py. With more of the standard prior samples are farther from the pieces.
+MOST_GAUSSIANS, STANDARD = 128, 0.1
+_ROUNDS = 20
 
 
 @dataclasses.dataclass
@@ -128,6 +132,50 @@ def fit(
         for likelihood, one in tried
     ]
     return mixture
+
+
+def fit_few(
+    mu: np.ndarray, sigma: np.ndarray, seed: int = 0, most: int = MOST_GAUSSIANS, spread: float = 1.0
+) -> Mixture:
+    """A mixture for few windows, in numpy alone: many Gaussians of one covariance, pooled with the standard prior.
+
+    Expectation maximisation on the posteriors' means, from the start of k-means++ (Arthur and Vassilvitskii 2007); the
+    covariance is what the Gaussians leave unexplained plus the posteriors' mean variance, hence never singular. At the
+    end every Gaussian has the mean and covariance of a pool of its own draws and a share `STANDARD` of N(0, I).
+
+    Args:
+      mu, sigma: posteriors of windows, `[n, z_size]` each; one window is enough.
+      seed: of the start.
+      most: Gaussians, if there are as many windows.
+      spread: of draws, as a part of what was fitted; 1 is the likeliest.
+    """
+    mu, variance = mu.astype(np.float64), np.square(sigma, dtype=np.float64).mean(axis=0)
+    means = _apart(mu, min(most, len(mu)), np.random.default_rng(seed))
+    shares, root = np.full(len(means), 1 / len(means)), np.diag(np.sqrt(variance))
+    for _ in range(_ROUNDS):
+        white, centers = (np.linalg.solve(root, some.T).T for some in (mu, means))
+        logs = np.log(shares) + white @ centers.T - 0.5 * (centers**2).sum(axis=1)
+        weights = np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
+        # A Gaussian that no window belongs to any more keeps next to no share.
+        counts = weights.sum(axis=0) + 1e-9
+        means, shares = weights.T @ mu / counts[:, None], counts / counts.sum()
+        left = (mu.T @ mu - (means * counts[:, None]).T @ means) / len(mu)
+        root = np.linalg.cholesky(left + np.diag(variance))
+    between = (means * shares[:, None]).T @ means
+    own = (1 - STANDARD) * root @ root.T + STANDARD * (1 - STANDARD) * between
+    root = np.linalg.cholesky(own + STANDARD * np.eye(len(variance)))
+    record = {"components": len(means), "standard": STANDARD, "spread": spread}
+    return Mixture(shares, (1 - STANDARD) * means, np.stack([spread * root] * len(means)), record)
+
+
+def _apart(points: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """So many of the points `[n, size]`, each drawn by its squared distance from those before it."""
+    chosen = [points[rng.integers(len(points))]]
+    distance = np.square(points - chosen[0]).sum(axis=1)
+    while len(chosen) < count and distance.any():
+        chosen.append(points[rng.choice(len(points), p=distance / distance.sum())])
+        distance = np.minimum(distance, np.square(points - chosen[-1]).sum(axis=1))
+    return np.array(chosen)
 
 
 def write(mixture: Mixture, path: Path) -> None:

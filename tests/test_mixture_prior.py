@@ -158,3 +158,22 @@ def test_evaluate_compares_samples_of_either_prior_with_calm_windows():
     assert calm["calmness"]["calmness_held_out"] == standard["calmness"]["calmness_held_out"]
     refused = run_calmvae("evaluate", "calm-mel_2bar", "--data", pieces, "--calmest", "1.5")
     assert refused.returncode == 2 and "--calmest is 1.5" in refused.stderr
+
+
+def test_few_windows_get_gaussians_near_them_of_one_covariance():
+    rng = np.random.default_rng(0)
+    places = np.repeat([np.full(6, 3.0), np.full(6, -3.0)], 40, axis=0)
+    mu, sigma = (places + rng.normal(0, 0.1, places.shape)).astype(np.float32), np.full(places.shape, 0.3, np.float32)
+    found = mixture_prior.fit_few(mu, sigma, most=2)
+    standard = mixture_prior.STANDARD
+    assert np.sort(found.means[:, 0]) == pytest.approx([(1 - standard) * -3, (1 - standard) * 3], abs=0.1)
+    assert found.shares == pytest.approx([0.5, 0.5]) and found.record["components"] == 2
+    own = (1 - standard) * np.diag([0.1**2 + 0.3**2] * 6) + standard * np.eye(6) + standard * (1 - standard) * 9
+    assert found.roots[0] @ found.roots[0].T == pytest.approx(own, abs=0.06)
+
+
+@pytest.mark.parametrize("mu", [np.ones((1, 5)), np.zeros((7, 5)), np.eye(5)])
+def test_one_window_and_windows_all_alike_are_enough(mu):
+    found = mixture_prior.fit_few(mu, np.full(mu.shape, 0.5), 1)
+    assert len(found.shares) <= len(mu) and np.isfinite(found.draw(np.random.default_rng(0), 50)).all()
+    assert np.array_equal(found.means, mixture_prior.fit_few(mu, np.full(mu.shape, 0.5), 1).means)

@@ -1,9 +1,8 @@
-"""A personal prior: its gradient, its fit, its files, and that samples from it are nearer to one's own music."""
+"""A personal prior: its files, and that samples from it are nearer to one's own music."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import shutil
@@ -20,12 +19,17 @@ from calmvae.common import output_folder, seeds
 from calmvae.common.errors import DataError, InputError, ModelError, OptionError, OutputError
 from calmvae.generate import sampling
 from calmvae.latent import latent_path, personal_prior, sample_statistics
+from calmvae.model.melody_model import MelodyModel
 from calmvae.music import melody_tokens
 from tests import builders
 from tests.conftest import PIECES, ROOT, run_calmvae
 
 QUIET = Console(quiet=True)
-STEPS = 40
+
+
+def of_source(model: MelodyModel, source: Path, sha256: str) -> MelodyModel:
+    """The same model, from elsewhere."""
+    return MelodyModel(source, model.spec, model.engine, sha256=sha256)
 
 
 @pytest.fixture
@@ -39,144 +43,21 @@ def model(tiny_model, tmp_path, monkeypatch):
 def shared(tiny_model, tmp_path_factory):
     """A model with a prior beside it, for tests that change neither."""
     model = open_model.load_model(shutil.copytree(tiny_model, tmp_path_factory.mktemp("shared") / "model"))
-    personalize_command.personalize(PIECES, model, None, QUIET, steps=STEPS)
+    personalize_command.personalize(PIECES, model, None, QUIET)
     return model
 
 
 def made(model, paths=PIECES, **options):
-    return personalize_command.personalize(paths, model, None, QUIET, **{"steps": STEPS, **options})
-
-
-def ring(n: int = 200, x_size: int = 16, seed: int = 0) -> personal_prior.Latents:
-    """Posteriors along a circle far from the origin, which four dimensions hold with ease."""
-    rng = np.random.default_rng(seed)
-    angle = rng.uniform(0, 2 * np.pi, n)
-    mu = np.full((n, x_size), 1.5) + np.outer(2 * np.cos(angle), rng.standard_normal(x_size))
-    mu += np.outer(2 * np.sin(angle), rng.standard_normal(x_size))
-    return personal_prior.Latents(mu.astype(np.float32), np.full((n, x_size), 0.2, np.float32))
-
-
-def apart(x, points):
-    """Mean distance of each to the nearest of some points."""
-    return np.mean([np.linalg.norm(points - row, axis=1).min() for row in x])
-
-
-def tenth(n: int) -> tuple[np.ndarray, np.ndarray]:
-    held_out = np.arange(n) % 10 == 0
-    return ~held_out, held_out
-
-
-def test_the_gradient_is_that_of_finite_differences():
-    rng = np.random.default_rng(0)
-    flat = personal_prior.initial(6, rng).astype(np.float64)
-    weights = personal_prior.views(flat, 6)
-    for name, array in weights.items():
-        if name.endswith("bias"):
-            array += rng.normal(0, 0.1, array.shape)
-    slope = np.zeros_like(flat)
-    x, noise = rng.standard_normal((5, 6)), rng.standard_normal((5, personal_prior.Z_SIZE))
-    total = lambda: sum(np.multiply(personal_prior.loss(weights, x, noise, 0.7), (1, 0.7)))  # noqa: E731
-    personal_prior.loss(weights, x, noise, 0.7, personal_prior.views(slope, 6))
-    begin = 0
-    for name, shape in personal_prior.shapes(6).items():
-        for at in begin + rng.integers(0, np.prod(shape), 6):
-            before, step = flat[at], 1e-5
-            flat[at] = before + step
-            above = total()
-            flat[at] = before - step
-            assert slope[at] == pytest.approx((above - total()) / (2 * step), rel=1e-3, abs=1e-7), name
-            flat[at] = before
-        begin += np.prod(shape)
-    assert begin == len(flat)
-
-
-def test_the_fit_brings_the_held_out_loss_below_what_the_mean_leaves():
-    latents = ring()
-    train, held_out = tenth(200)
-    _, fitted = personal_prior.fit(latents, train, held_out, steps=150)
-    around = latents.mu[held_out] - latents.mu[train].mean(axis=0)
-    by_mean = (np.square(around).sum(axis=1).mean() + np.square(latents.sigma[0]).sum()) / 2
-    assert fitted.after < fitted.before and fitted.after < by_mean / 4 and fitted.nats > 2
-
-
-def test_the_fit_stops_when_held_out_windows_gain_nothing():
-    latents = ring(6)
-    latents.mu[:3] *= -1
-    steps = []
-    half = np.arange(6) < 3
-    _, fitted = personal_prior.fit(
-        latents, half, ~half, steps=1000, progress=lambda step, most: steps.append((step, most))
-    )
-    assert fitted.steps < steps[-1][0] < 1000
-    assert steps == [(k, 1000) for k in range(1, len(steps) + 1)]
-
-
-def test_the_weights_of_the_best_step_are_kept():
-    latents = ring(6)
-    latents.mu[:3] *= -1
-    half = np.arange(6) < 3
-    prior, fitted = personal_prior.fit(latents, half, ~half, steps=1000)
-    again, _ = personal_prior.fit(latents, half, ~half, steps=fitted.steps)
-    assert np.array_equal(prior.draw(np.random.default_rng(0), 4), again.draw(np.random.default_rng(0), 4))
-
-
-def test_z_has_the_center_and_the_covariance_of_the_small_posteriors():
-    rng = np.random.default_rng(0)
-    weights = personal_prior.views(personal_prior.initial(8, rng), 8)
-    weights["encoder/3/bias"][: personal_prior.Z_SIZE] = [5, -5, 0, 2]
-    latents = personal_prior.Latents(rng.standard_normal((300, 8), np.float32), np.full((300, 8), 0.1, np.float32))
-    prior = personal_prior._with_spread(weights, latents, np.random.default_rng(1))
-    mean, raw = np.split(personal_prior.forward(weights, "encoder", latents.mu)[-1], 2, axis=1)
-    assert prior.center == pytest.approx(mean.mean(axis=0), abs=0.1)
-    covariance = np.cov(mean.T) + np.diag(np.log1p(np.exp(raw.astype(np.float64))).mean(axis=0) ** 2)
-    assert prior.root @ prior.root.T == pytest.approx(covariance, abs=0.15)
-    point = np.zeros((1, prior.size))
-    assert prior.latents(point) == pytest.approx(personal_prior.forward(weights, "decoder", prior.center[None])[-1])
-    point[0, 1] = 1
-    along = personal_prior.forward(weights, "decoder", (prior.center + prior.root[:, 1])[None])[-1]
-    assert prior.latents(point) == pytest.approx(along, abs=1e-5)
-
-
-def test_draws_lie_where_the_latents_lie():
-    latents = ring()
-    prior, _ = personal_prior.fit(latents, *tenth(200), steps=200)
-    rng = np.random.default_rng(5)
-    drawn = prior.draw(rng, 300)
-    assert drawn.shape == (300, 16) and drawn.dtype == np.float32 and prior.size == 20
-    assert apart(drawn, latents.mu) < apart(rng.standard_normal((300, 16)), latents.mu) / 2
-    # Nor are they all in one place: as wide as the latents in all, and near every one of them.
-    assert 0.7 < drawn.var(axis=0).sum() / latents.mu.var(axis=0).sum() < 1.3
-    assert apart(latents.mu, drawn) < 2
-    assert np.linalg.norm(drawn.mean(axis=0) - latents.mu.mean(axis=0)) < 1
-
-
-def test_the_spread_makes_up_for_what_four_dimensions_leave_out():
-    rng = np.random.default_rng(0)
-    many = personal_prior.Latents(rng.standard_normal((400, 24), np.float32), np.full((400, 24), 0.5, np.float32))
-    prior, _ = personal_prior.fit(many, *tenth(400), steps=60)
-    bare = dataclasses.replace(prior, spread=0 * prior.spread)
-    wide, narrow = (p.draw(np.random.default_rng(1), 400).var(axis=0).sum() for p in (prior, bare))
-    assert narrow < 0.5 * 24 < 0.55 * 24 < wide < 1.25 * 24
-
-
-def test_draws_are_the_points_of_a_standard_normal_space(shared):
-    prior = personal_prior.load_prior(shared)
-    points = np.random.default_rng(3).standard_normal((4, prior.size))
-    assert np.array_equal(prior.draw(np.random.default_rng(3), 4), prior.latents(points))
-    other = points.copy()
-    other[:, personal_prior.Z_SIZE] += 1
-    moved = prior.latents(other) - prior.latents(points)
-    assert moved[:, 0] == pytest.approx(prior.spread[0], rel=1e-4) and not moved[:, 1:].any()
+    return personalize_command.personalize(paths, model, None, QUIET, **options)
 
 
 def test_same_seed_same_bytes(model):
-    files = [personal_prior.place(model) / name for name in (personal_prior.WEIGHTS_FILE, personal_prior.RECORD_FILE)]
+    file = personal_prior.place(model) / personal_prior.PRIOR_FILE
     found = []
     for seed in (0, 0, 1):
         made(model, seed=seed)
-        found.append([file.read_bytes() for file in files])
-    assert found[0] == found[1]
-    assert all(x != y for x, y in zip(found[0], found[2], strict=True))
+        found.append(file.read_bytes())
+    assert found[0] == found[1] != found[2]
 
 
 def test_saved_and_loaded_it_is_the_same(model):
@@ -184,10 +65,10 @@ def test_saved_and_loaded_it_is_the_same(model):
     back = personal_prior.load_prior(model)
     assert np.array_equal(prior.draw(np.random.default_rng(0), 5), back.draw(np.random.default_rng(0), 5))
     assert back.record == prior.record and back.describe() == prior.describe()
-    assert back.source == model.source / "personal"
-    assert back.describe()["sha256"] == output_folder.sha256(model.source / "personal" / personal_prior.WEIGHTS_FILE)
+    assert back.source == model.source / "personal" / personal_prior.PRIOR_FILE
+    assert back.describe()["sha256"] == output_folder.sha256(model.source / "personal" / personal_prior.PRIOR_FILE)
     elsewhere = shutil.copytree(model.source / "personal", model.source.parent / "elsewhere")
-    assert personal_prior.load_prior(model, elsewhere).source == elsewhere
+    assert personal_prior.load_prior(model, elsewhere).source.parent == elsewhere
 
 
 def test_embedded_models_are_not_written_into(model, monkeypatch):
@@ -206,9 +87,9 @@ def test_embedded_models_are_not_written_into(model, monkeypatch):
 
 def test_what_is_no_model_folder_is_not_written_into(model, tmp_path):
     checkpoint = tmp_path / "there" / "model.ckpt-10"
-    found = personal_prior.place(dataclasses.replace(model, source=checkpoint, sha256="0123456789abcdef"))
+    found = personal_prior.place(of_source(model, checkpoint, "0123456789abcdef"))
     assert found == tmp_path / "cache" / "personal" / "model.ckpt-10-01234567"
-    scattered = dataclasses.replace(model, source=checkpoint, sha256="")
+    scattered = of_source(model, checkpoint, "")
     before = personal_prior.sha256_of(scattered)
     assert len(before) == 64 and personal_prior.sha256_of(scattered) == before
     model.engine.weights["encoder/mu/bias"] = model.engine.weights["encoder/mu/bias"] + 1
@@ -217,7 +98,7 @@ def test_what_is_no_model_folder_is_not_written_into(model, tmp_path):
 
 def test_the_prior_of_another_model_is_refused(model):
     prior = made(model)
-    other = dataclasses.replace(model, sha256="ab" * 32)
+    other = of_source(model, model.source, "ab" * 32)
     with pytest.raises(ModelError, match=r"belongs to another model than .* \(SHA-256 \w{12}, not abababababab\)"):
         personal_prior.load_prior(other)
     with pytest.raises(ModelError, match="another model"):
@@ -228,55 +109,43 @@ def test_the_prior_of_another_model_is_refused(model):
     assert dataclasses.replace(prior, record={}).check(model)
 
 
-@pytest.mark.parametrize("name", [personal_prior.WEIGHTS_FILE, personal_prior.RECORD_FILE])
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b"\xff\xfe", None])
-def test_damaged_files_are_one_sentence(model, name, content):
+def test_damaged_files_are_one_sentence(model, content):
     made(model)
-    file = personal_prior.place(model) / name
+    file = personal_prior.place(model) / personal_prior.PRIOR_FILE
     file.write_bytes(file.read_bytes()[:-7] if content is None else content)
-    with pytest.raises(ModelError, match=r"is damaged .*; run: calmvae personalize MY_MIDI/ --model "):
+    with pytest.raises(ModelError, match=r"is damaged; run: calmvae personalize MY_MIDI/ --model "):
         personal_prior.load_prior(model)
 
 
-def test_a_changed_byte_is_found(model):
-    made(model)
-    file = personal_prior.place(model) / personal_prior.WEIGHTS_FILE
-    content = bytearray(file.read_bytes())
-    content[-3] ^= 1
-    file.write_bytes(content)
-    with pytest.raises(ModelError, match=r"is not the file that personal\.json tells of"):
-        personal_prior.load_prior(model)
+def test_the_prior_of_an_earlier_version_is_to_be_made_anew(model):
+    from safetensors.numpy import save
 
-
-def test_arrays_of_other_shapes_are_refused(model):
-    from safetensors.numpy import load_file, save
-
-    made(model)
     folder = personal_prior.place(model)
-    arrays = load_file(folder / personal_prior.WEIGHTS_FILE)
-    for change in ({"decoder/1/bias": np.zeros(3, np.float32)}, {"spread": np.zeros(5, np.float32)}):
-        data = save(arrays | change)
-        (folder / personal_prior.WEIGHTS_FILE).write_bytes(data)
-        record = json.loads((folder / personal_prior.RECORD_FILE).read_text())
-        record["sha256"] = hashlib.sha256(data).hexdigest()
-        (folder / personal_prior.RECORD_FILE).write_text(json.dumps(record))
-        with pytest.raises(ModelError, match="other shapes"):
-            personal_prior.load_prior(model)
+    folder.mkdir()
+    (folder / personal_prior.PRIOR_FILE).write_bytes(save({"center": np.zeros(4, np.float32)}))
+    (folder / "personal.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"of an earlier version .*; make it anew: calmvae personalize MY_MIDI/ --mod"):
+        personal_prior.load_prior(model)
+    outputs = {file.name: output_folder.sha256(file) for file in folder.iterdir()}
+    run = {"calmvae": "personalize", "outputs": outputs}
+    (folder / output_folder.RUN_FILE).write_text(json.dumps(run))
+    assert made(model).check(model) and not (folder / "personal.json").exists()
 
 
 def test_only_its_own_files_are_replaced(model):
     folder = personal_prior.place(model)
     made(model)
     made(model, seed=1)
-    (folder / personal_prior.WEIGHTS_FILE).write_bytes(b"mine")
+    (folder / personal_prior.PRIOR_FILE).write_bytes(b"mine")
     with pytest.raises(OutputError, match="was changed since calmvae wrote it"):
         made(model)
     shutil.rmtree(folder)
     folder.mkdir()
-    (folder / personal_prior.RECORD_FILE).write_text("mine")
+    (folder / personal_prior.PRIOR_FILE).write_text("mine")
     with pytest.raises(OutputError, match="not made by calmvae"):
         made(model)
-    assert (folder / personal_prior.RECORD_FILE).read_text() == "mine" and len(list(folder.iterdir())) == 1
+    assert (folder / personal_prior.PRIOR_FILE).read_text() == "mine" and len(list(folder.iterdir())) == 1
 
 
 def test_every_piece_is_accounted_for(model, tmp_path, capsys):
@@ -289,7 +158,7 @@ def test_every_piece_is_accounted_for(model, tmp_path, capsys):
     builders.write_no_notes(music / "silence.mid")
     builders.write_random_bytes(music / "noise.mid")
     (music / "readme.txt").write_text("not music")
-    personalize_command.personalize([music], model, None, Console(), steps=STEPS)
+    personalize_command.personalize([music], model, None, Console())
     said, remarks = capsys.readouterr()
     assert "6 pieces read = 2 kept + 4 skipped (" in said and "other files ignored: 1." in said
     for count in ("1 drums-only", "1 no-notes", "1 unreadable", "1 duplicate"):
@@ -328,14 +197,14 @@ def test_wrong_options_and_no_files_are_one_sentence(model, tmp_path):
         made(model, [tmp_path / "nowhere"])
     with pytest.raises(OptionError, match="unknown melody method 'loudest'"):
         made(model, melody="loudest")
-    with pytest.raises(OptionError, match="0 steps"):
-        made(model, steps=0)
+    with pytest.raises(OptionError, match="at most 0 windows"):
+        made(model, most=0)
 
 
 @pytest.mark.parametrize(("most", "seed"), [(20, 0), *((1, seed) for seed in range(8))])
 def test_few_windows_are_enough(model, most, seed):
-    prior = made(model, PIECES[:1], most=most, seed=seed, steps=3)
-    assert prior.record["windows"] <= most and prior.record["train"] > 0
+    prior = made(model, PIECES[:1], most=most, seed=seed)
+    assert prior.record["windows"] <= most and prior.record["components"] > 0
     assert np.isfinite(prior.draw(np.random.default_rng(0), 10)).all()
 
 
@@ -386,7 +255,7 @@ def test_without_tensorflow(model):
         "import sys, calmvae; from pathlib import Path; from calmvae.cli import personalize_command;"
         "from calmvae.latent import personal_prior;"
         "from calmvae.cli.console import Console; m = calmvae.load_model(sys.argv[1]);"
-        "personalize_command.personalize([Path(sys.argv[2])], m, None, Console(quiet=True), steps=5);"
+        "personalize_command.personalize([Path(sys.argv[2])], m, None, Console(quiet=True));"
         "calmvae.sample(m, 1, prior=personal_prior.load_prior(m));"
         "heavy = {'tensorflow', 'magenta', 'note_seq', 'librosa', 'pandas', 'matplotlib'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
@@ -398,7 +267,7 @@ def test_without_tensorflow(model):
 def test_samples_are_nearer_to_ones_own_music(tmp_path):
     """The embedded model, and a fit much shorter than the real one."""
     model = open_model.load_model("calm-mel_2bar")
-    prior = personalize_command.personalize(PIECES, model, tmp_path / "prior", QUIET, steps=250)
+    prior = personalize_command.personalize(PIECES, model, tmp_path / "prior", QUIET)
     own = personalize_command.read(PIECES, model.spec.steps).tokens
     rng = np.random.default_rng(0)
     compared = [
@@ -416,7 +285,7 @@ def test_commands(tmp_path, tiny_model):
     """personalize, then sample near one's own music; from another model's folder it is refused."""
     model = tmp_path / "mine"
     shutil.copytree(tiny_model, model)
-    done = run_calmvae("personalize", *PIECES[:3], "--model", model, "--steps", "40")
+    done = run_calmvae("personalize", *PIECES[:3], "--model", model)
     assert done.returncode == 0, done.stderr
     assert "3 pieces read = 3 kept + 0 skipped" in done.stdout and "--prior personal" in done.stdout
     arguments = ("sample", "-n", "1", "--bars", "4", "--no-sound", "--no-picture", "--model", model)

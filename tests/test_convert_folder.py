@@ -1,4 +1,4 @@
-"""Gathering music files: every one found and accounted for. What needs TensorFlow is in test_dataset.py."""
+"""Gathering music files: every one found and accounted for. What needs TensorFlow is in test_training_data.py."""
 
 from __future__ import annotations
 

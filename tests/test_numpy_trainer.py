@@ -6,7 +6,7 @@ import pytest
 from calmvae.checkpoints import tf_checkpoint
 from calmvae.model import model_spec, numpy_engine
 from calmvae.training import numpy_trainer, tf_graph
-from tests.test_network import random_tokens, random_weights, small_spec
+from tests.test_vae_gradient import random_tokens, random_weights, small_spec
 
 
 def still_weights(spec):

@@ -13,7 +13,7 @@ from calmvae.music.harmonize import Chord
 from calmvae.music.key_finding import Key
 from tests.builders import random_tokens
 from tests.conftest import PIECES
-from tests.test_tonality import tokens
+from tests.test_key_finding import tokens
 
 C, A_MINOR = Key(0, False), Key(9, True)
 

@@ -1,4 +1,4 @@
-"""Windows of pieces and batches of windows. What needs TensorFlow is in test_dataset.py."""
+"""Windows of pieces and batches of windows. What needs TensorFlow is in test_training_data.py."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_commands_take_it(stock, tmp_path):
 
 def test_cudnn_layout_is_fine_tuned(tmp_path):
     """A release as cuDNN left it, with conductor, is told by name and trained on."""
-    from tests.test_layouts import as_trained_by_cudnn
+    from tests.test_tf_old_names import as_trained_by_cudnn
 
     spec = tiny_spec("calm-mel_2bar")
     weights = random_weights(spec)
