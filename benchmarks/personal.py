@@ -30,7 +30,7 @@ from calmvae.cli import personalize_command
 from calmvae.data import convert_folder
 from calmvae.data.training_windows import sounding
 from calmvae.generate import sampling
-from calmvae.latent import calm_prior, latent_path, mixture_prior, personal_prior, sample_statistics
+from calmvae.latent import calm_prior, mixture_prior, personal_prior, sample_statistics, slerp
 from calmvae.model.melody_model import MelodyModel
 
 _COLUMNS = ("nats", "overlap", "nearest", "copied", "calm", "in key", "in key, 16 bars", "s")
@@ -55,7 +55,7 @@ def of_samples(model: MelodyModel, prior: Any, own: np.ndarray, held_out: np.nda
     windows = sounding(model.engine.decode(latents, 0.5, given.seed))
     found = sample_statistics.compare(windows, held_out, own)
     count, every = _BARS // model.spec.bars, max(1, sampling._SECTION_BARS // model.spec.bars)
-    walks = [place(latent_path.walk(np.random.default_rng([given.seed, k]), count, every, size)) for k in range(_LONG)]
+    walks = [place(slerp.walk(np.random.default_rng([given.seed, k]), count, every, size)) for k in range(_LONG)]
     long = sounding(model.engine.decode(np.concatenate(walks), 0.5, given.seed).reshape(_LONG, -1))
     calm = calm_prior.of_windows(windows[:100]).mean()
     near, copied = (some[0] if some else math.nan for some in (found.nearest, found.exact))

@@ -21,7 +21,7 @@ import numpy as np
 
 from calmvae.checkpoints import open_model
 from calmvae.data import training_windows
-from calmvae.latent import attribute_vectors, calm_prior, evaluation, latent_path, mixture_prior, sample_statistics
+from calmvae.latent import attribute_vectors, calm_prior, evaluation, mixture_prior, sample_statistics, slerp
 from calmvae.latent.attribute_vectors import Directions
 from calmvae.midi import read_music
 from calmvae.midi.piano_roll import BAR_LINE, BEAT_LINE, FAINT, INK, MUTED, OCTAVE_LINE, ROLL, TRACK_COLORS
@@ -72,7 +72,7 @@ def windows() -> np.ndarray:
     """All different 2-bar windows of the ten pieces' skylines, uint8 `[124, 32]`, as `calmvae evaluate` takes them."""
     stems = sorted(path.stem for path in PIECES.glob("*.mid"))
     rows = np.concatenate(
-        [training_windows.melody_windows(melody(stem).tokens, load(SHORT).spec.steps) for stem in stems]
+        [training_windows.sliding_windows(melody(stem).tokens, load(SHORT).spec.steps) for stem in stems]
     )
     return rows[np.sort(np.unique(rows, axis=0, return_index=True)[1])]
 
@@ -85,7 +85,7 @@ def posterior() -> tuple[np.ndarray, np.ndarray]:
 
 def window(stem: str, bar: int) -> np.ndarray:
     """The 2-bar window of a piece's skyline that begins with a bar, from 1, uint8 `[32]`."""
-    return training_windows.melody_windows(melody(stem).tokens, load(SHORT).spec.steps)[bar - 1]
+    return training_windows.sliding_windows(melody(stem).tokens, load(SHORT).spec.steps)[bar - 1]
 
 
 @functools.cache
@@ -133,7 +133,7 @@ def paths() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     a, b = np.random.default_rng(0).standard_normal((2, PAIRS, load(SHORT).spec.z_size))
     along = np.linspace(0, 1, POINTS)[:, None, None]
     found = {}
-    for name, z in {"slerp": latent_path.path(a, b, POINTS), "straight": (1 - along) * a + along * b}.items():
+    for name, z in {"slerp": slerp.path(a, b, POINTS), "straight": (1 - along) * a + along * b}.items():
         tokens = load(SHORT).engine.decode(z.reshape(-1, z.shape[-1]))
         pitches = sample_statistics.features(tokens)["pitch_count"].reshape(POINTS, PAIRS)
         # A path is as likely the other way around.
@@ -278,7 +278,7 @@ def draw_vae(path: Path) -> None:
     )
     prior = np.random.default_rng(0).standard_normal((DRAWS, load(SHORT).spec.z_size))
     mu, sigma = load(SHORT).engine.encode(np.stack(ends()))
-    on_path = latent_path.path(mu[0], mu[1], POINTS)
+    on_path = slerp.path(mu[0], mu[1], POINTS)
     plot = inches(figure, 0.62, 0.85, 4.45, 4.25)
     draw_space(plot, prior, on_path, sigma)
     names = ("A", "halfway", "B", "a draw")

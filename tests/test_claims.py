@@ -6,24 +6,24 @@ import json
 
 import pytest
 
-from calmvae.cli import measured
+from calmvae.cli import quoted_results
 from tests.conftest import ROOT
 from tools import claims
 
-RECORDS = measured.names()
+RECORDS = quoted_results.names()
 # Those that need no corpus, no stock Magenta and no hours.
-HERE = [name for name in RECORDS if not measured.record(name)["needs"]]
+HERE = [name for name in RECORDS if not quoted_results.record(name)["needs"]]
 
 
 def test_documents_say_what_was_measured():
-    listed, known = claims.claims(), {name: measured.result(name) for name in RECORDS}
+    listed, known = claims.claims(), {name: quoted_results.result(name) for name in RECORDS}
     assert claims.check(claims.documents(listed), listed, known) == []
 
 
 def test_every_record_is_quoted_and_says_where_it_is_from():
     assert {claim.record for claim in claims.claims()} == set(RECORDS)
     for name in RECORDS:
-        made = measured.record(name)
+        made = quoted_results.record(name)
         assert set(made) == {"command", "date", "needs", "tolerance", "gives"}, name
         text = json.dumps(made)
         assert str(ROOT) not in text and '"/' not in text, f"{name} names a place of one machine"
@@ -32,7 +32,7 @@ def test_every_record_is_quoted_and_says_where_it_is_from():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HERE)
 def test_measured_again(name):
-    made = measured.record(name)
+    made = quoted_results.record(name)
     found = claims.differences(made["gives"], claims.measure(made["command"], {}), made["tolerance"])
     assert found == [], f"{name} is no longer what was measured; python -m tools.claims --run {name}"
 
@@ -90,12 +90,14 @@ def test_measuring_again_stores_the_record_and_leaves_the_document(tmp_path, mon
     record = {"command": "python -c \"print('it took 2.5 s')\"", "date": "2020-01-01", "needs": "", "tolerance": 0.0}
     (tmp_path / "m.json").write_text(json.dumps({**record, "gives": {"tables": [], "lines": ["it took 1.5 s"]}}))
     (tmp_path / "d.md").write_text("Here it took 1.5 s.\n")
-    monkeypatch.setattr(measured, "folder", lambda: tmp_path)
+    monkeypatch.setattr(quoted_results, "folder", lambda: tmp_path)
     monkeypatch.setattr(claims, "ROOT", tmp_path)
     monkeypatch.setattr(claims, "claims", lambda: [claims.Claim("m", ["d.md"], "{lines/0}")])
     assert claims.main([]) == 0
     assert claims.main(["--run", "m"]) == 1
-    assert measured.result("m")["lines"] == ["it took 2.5 s"] and measured.record("m")["date"] > "2020-01-01"
+    assert (
+        quoted_results.result("m")["lines"] == ["it took 2.5 s"] and quoted_results.record("m")["date"] > "2020-01-01"
+    )
     assert (tmp_path / "d.md").read_text() == "Here it took 1.5 s.\n"
     assert "d.md does not say what own_model/measured/m.json says: it took 2.5 s" in capsys.readouterr().out
 

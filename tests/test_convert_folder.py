@@ -9,7 +9,7 @@ import pytest
 
 from calmvae.common import output_folder
 from calmvae.common.errors import DataError, InputError, OptionError, OutputError
-from calmvae.data import convert_file, convert_folder
+from calmvae.data import convert_file, convert_folder, held_out
 from tests import builders
 
 
@@ -153,7 +153,7 @@ def test_a_damaged_manifest(tmp_path):
 def test_a_growing_collection_keeps_its_split():
     def split(count, seed=0):
         records = [{"content": f"piece {k}"} for k in range(count)]
-        convert_folder._split(records, 0.1, seed)
+        held_out.split(records, 0.1, seed)
         return [record["split"] for record in records]
 
     small, large = split(1000), split(3000)

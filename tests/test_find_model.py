@@ -230,6 +230,10 @@ def test_what_is_no_melody_model_is_told_by_one_sentence(tmp_path):
     said = (
         f"^{tmp_path}, of config '{config}', is not a melody model; `calmvae sample`, [^\n]* such as calm-mel_2bar\\.$"
     )
-    for opened in (model_folder.read_spec, open_model.load_model, open_model.spec_to_train):
+
+    def trained(place: Path) -> None:
+        train_melody.spec_to_train(None, [], find_model.open_to_train(place, None), place)
+
+    for opened in (model_folder.read_spec, open_model.load_melody_model, trained):
         with pytest.raises(ModelError, match=said):
             opened(tmp_path)

@@ -16,7 +16,7 @@ from calmvae.common.errors import EmptyMusicError, OptionError
 from calmvae.generate import interpolation, reconstruction, sampling
 from calmvae.midi import read_music, write_midi
 from calmvae.midi.piece import Note, Piece
-from calmvae.music import melody_extraction, melody_tokens
+from calmvae.music import melody_extraction, melody_tokens, melody_windows
 from tests.conftest import PIECES, ROOT
 
 
@@ -66,7 +66,7 @@ def test_tempo_velocity_and_instrument_glide(model):
 
 def test_decoded_endpoints_are_the_models(model):
     made = interpolation.interpolate(A, B, model, steps=2, bars=2, endpoints="decoded")
-    window = melody_tokens.cut_windows(melody_of(A), 32)[0][:1]
+    window = melody_windows.cut_windows(melody_of(A), 32)[0][:1]
     expected = model.engine.decode(model.engine.encode(window)[0])[0]
     notes = [n for n in made.piece.notes if n.track == 0]
     assert [n.pitch for n in notes] == [pitch for pitch, _, _ in melody_tokens.token_notes(expected)]
@@ -77,8 +77,8 @@ def test_same_piece_twice_comes_back(model):
     assert made.info["changes_between_steps"][1] == 0
     assert not any(np.isnan(n.start) or np.isnan(n.end) for n in made.piece.notes)
     decoded = reconstruction.reconstruct(A, model)
-    tokens = melody_tokens.join_windows(
-        model.engine.decode(model.engine.encode(melody_tokens.cut_windows(melody_of(A), 32)[0])[0])
+    tokens = melody_windows.join_windows(
+        model.engine.decode(model.engine.encode(melody_windows.cut_windows(melody_of(A), 32)[0])[0])
     )
     assert [n.pitch for n in decoded.piece.notes] == [pitch for pitch, _, _ in melody_tokens.token_notes(tokens)]
 

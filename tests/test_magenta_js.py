@@ -21,7 +21,7 @@ from calmvae.common.errors import ModelError, OptionError
 from calmvae.midi import read_music
 from calmvae.model import model_spec, numpy_engine
 from calmvae.model.melody_model import MelodyModel
-from calmvae.music import melody_extraction, melody_tokens
+from calmvae.music import melody_extraction, melody_tokens, melody_windows
 from tests import magenta_engine
 from tests.conftest import PIECES, ROOT, random_weights, tiny_spec
 
@@ -63,7 +63,7 @@ def latents(spec: model_spec.ModelSpec, n: int) -> np.ndarray:
 
 def windows_of_pieces(spec: model_spec.ModelSpec, n: int) -> np.ndarray:
     melodies = [melody_extraction.extract_melody(read_music.read_piece(path)).tokens for path in PIECES]
-    windows = np.concatenate([melody_tokens.cut_windows(tokens, spec.steps)[0] for tokens in melodies])
+    windows = np.concatenate([melody_windows.cut_windows(tokens, spec.steps)[0] for tokens in melodies])
     return windows[(windows >= melody_tokens.FIRST_PITCH).any(axis=1)][:n]
 
 

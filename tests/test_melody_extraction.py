@@ -9,7 +9,7 @@ import pytest
 
 from calmvae.common.errors import EmptyMusicError, InputError, OptionError
 from calmvae.midi.piece import Note, Piece
-from calmvae.music import melody_extraction, melody_tokens
+from calmvae.music import melody_extraction, melody_tokens, melody_windows
 from calmvae.music.melody_tokens import HOLD, NOTE_OFF
 from tests import builders
 from tests.builders import piece, scale
@@ -168,9 +168,9 @@ def test_joining_undoes_cutting():
     for seed in range(300):
         tokens = builders.random_tokens(seed, draw.randrange(1, 200))
         steps = draw.choice([1, 2, 3, 7, 16, 32, 256])
-        windows, tied = melody_tokens.cut_windows(tokens, steps)
+        windows, tied = melody_windows.cut_windows(tokens, steps)
         assert windows.shape == (-(-len(tokens) // steps), steps)
-        joined = melody_tokens.join_windows(windows, tied)
+        joined = melody_windows.join_windows(windows, tied)
         assert joined[: len(tokens)].tolist() == tokens.tolist()
         assert not melody_tokens.sounding_tokens(joined)[len(tokens) :].any()
 
@@ -180,25 +180,25 @@ def test_each_window_sounds_like_its_place_in_the_row():
     for seed in range(100):
         tokens = builders.random_tokens(seed, draw.randrange(1, 200))
         steps, hop = draw.randrange(1, 40), draw.randrange(1, 60)
-        windows, _ = melody_tokens.cut_windows(tokens, steps, hop)
+        windows, _ = melody_windows.cut_windows(tokens, steps, hop)
         sounding = np.append(melody_tokens.sounding_tokens(tokens), np.zeros(hop + steps, np.uint8))
         for i, window in enumerate(windows):
             assert melody_tokens.sounding_tokens(window).tolist() == sounding[i * hop : i * hop + steps].tolist()
 
 
 def test_windows_joined_untied_strike_again():
-    windows, tied = melody_tokens.cut_windows(np.array(row(8, at_0=token(60)), np.uint8), 4)
+    windows, tied = melody_windows.cut_windows(np.array(row(8, at_0=token(60)), np.uint8), 4)
     assert tied.tolist() == [False, True]
     assert windows.tolist() == [row(4, at_0=token(60))] * 2
-    assert melody_tokens.join_windows(windows).tolist() == row(8, at_0=token(60), at_4=token(60))
+    assert melody_windows.join_windows(windows).tolist() == row(8, at_0=token(60), at_4=token(60))
     silent = np.array([row(4, at_0=token(60)), row(4)])
-    assert melody_tokens.join_windows(silent).tolist() == row(8, at_0=token(60), at_4=NOTE_OFF)
+    assert melody_windows.join_windows(silent).tolist() == row(8, at_0=token(60), at_4=NOTE_OFF)
 
 
 @pytest.mark.parametrize(("steps", "hop"), [(0, None), (-1, 1), (4, 0), (4, -2)])
 def test_windows_of_no_length_are_refused(steps, hop):
     with pytest.raises(OptionError, match="both must be 1 or more"):
-        melody_tokens.cut_windows(np.zeros(8, np.uint8), steps, hop)
+        melody_windows.cut_windows(np.zeros(8, np.uint8), steps, hop)
 
 
 def test_notes_of_a_row():

@@ -19,9 +19,9 @@ from calmvae.cli.console import Console
 from calmvae.common import output_folder, seeds
 from calmvae.common.errors import DataError, InputError, ModelError, OptionError, OutputError
 from calmvae.generate import sampling
-from calmvae.latent import latent_path, personal_prior, sample_statistics
+from calmvae.latent import personal_prior, sample_statistics, slerp
 from calmvae.model.melody_model import MelodyModel
-from calmvae.music import melody_tokens
+from calmvae.music import melody_tokens, melody_windows
 from tests import builders
 from tests.conftest import PIECES, ROOT, run_calmvae
 
@@ -243,11 +243,11 @@ def test_samples_are_the_same_every_time_and_not_the_standard_ones(shared):
 @pytest.mark.parametrize("bars", [2, 24])
 def test_standard_samples_are_what_they_were(model, bars):
     count = bars // model.spec.bars
-    paths = [latent_path.walk(np.random.default_rng([3, k]), count, 4, model.spec.z_size) for k in range(8)]
+    paths = [slerp.walk(np.random.default_rng([3, k]), count, 4, model.spec.z_size) for k in range(8)]
     drawn = [seeds.hash_seed(3, k) for k in range(8)]
     tokens = model.engine.decode(np.concatenate(paths), 0.5, drawn).reshape(8, count, -1)
     for one, windows in zip(sampling.sample(model, 8, bars=bars, seed=3), tokens, strict=True):
-        wanted = [pitch for pitch, _, _ in melody_tokens.token_notes(melody_tokens.join_windows(windows))]
+        wanted = [pitch for pitch, _, _ in melody_tokens.token_notes(melody_windows.join_windows(windows))]
         assert [note.pitch for note in one.piece.notes] == wanted
 
 

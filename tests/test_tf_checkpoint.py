@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae.checkpoints import tar_files, tf_bundle, tf_checkpoint
+from calmvae.checkpoints import tar_files, tf_checkpoint, tf_checkpoint_reader
 from calmvae.common import magenta_import
 from calmvae.common.errors import ModelError
 from calmvae.midi import tfrecord
@@ -91,8 +91,8 @@ def test_compressed_index_goes_to_tensorflow(prefix, tmp_path):
     for file in prefix.parent.glob(f"{prefix.name}.data*"):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     Path(f"{copy}.index").write_bytes(compressed(Path(f"{prefix}.index").read_bytes()))
-    with pytest.raises(tf_bundle.Unreadable, match="compressed"):
-        tf_bundle.Bundle(lambda suffix: np.fromfile(f"{copy}{suffix}", np.uint8))
+    with pytest.raises(tf_checkpoint_reader.Unreadable, match="compressed"):
+        tf_checkpoint_reader.Bundle(lambda suffix: np.fromfile(f"{copy}{suffix}", np.uint8))
     assert same(tf_checkpoint.read(copy, slots=True), read_by_tensorflow(prefix))
 
 
@@ -108,13 +108,13 @@ def compressed(index: bytes) -> bytes:
 
     footer, at, numbers = index[-48:], 0, []
     for _ in range(4):
-        value, at = tf_bundle._varint(footer, at)
+        value, at = tf_checkpoint_reader._varint(footer, at)
         numbers.append(value)
-    handle = next(iter(tf_bundle._block(index, numbers[2], numbers[3])))[1]
-    offset, after = tf_bundle._varint(handle, 0)
-    size = tf_bundle._varint(handle, after)[0]
+    handle = next(iter(tf_checkpoint_reader._block(index, numbers[2], numbers[3])))[1]
+    offset, after = tf_checkpoint_reader._varint(handle, 0)
+    size = tf_checkpoint_reader._varint(handle, after)[0]
     assert offset == 0
-    key = next(iter(tf_bundle._block(index, numbers[2], numbers[3])))[0]
+    key = next(iter(tf_checkpoint_reader._block(index, numbers[2], numbers[3])))[0]
 
     def block(content: bytes, kind: int) -> bytes:
         tail = bytes([kind])

@@ -35,7 +35,7 @@ def take(count: int, *args: object, **kwargs: object) -> np.ndarray:
 
 def test_windows_slide_by_a_bar_and_have_a_note():
     melody = melody_extraction.extract_melody(piece(scale(8) + scale(4, first=32)))
-    found = training_windows.melody_windows(melody.tokens, 32)
+    found = training_windows.sliding_windows(melody.tokens, 32)
     # 9 bars: notes start in bars 1, 2 and 9, so the windows that begin in bars 1, 2 and 8 have one.
     assert found.shape == (3, 32) and found.dtype == np.uint8
     assert (found[0] == melody.tokens[:32]).all() and (found[2] == melody.tokens[-32:]).all()
@@ -44,7 +44,7 @@ def test_windows_slide_by_a_bar_and_have_a_note():
 
 
 def test_a_note_held_into_a_window_is_struck_there():
-    found = training_windows.melody_windows(melody_extraction.extract_melody(piece([(60, 64, 0, 12)])).tokens, 16)
+    found = training_windows.sliding_windows(melody_extraction.extract_melody(piece([(60, 64, 0, 12)])).tokens, 16)
     assert found.shape == (3, 16)
     assert (found[:, 0] == 60 - 21 + 2).all() and not found[:, 1:].any()
 
@@ -160,6 +160,6 @@ def test_missing_files_are_named(tmp_path):
 def test_windows_of_random_rows():
     for seed in range(20):
         tokens = builders.random_tokens(seed, 160)
-        found = training_windows.melody_windows(tokens, 32)
+        found = training_windows.sliding_windows(tokens, 32)
         assert len(found) <= 9
         assert ((found >= melody_tokens.FIRST_PITCH).sum(axis=1) > 0).all()

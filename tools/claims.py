@@ -35,7 +35,7 @@ else:
     import tomli as tomllib
 
 from benchmarks.pairs import CALMVAE
-from calmvae.cli import measured
+from calmvae.cli import quoted_results
 from calmvae.common.text import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -209,7 +209,7 @@ def printed(text: str) -> dict[str, Any]:
 
 
 def _write(name: str, made: dict[str, Any]) -> None:
-    (measured.folder() / f"{name}.json").write_text(
+    (quoted_results.folder() / f"{name}.json").write_text(
         json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
 
@@ -223,7 +223,7 @@ def documents(listed: list[Claim]) -> dict[str, str]:
 def _run(wanted: list[str], where: dict[str, str]) -> None:
     """Measures again: prints what changed and stores the new results."""
     for name in wanted:
-        old = measured.record(name)
+        old = quoted_results.record(name)
         gives = measure(old["command"], where)
         for found in differences(old["gives"], gives, old.get("tolerance", 0.0)):
             print(f"{name}: {found}")
@@ -249,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
     elif given.run:
         _run(given.run, where)
     listed = claims()
-    wrong = check(documents(listed), listed, {name: measured.result(name) for name in measured.names()})
+    wrong = check(documents(listed), listed, {name: quoted_results.result(name) for name in quoted_results.names()})
     print("\n".join(wrong) or "The documents say what was measured.")
     return bool(wrong)
 

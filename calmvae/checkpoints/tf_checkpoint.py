@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.checkpoints import tar_files, tf_bundle, tf_old_names
+from calmvae.checkpoints import tar_files, tf_checkpoint_reader, tf_old_names
 from calmvae.common.errors import ModelError
 from calmvae.model import numpy_engine
 from calmvae.model.model_spec import ModelSpec
@@ -27,7 +27,7 @@ class Checkpoint:
         return f"{self.path} ({self.member})" if self.member else str(self.path)
 
     def read(self, slots: bool = False) -> dict[str, np.ndarray]:
-        """Its variables under today's names, see `layouts`.
+        """Its variables under today's names, see `tf_old_names`.
 
         Args:
           slots: all variables as they are, the optimiser's too.
@@ -39,19 +39,19 @@ class Checkpoint:
             with self._bundle() as content:
                 names = content.entries if slots else tf_old_names.wanted(content.shapes())
                 read = {name: content.read(name) for name in names}
-        except tf_bundle.Unreadable as error:
+        except tf_checkpoint_reader.Unreadable as error:
             if self.member or "compressed" not in str(error):
                 raise ModelError(f"{self} is not a readable TensorFlow checkpoint ({error}).") from error
             read = self._read_by_tensorflow(slots)
         return read if slots else tf_old_names.today(read, str(self))
 
     @contextlib.contextmanager
-    def _bundle(self) -> Iterator[tf_bundle.Bundle]:
+    def _bundle(self) -> Iterator[tf_checkpoint_reader.Bundle]:
         if not self.member:
-            yield tf_bundle.Bundle(lambda suffix: _mapped(Path(f"{self.path}{suffix}")))
+            yield tf_checkpoint_reader.Bundle(lambda suffix: _mapped(Path(f"{self.path}{suffix}")))
             return
         with tar_files.opened(self.path) as members:
-            yield tf_bundle.Bundle(lambda suffix: _member(members, f"{self.member}{suffix}"))
+            yield tf_checkpoint_reader.Bundle(lambda suffix: _member(members, f"{self.member}{suffix}"))
 
     def _read_by_tensorflow(self, slots: bool) -> dict[str, np.ndarray]:
         """For the index of a checkpoint of long ago, which is compressed."""
@@ -77,12 +77,12 @@ def _mapped(path: Path) -> np.ndarray:
     try:
         return np.memmap(path, np.uint8, mode="r") if path.stat().st_size else np.zeros(0, np.uint8)
     except OSError as error:
-        raise tf_bundle.Unreadable(f"{path.name}: {error.strerror}") from error
+        raise tf_checkpoint_reader.Unreadable(f"{path.name}: {error.strerror}") from error
 
 
 def _member(members: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     if name not in members:
-        raise tf_bundle.Unreadable(f"{name} is missing")
+        raise tf_checkpoint_reader.Unreadable(f"{name} is missing")
     return members[name]
 
 

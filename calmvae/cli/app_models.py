@@ -1,4 +1,4 @@
-"""The command line of `calmvae models`: parses, calls one function of `keeping`, prints."""
+"""The command line of `calmvae models`: parses, calls one function of `models_command`, prints."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def convert_files(
       names: of the files.
       steps: window length in steps by which the records count windows.
       collections: the name of each file's collection; default its folder's. With it, records have a sketch (see
-        `families`), by which variants of a tune can be told.
+        `tune_families`), by which variants of a tune can be told.
     """
     found: list[tuple[dict[str, Any], bytes]] = []
     for group in _groups(names):
@@ -183,7 +183,7 @@ def _examine(draft: _Draft, steps: int, of_melodies: bool = True) -> None:
         return
     try:
         melody = melody_extraction.extract_melody(piece)
-        windows = training_windows.melody_windows(melody.tokens, steps)
+        windows = training_windows.sliding_windows(melody.tokens, steps)
     except (CalmvaeError, OverflowError) as error:
         record |= {"status": "skipped", "reason": "unreadable", "detail": str(error)}
         return

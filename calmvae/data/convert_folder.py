@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 from collections import Counter
@@ -14,14 +13,13 @@ from typing import Any
 
 from calmvae.common import output_folder, process_pool
 from calmvae.common.errors import DataError, InputError, OptionError, OutputError
-from calmvae.data import convert_file, tune_families
+from calmvae.data import convert_file, held_out, tune_families
 from calmvae.data.convert_file import REASONS
 from calmvae.midi import tfrecord
 from calmvae.midi.music_files import SUFFIXES
 
 MANIFEST = "manifest.jsonl"
 _PIECES_PER_SHARD = 1000
-_MANY = 100
 
 
 @dataclasses.dataclass
@@ -170,7 +168,7 @@ def fill(
         raise DataError(_why_nothing(records, f"a window for {config}" if config else "pitched notes"))
     if origins is not None:
         _join_families([records[i] for i in kept], origins)
-    _split([records[i] for i in kept], eval_share, seed)
+    held_out.split([records[i] for i in kept], eval_share, seed)
     for part in ("train", "eval"):
         _write_shards(folder, part, [found[i][1] for i in kept if records[i]["split"] == part])
     with open(folder.path(MANIFEST), "w", encoding="utf-8", errors=output_folder.JSON_ERRORS) as file:
@@ -232,26 +230,6 @@ def _mark_duplicates(records: list[dict[str, Any]]) -> None:
         if twin is not record:
             twin["sources"].append(record["file"])
             record |= {"status": "skipped", "reason": "duplicate", "detail": f"the same notes as {twin['file']}"}
-
-
-def _split(records: list[dict[str, Any]], eval_share: float, seed: int) -> None:
-    """By content, so that a piece's place does not depend on its name or on what lies beside it in the folder; where
-    families are known, by the family's name.
-
-    Below `_MANY` pieces exactly the share is held out, above about the share: there a collection that grows keeps every
-    piece where it was, and a model can be trained on without having seen what is held out.
-    """
-    groups = {record.get("family", record["content"]) for record in records}
-    draws = {group: hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in groups}
-    if len(groups) < _MANY:
-        n_eval = round(len(groups) * eval_share)
-        if eval_share > 0 and len(groups) > 1:
-            n_eval = min(max(n_eval, 1), len(groups) - 1)
-        held_out = set(sorted(groups, key=lambda group: draws[group])[:n_eval])
-    else:
-        held_out = {group for group, draw in draws.items() if int.from_bytes(draw[:6], "big") < eval_share * 2**48}
-    for record in records:
-        record["split"] = "eval" if record.get("family", record["content"]) in held_out else "train"
 
 
 def _write_shards(folder: output_folder.OutputFolder, part: str, entries: list[process_pool.Stored]) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from calmvae.common import text
 from calmvae.common.errors import DataError, EmptyMusicError, OptionError
 from calmvae.midi.piece import Piece
-from calmvae.music import calmness, melody_extraction, melody_tokens
+from calmvae.music import calmness, melody_extraction, melody_tokens, melody_windows
 
 MELODIES = (*melody_extraction.METHODS, "tracks", "all")
 # The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
@@ -86,9 +86,9 @@ class WindowSet:
         return windows.keep(scores >= np.quantile(scores, 1 - calmest), "less calm")
 
 
-def melody_windows(tokens: np.ndarray, steps: int) -> np.ndarray:
+def sliding_windows(tokens: np.ndarray, steps: int) -> np.ndarray:
     """Every window of a melody that has a note starting in it, sliding by a bar. uint8 `[n, steps]`."""
-    return sounding(melody_tokens.cut_windows(tokens, steps, melody_tokens.STEPS_PER_BAR)[0])
+    return sounding(melody_windows.cut_windows(tokens, steps, melody_tokens.STEPS_PER_BAR)[0])
 
 
 def sounding(windows: np.ndarray) -> np.ndarray:
@@ -118,8 +118,8 @@ def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np
         lines.append(melody_extraction.extract_melody(piece, "skyline" if melody == "all" else melody))
     if melody in ("tracks", "all"):
         lines += melody_extraction.track_melodies(piece)
-    cut = [melody_tokens.cut_windows(line.tokens, steps, melody_tokens.STEPS_PER_BAR)[0] for line in lines]
-    found = [melody_windows(line.tokens, steps) for line in lines]
+    cut = [melody_windows.cut_windows(line.tokens, steps, melody_tokens.STEPS_PER_BAR)[0] for line in lines]
+    found = [sliding_windows(line.tokens, steps) for line in lines]
     return np.concatenate(found), sum(map(len, cut)) - sum(map(len, found))
 
 

@@ -26,7 +26,7 @@ _LEAST_SHARED = 3
 
 def sketch(tokens: np.ndarray) -> list[int]:
     """The sketch of a melody, tokens uint8 `[steps]`: up to 24 hashes of its 2-bar windows, the smallest first."""
-    windows = training_windows.melody_windows(tokens, _STEPS)
+    windows = training_windows.sliding_windows(tokens, _STEPS)
     windows = windows[(windows >= melody_tokens.FIRST_PITCH).sum(axis=1) >= _LEAST_ONSETS]
     if not len(windows):
         return []

@@ -14,7 +14,7 @@ from calmvae.latent import attribute_vectors
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 from calmvae.model.melody_model import MelodyModel, melody_of, on_own_time
-from calmvae.music import calmness, melody_tokens
+from calmvae.music import calmness, melody_tokens, melody_windows
 
 # At the amount 1. A fall of tempo by less than a third did not lower heart rate (van Dyck 2017).
 SLOWER, SOFTER = 0.3, 14
@@ -60,10 +60,10 @@ def calm(
     vector = load(model).vectors["calmness"]
     remarks: list[str] = []
     line = melody_of(opened_piece(piece), melody, track, remarks)
-    windows, tied = melody_tokens.cut_windows(line.tokens, model.spec.steps)
+    windows, tied = melody_windows.cut_windows(line.tokens, model.spec.steps)
     mu, _ = model.engine.encode(windows)
     moved = model.engine.decode(mu + np.float32(amount) * vector)
-    tokens = melody_tokens.join_windows(moved, tied)[: len(line.tokens)]
+    tokens = melody_windows.join_windows(moved, tied)[: len(line.tokens)]
     given = on_own_time(line, line.tokens, line.piece.name, "given melody")
     made = played(on_own_time(line, tokens, f"{line.piece.name} calmer", "calmer"), amount)
     before, after = calmness.score(given), calmness.score(made)

@@ -12,7 +12,7 @@ from calmvae.checkpoints import open_model
 from calmvae.common.errors import OptionError
 from calmvae.generate.arguments import check_temperature, opened_model, opened_piece
 from calmvae.generate.made_piece import Made
-from calmvae.latent import latent_path
+from calmvae.latent import slerp
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import Excerpt, Model, Segment, Voice
 
@@ -71,7 +71,7 @@ def interpolate(
         model.measure(end, model.decode(mu, like=[end] * end.count))["reconstruction_accuracy"]
         for end, mu in zip(ends, means, strict=True)
     ]
-    z = latent_path.path(means[0], means[1], steps)
+    z = slerp.path(means[0], means[1], steps)
     nearest = [ends[2 * k >= steps] for k in range(steps) for _ in range(ends[0].count)]
     decoded = model.decode(z.reshape(-1, z.shape[-1]), temperature, seed, nearest)
     segments = []

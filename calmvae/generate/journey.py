@@ -20,12 +20,12 @@ from calmvae.generate.journey_notes import Phrase
 from calmvae.generate.journey_phrases import Source, Traveller
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.generate.made_piece import Made, lead
-from calmvae.latent import calm_prior, latent_path
+from calmvae.latent import calm_prior, slerp
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import DEFAULT_PROGRAM
 from calmvae.model.melody_model import MelodyModel
-from calmvae.music import calmness, key_finding, melody_tokens, phrase_editing
+from calmvae.music import calmness, key_finding, melody_tokens, melody_windows, phrase_editing
 from calmvae.music.calmness import DEFAULT_VELOCITY
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
 
@@ -57,7 +57,7 @@ def of_piece(
     _check(model)
     remarks = [] if remarks is None else remarks
     end = model.excerpt(opened_piece(piece), BARS, remarks, melody=melody, track=track, start_bar=start_bar)
-    tokens = melody_tokens.join_windows(end.windows, end.tied)
+    tokens = melody_windows.join_windows(end.windows, end.tied)
     return Source(end.name or "the piece", tokens, end.qpm, round(end.velocity), end.program)
 
 
@@ -66,10 +66,10 @@ def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
     _check(model)
     prior = calm_prior.load_prior(model) if calm and (model.source / calm_prior.PRIOR_FILE).is_file() else None
     count, size = BARS // model.spec.bars, prior.check(model).size if prior else model.spec.z_size
-    draws = latent_path.walk(np.random.default_rng([seed, int(calm)]), count, max(1, 8 // model.spec.bars), size)
+    draws = slerp.walk(np.random.default_rng([seed, int(calm)]), count, max(1, 8 // model.spec.bars), size)
     windows = model.engine.decode(prior.latents(draws) if prior else draws, 0.0, seed)
     name = f"a {'calm ' * calm}sample of {model.spec.name}"
-    tokens = melody_tokens.join_windows(windows)
+    tokens = melody_windows.join_windows(windows)
     if not (tokens >= melody_tokens.FIRST_PITCH).any():
         raise OptionError(f"the {'calm ' * calm}sample of seed {seed} is silent; choose another --seed.")
     return Source(name, tokens, journey_plan.DEFAULT_QPM, DEFAULT_VELOCITY + _LOUDER, DEFAULT_PROGRAM)

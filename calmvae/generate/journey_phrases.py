@@ -1,4 +1,4 @@
-"""The way of a journey, phrase by phrase: `journey` says where it leads, `itinerary` how fast, loud and dense.
+"""The way of a journey, phrase by phrase: `journey` says where it leads, `journey_plan` how fast, loud and dense.
 
 Four phrases make a period, of a theme that returns varied. Each is brought onto the key, thinned to the planned
 density, and ends with a cadence and a rest. Of several variations the one is taken that keeps the calmness nearest to
@@ -18,9 +18,9 @@ from calmvae.common.errors import ModelError
 from calmvae.generate import calm_piece, journey_notes, journey_plan
 from calmvae.generate.journey_notes import Phrase
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
-from calmvae.latent import latent_path
+from calmvae.latent import slerp
 from calmvae.model.melody_model import MelodyModel
-from calmvae.music import calmness, harmonize, key_finding, melody_tokens, phrase_editing
+from calmvae.music import calmness, harmonize, key_finding, melody_tokens, melody_windows, phrase_editing
 from calmvae.music.key_finding import Key
 from calmvae.music.melody_tokens import FIRST_PITCH, STEPS_PER_BAR
 
@@ -113,13 +113,15 @@ class Traveller:
         self.shift = key_finding.shift_to(*keys)
         self.keys = (keys[0], Key((keys[1].tonic + self.shift) % 12, keys[1].minor))
         ends = [a.tokens, melody_tokens.transpose(b.tokens, self.shift)]
-        self._latents = [model.engine.encode(melody_tokens.cut_windows(tokens, model.spec.steps)[0]) for tokens in ends]
+        self._latents = [
+            model.engine.encode(melody_windows.cut_windows(tokens, model.spec.steps)[0]) for tokens in ends
+        ]
         self._registers = [phrase_editing.mean_pitch(tokens) for tokens in ends]
         self._direction = _calm_direction(model)
         # A is given for sixteen bars, but for no more than a quarter of a short journey.
         self.opening = min(journey_plan.OPENING_PHRASES, max(1, plan.phrases // 4))
         opening, self._lengthened = phrase_editing.fill(a.tokens, GIVEN_REST)
-        self._opening = melody_tokens.cut_windows(opening, PHRASE_STEPS)[0]
+        self._opening = melody_windows.cut_windows(opening, PHRASE_STEPS)[0]
         self._state, self._lift = _State(), 0.0
 
     @property
@@ -210,12 +212,12 @@ class Traveller:
         """Sixteen bars from the path at a phrase's place, and variations of them, uint8 `[variations, 4, 64]`."""
         place, steps = float(self.plan.place[k]), self.model.spec.steps
         (mu_a, sigma_a), (mu_b, sigma_b) = self._latents
-        z = latent_path.slerp(mu_a, mu_b, place) + AMOUNT * place * self._direction
+        z = slerp.slerp(mu_a, mu_b, place) + AMOUNT * place * self._direction
         noise = np.random.default_rng([self.seed, 2, number]).standard_normal((len(_SPREADS), *z.shape))
         z = z + _SPREADS[:, None, None] * ((1 - place) * sigma_a + place * sigma_b) * noise
         windows = self.model.engine.decode(z.reshape(-1, z.shape[-1]).astype(np.float32))
-        joined = [melody_tokens.join_windows(row) for row in windows.reshape(len(_SPREADS), -1, steps)]
-        return np.stack([melody_tokens.cut_windows(row, PHRASE_STEPS)[0] for row in joined])
+        joined = [melody_windows.join_windows(row) for row in windows.reshape(len(_SPREADS), -1, steps)]
+        return np.stack([melody_windows.cut_windows(row, PHRASE_STEPS)[0] for row in joined])
 
     def _chosen(self, k: int, letter: int, full: bool) -> tuple[Phrase, float]:
         """The best of the variations, and its calmness."""

@@ -11,7 +11,7 @@ from calmvae.checkpoints import open_model
 from calmvae.common.errors import OptionError
 from calmvae.generate.arguments import check_temperature, opened_model
 from calmvae.generate.made_piece import Made
-from calmvae.latent import latent_path, mixture_prior
+from calmvae.latent import mixture_prior, slerp
 from calmvae.midi import piano_roll, write_midi
 from calmvae.midi.piano_roll import Section
 from calmvae.model.interface import DEFAULT_PROGRAM, Excerpt, Model, Segment, Voice
@@ -64,7 +64,7 @@ def sample(
     def walk(k: int, points: int, every: int) -> np.ndarray:
         if not size:
             return np.zeros((points, 0))
-        return place(latent_path.walk(np.random.default_rng([seed, k]), points, every, size))
+        return place(slerp.walk(np.random.default_rng([seed, k]), points, every, size))
 
     made = []
     drawn = model.sample(n, walk, bars=bars, temperature=temperature, seed=seed, chords=chords, controls=controls)

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from calmvae.latent import latent_path
+from calmvae.latent import slerp
 from calmvae.model.numpy_engine import Engine
 from calmvae.music import melody_tokens
 from calmvae.music.melody_tokens import FIRST_PITCH, STEPS_PER_BAR
@@ -129,7 +129,7 @@ def smoothness(engine: Engine, tokens: np.ndarray, pairs: int, steps: int = 8, s
     rng = np.random.default_rng([seed, 3])
     chosen = np.stack([rng.choice(len(tokens), 2, replace=False) for _ in range(pairs)])
     mu, _ = engine.encode(tokens[chosen.ravel()])
-    points = latent_path.path(mu[::2], mu[1::2], steps)
+    points = slerp.path(mu[::2], mu[1::2], steps)
     decoded = engine.decode(points.reshape(-1, mu.shape[1])).reshape(steps, pairs, -1)
     moved = (decoded[1:] != decoded[:-1]).sum(axis=2)
     mean = moved.mean(axis=0)

@@ -11,7 +11,7 @@ import numpy as np
 
 from calmvae.common.text import markdown
 from calmvae.data import training_windows
-from calmvae.latent import latent_path, mixture_prior, sample_statistics
+from calmvae.latent import mixture_prior, sample_statistics, slerp
 from calmvae.model.numpy_engine import Engine
 from calmvae.music import calmness
 from calmvae.music.melody_tokens import FIRST_PITCH, STEPS_PER_BAR
@@ -118,7 +118,7 @@ def ways(engine: Engine, tokens: np.ndarray, pairs: int = 100, points: int = 5) 
             if way == "fade":
                 found = np.where(rng.random(a.shape) < t, b, a)
             else:
-                found = engine.decode(latent_path.slerp(start, end, t) if way == "slerp" else (1 - t) * start + t * end)
+                found = engine.decode(slerp.slerp(start, end, t) if way == "slerp" else (1 - t) * start + t * end)
             alike = {name: float((found == end_).mean()) for name, end_ in (("like A", a), ("like B", b))}
             rows.append({"way": way, "at": float(t), **alike, **of_music(found)})
     return rows

@@ -1,8 +1,7 @@
-"""Examples for the configs that are not of melodies: what Magenta's own data converter makes of a NoteSequence.
+"""Windows of the configs that are not of melodies: what Magenta's own data converter makes of a NoteSequence.
 
-Stands in for Magenta's `get_dataset`, which keeps a few windows a piece, freezes the transposition after the first
-epoch, drops the last part of a batch, hangs below one and stops at controls of no depth. Here every window counts, in
-an order that depends on the music alone, and a piece that gives none is counted with the reason.
+Stands in for the part of Magenta's `get_dataset` that reads a piece, which keeps a few windows a piece and stops at
+controls of no depth. Here every window counts, and a piece that gives none is counted with the reason.
 """
 
 from __future__ import annotations

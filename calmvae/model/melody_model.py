@@ -17,7 +17,7 @@ from calmvae.model import interface
 from calmvae.model.interface import Excerpt, Segment
 from calmvae.model.model_spec import ModelSpec
 from calmvae.model.numpy_engine import Engine
-from calmvae.music import melody_extraction, melody_tokens
+from calmvae.music import melody_extraction, melody_tokens, melody_windows
 from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.music.melody_extraction import Melody
 from calmvae.music.melody_tokens import STEPS_PER_BAR, STEPS_PER_QUARTER
@@ -87,7 +87,7 @@ class MelodyModel(interface.Model):
         """See `Model.excerpt`; what is shorter than `bars` is repeated."""
         line = melody_of(piece, melody, track, remarks)
         tokens, first, last = _bars_of(line, bars, start_bar, remarks)
-        windows, tied = melody_tokens.cut_windows(tokens, self.spec.steps)
+        windows, tied = melody_windows.cut_windows(tokens, self.spec.steps)
         qpm = _tempo(line, first, last, remarks if bars else [])
         report = dataclasses.asdict(line.report)
         voice = line.program, line.velocity
@@ -137,13 +137,13 @@ class MelodyModel(interface.Model):
     def replay(self, excerpt: Excerpt, windows: np.ndarray, name: str, track: str) -> Piece:
         """See `Model.replay`; for excerpts of whole pieces."""
         line: Melody = excerpt.cut_from
-        return on_own_time(line, melody_tokens.join_windows(windows, excerpt.tied)[: len(line.tokens)], name, track)
+        return on_own_time(line, melody_windows.join_windows(windows, excerpt.tied)[: len(line.tokens)], name, track)
 
     def play(self, segments: Sequence[Segment], name: str) -> tuple[Piece, list[Section]]:
         """See `Model.play`; every voice plays the melody, each on a track of its own."""
         windows = np.concatenate([s.windows for s in segments])
         tied = np.concatenate([np.append(False, s.tied[1:]) for s in segments])
-        tokens = melody_tokens.join_windows(windows, tied)
+        tokens = melody_windows.join_windows(windows, tied)
         starts = np.cumsum([0] + [s.windows.size for s in segments])
         seconds = np.array([s.windows.size / STEPS_PER_QUARTER * 60 / s.qpm for s in segments])
         begins = np.concatenate([[0.0], np.cumsum(seconds)])
@@ -218,14 +218,14 @@ def _bars_of(line: Melody, bars: int | None, start_bar: int | None, remarks: lis
     tokens = line.tokens[first * STEPS_PER_BAR :]
     if first:
         # What rings over from before the cut is struck again, as at any window's start.
-        tokens = melody_tokens.cut_windows(line.tokens, len(tokens), first * STEPS_PER_BAR)[0][1][: len(tokens)]
+        tokens = melody_windows.cut_windows(line.tokens, len(tokens), first * STEPS_PER_BAR)[0][1][: len(tokens)]
     if not (tokens[: bars * STEPS_PER_BAR] >= melody_tokens.FIRST_PITCH).any():
         raise OptionError(f"{chosen} of {name} {are} silent; choose a bar with notes.")
     if last < line.bars:
         remarks.append(f"{name}: {chosen} of {line.bars} {are} used.")
     elif last - first < bars:
         remarks.append(f"{name}: {chosen}, all there is from there on, {are} repeated to fill {bars}.")
-        tokens = melody_tokens.join_windows(np.tile(tokens, (-(-bars // (last - first)), 1)))
+        tokens = melody_windows.join_windows(np.tile(tokens, (-(-bars // (last - first)), 1)))
     return tokens[: bars * STEPS_PER_BAR], first, last
 
 

@@ -1,6 +1,6 @@
 """What makes windows into phrases: fewer notes, no long gaps, a cadence and a rest at the end, no rough joins.
 
-A phrase is a row of tokens, see `phrases`. Positions are counted from its start; all functions return new rows.
+A phrase is a row of tokens, see `melody_tokens`. Positions are counted from its start; all functions return new rows.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The top of a grown model by itself: a VAE over the latent vectors of a smaller model's windows.
 
-What `growth` takes over from the smaller model leaves the level above to be learned, which is slow through the levels
-below. Here they are left out: the top reads the smaller model's embeddings of the windows that make up a long one, and
-is to say its latent vector for each, as precisely as that model's own posterior knows it. The product of two matrices
-then makes of that the lower conductor's initial state, and the top is part of the whole.
+What `grow_model` takes over from the smaller model leaves the level above to be learned, which is slow through the
+levels below. Here they are left out: the top reads the smaller model's embeddings of the windows that make up a long
+one, and is to say its latent vector for each, as precisely as that model's own posterior knows it. The product of two
+matrices then makes of that the lower conductor's initial state, and the top is part of the whole.
 """
 
 from __future__ import annotations

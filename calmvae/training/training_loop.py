@@ -1,6 +1,6 @@
 """What every training has in common: options, run folder, the loop and how it ends.
 
-`training` trains melody models, `other_training` the other configs of Magenta's.
+`train_melody` trains melody models, `train_magenta` the other configs of Magenta's.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae.latent import latent_path
+from calmvae.latent import slerp
 
 RNG = np.random.default_rng(0)
 
@@ -22,11 +22,11 @@ def test_slerp_is_magentas(z_size):
     for _ in range(50):
         a, b = RNG.normal(size=(2, z_size)) * RNG.uniform(0.1, 10, (2, 1))
         for t in (0.0, 0.01, 0.3, 0.5, 1.0):
-            assert latent_path.slerp(a, b, t) == pytest.approx(magentas_slerp(a, b, t), abs=1e-9)
+            assert slerp.slerp(a, b, t) == pytest.approx(magentas_slerp(a, b, t), abs=1e-9)
 
 
 A = RNG.normal(size=16)
-SIDE = latent_path._right_angle(A / np.linalg.norm(A))
+SIDE = slerp._right_angle(A / np.linalg.norm(A))
 ENDS = {
     "general": (A, RNG.normal(size=16)),
     "equal": (A, A),
@@ -46,7 +46,7 @@ ENDS = {
 @pytest.mark.parametrize("name", ENDS)
 def test_slerp_is_a_number_everywhere_and_ends_exactly(name):
     a, b = ENDS[name]
-    path = latent_path.path(a, b, 33)
+    path = slerp.path(a, b, 33)
     assert path.shape == (33, 16) and np.isfinite(path).all()
     assert (path[0] == a).all() and (path[-1] == b).all()
     steps = np.linalg.norm(np.diff(path, axis=0), axis=1)
@@ -58,34 +58,34 @@ def test_slerp_is_a_number_everywhere_and_ends_exactly(name):
 def test_between_equally_long_ends_the_length_is_kept(name):
     a, b = ENDS[name]
     b = b / np.linalg.norm(b) * np.linalg.norm(a)
-    assert np.linalg.norm(latent_path.path(a, b, 9), axis=1) == pytest.approx(np.linalg.norm(a))
+    assert np.linalg.norm(slerp.path(a, b, 9), axis=1) == pytest.approx(np.linalg.norm(a))
 
 
 def test_the_middle_of_a_right_angle():
-    assert latent_path.slerp(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 0.5) == pytest.approx([0.5**0.5] * 2)
+    assert slerp.slerp(np.array([1.0, 0.0]), np.array([0.0, 1.0]), 0.5) == pytest.approx([0.5**0.5] * 2)
 
 
 def test_shapes_go_through_and_inputs_stay():
     a, b = RNG.normal(size=(2, 3, 4, 8)).astype(np.float32)
     before = a.copy()
-    z = latent_path.slerp(a, b[0], 0.25)
+    z = slerp.slerp(a, b[0], 0.25)
     assert z.shape == (3, 4, 8) and z.dtype == np.float64
-    assert z[1, 2] == pytest.approx(latent_path.slerp(a[1, 2], b[0, 2], 0.25))
-    latent_path.slerp(a, b, 0.0)[...] = 0
+    assert z[1, 2] == pytest.approx(slerp.slerp(a[1, 2], b[0, 2], 0.25))
+    slerp.slerp(a, b, 0.0)[...] = 0
     assert (a == before).all()
-    assert latent_path.path(a, b, 5).shape == (5, 3, 4, 8)
+    assert slerp.path(a, b, 5).shape == (5, 3, 4, 8)
 
 
 @pytest.mark.parametrize(("windows", "every"), [(1, 1), (1, 4), (5, 4), (8, 4), (9, 4), (16, 1)])
 def test_a_walk_passes_through_fresh_draws(windows, every):
-    z = latent_path.walk(np.random.default_rng(7), windows, every, 12)
+    z = slerp.walk(np.random.default_rng(7), windows, every, 12)
     assert z.shape == (windows, 12) and np.isfinite(z).all()
     draws = np.random.default_rng(7).standard_normal(((windows + every - 2) // every + 1, 12))
     assert (z[::every] == draws[: len(z[::every])]).all()
-    assert (latent_path.walk(np.random.default_rng(7), windows, every, 12) == z).all()
+    assert (slerp.walk(np.random.default_rng(7), windows, every, 12) == z).all()
 
 
 def test_neighbours_on_a_walk_are_close():
-    z = latent_path.walk(np.random.default_rng(0), 33, 4, 256)
+    z = slerp.walk(np.random.default_rng(0), 33, 4, 256)
     steps = np.linalg.norm(np.diff(z, axis=0), axis=1)
     assert steps.max() < 0.6 * np.linalg.norm(z[0] - z[4])

@@ -1,4 +1,4 @@
-"""Paths through the latent space."""
+"""Paths through the latent space: slerp from vector to vector, walks through fresh draws."""
 
 from __future__ import annotations
 
