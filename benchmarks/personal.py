@@ -30,8 +30,9 @@ from calmvae.cli import personalize_command
 from calmvae.data import convert_folder
 from calmvae.data.training_windows import sounding
 from calmvae.generate import sampling
-from calmvae.latent import calm_prior, mixture_prior, personal_prior, sample_statistics, slerp
+from calmvae.latent import mixture_prior, personal_prior, sample_statistics, slerp
 from calmvae.model.melody_model import MelodyModel
+from calmvae.music import calmness
 
 _COLUMNS = ("nats", "overlap", "nearest", "copied", "calm", "in key", "in key, 16 bars", "s")
 _BARS, _LONG = 16, 60
@@ -57,7 +58,7 @@ def of_samples(model: MelodyModel, prior: Any, own: np.ndarray, held_out: np.nda
     count, every = _BARS // model.spec.bars, max(1, sampling._SECTION_BARS // model.spec.bars)
     walks = [place(slerp.walk(np.random.default_rng([given.seed, k]), count, every, size)) for k in range(_LONG)]
     long = sounding(model.engine.decode(np.concatenate(walks), 0.5, given.seed).reshape(_LONG, -1))
-    calm = calm_prior.of_windows(windows[:100]).mean()
+    calm = calmness.of_windows(windows[:100]).mean()
     near, copied = (some[0] if some else math.nan for some in (found.nearest, found.exact))
     key = sample_statistics.in_key(long).mean()
     return [found.mean_overlap, near, copied, float(calm), found.in_key[0], float(key)]

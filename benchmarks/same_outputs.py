@@ -37,6 +37,9 @@ COMMANDS: dict[str, list[Any]] = {
 # Of a run.json: what differs from run to run.
 _PASSING = ("started", "seconds", "command", "versions", "calmvae_version", "timings", "finished", "ended")
 
+# Arguments that there were before: see the changelog.
+_GONE = ("engine",)
+
 
 def made(checkout: Path, arguments: list[Any], out: Path) -> dict[str, bytes]:
     """The files that a command makes, by name."""
@@ -47,15 +50,19 @@ def made(checkout: Path, arguments: list[Any], out: Path) -> dict[str, bytes]:
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(map(str, arguments))} ended with {done.returncode} in {checkout}:\n{done.stderr}")
-    return {str(path.relative_to(out)): _plain(path, out) for path in sorted(out.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(out)): _plain(path, out, checkout) for path in sorted(out.rglob("*")) if path.is_file()
+    }
 
 
-def _plain(path: Path, out: Path) -> bytes:
+def _plain(path: Path, out: Path, checkout: Path) -> bytes:
     if path.name != "run.json":
         return path.read_bytes()
     record = json.loads(path.read_text(encoding="utf-8"))
+    for gone in _GONE:
+        record.get("arguments", {}).pop(gone, None)
     kept = json.dumps({key: value for key, value in record.items() if key not in _PASSING}, sort_keys=True)
-    return kept.replace(str(out), "OUT").encode()
+    return kept.replace(str(out), "OUT").replace(str(checkout), "CHECKOUT").encode()
 
 
 def main() -> None:

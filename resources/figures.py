@@ -27,7 +27,7 @@ from calmvae.midi import read_music
 from calmvae.midi.piano_roll import BAR_LINE, BEAT_LINE, FAINT, INK, MUTED, OCTAVE_LINE, ROLL, TRACK_COLORS
 from calmvae.midi.piece import Note
 from calmvae.model.melody_model import MelodyModel
-from calmvae.music import melody_extraction, melody_tokens
+from calmvae.music import calmness, melody_extraction, melody_tokens
 from calmvae.music.melody_extraction import Melody
 from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR, STEPS_PER_QUARTER
 
@@ -185,8 +185,8 @@ def sampled_calmness() -> tuple[np.ndarray, np.ndarray]:
     """Calmness of samples, by the likeliest tokens, from the standard prior and from the calm one."""
     standard = np.random.default_rng(0).standard_normal((DRAWS, load(SHORT).spec.z_size))
     both = standard, calm_prior_of_short().draw(np.random.default_rng(0), DRAWS)
-    calmness = [calm_prior.of_windows(training_windows.sounding(load(SHORT).engine.decode(z))) for z in both]
-    return calmness[0], calmness[1]
+    calm = [calmness.of_windows(training_windows.sounding(load(SHORT).engine.decode(z))) for z in both]
+    return calm[0], calm[1]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -549,7 +549,7 @@ def draw_latent_arithmetic(path: Path) -> None:
         roll(axes, tokens, compass(*rows), BLUE if amount > 0 else RED if amount < 0 else INK)
         if k:
             axes.set_yticks([])
-        notes, calmness = int((tokens >= FIRST_PITCH).sum()), calm_prior.of_windows(tokens[None])[0]
+        notes, calm = int((tokens >= FIRST_PITCH).sum()), calmness.of_windows(tokens[None])[0]
         axes.text(
             0,
             1.2,
@@ -558,7 +558,7 @@ def draw_latent_arithmetic(path: Path) -> None:
             fontsize=9,
             color=INK,
         )
-        below = f"{notes} notes, calmness {calmness:.0f}"
+        below = f"{notes} notes, calmness {calm:.0f}"
         axes.text(0, 1.06, below, transform=axes.transAxes, fontsize=8, color=MUTED)
     write(figure, path)
 
@@ -808,8 +808,8 @@ def latent_numbers() -> dict[str, str]:
     notes = {
         amount: (tokens >= FIRST_PITCH).sum(axis=1).mean() / load(SHORT).spec.bars for amount, tokens in rows.items()
     }
-    calmness = {
-        amount: calm_prior.of_windows(training_windows.sounding(tokens)).mean() for amount, tokens in rows.items()
+    by_amount = {
+        amount: calmness.of_windows(training_windows.sounding(tokens)).mean() for amount, tokens in rows.items()
     }
     standard, calm = (values.mean() for values in sampled_calmness())
     return {
@@ -820,7 +820,7 @@ def latent_numbers() -> dict[str, str]:
         "pitches halfway, straight": f"{found['straight'][1][half]:.2f} on the straight line",
         "calm vector": f"length of {np.linalg.norm(calm_vector()):.1f}",
         "notes": f"from {notes[0]:.1f} to {notes[1]:.1f} notes a bar",
-        "calmness": f"from {calmness[0]:.0f} to {calmness[1]:.0f}",
+        "calmness": f"from {by_amount[0]:.0f} to {by_amount[1]:.0f}",
         "Gaussians": f"{len(calm_prior_of_short().shares)} Gaussians",
         "calmness, standard": f"{standard:.0f} from the standard prior",
         "calmness, calm": f"{calm:.0f} from the calm one",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from calmvae.checkpoints import model_folder, open_model
+from calmvae.checkpoints import find_model, model_folder, open_model
 from calmvae.common.errors import ModelError
 from calmvae.data import convert_folder
 from calmvae.midi import write_midi
@@ -52,12 +52,17 @@ def test_the_grown_model_reads_and_writes_two_bars_as_the_small_one():
 def test_training_starts_from_a_smaller_model(tmp_path):
     model_folder.write(tmp_path / "small", SMALL, random_weights(SMALL), {})
     said = []
-    found = train_melody._start(LARGE, train_melody.Options(init=str(tmp_path / "small")), said.append)
+
+    def start(spec, init):
+        options = train_melody.Options(init=str(init))
+        return train_melody._weights(spec, find_model.open_to_train(init, spec.name), options, said.append)
+
+    found = start(LARGE, tmp_path / "small")
     assert "gives the levels up to its 2 bars" in said[0]
     assert found["core_decoder/decoder/output_projection/bias"].any()
     large = save(tmp_path / "large", model_spec.with_hparams(LARGE, {"z_size": 5}))
     with pytest.raises(ModelError, match="the weights do not fit config"):
-        train_melody._start(SMALL, train_melody.Options(init=str(large)), said.append)
+        start(SMALL, large)
 
 
 def save(folder, spec):

@@ -79,12 +79,10 @@ def build(
     arguments = {"sources": given, "eval_share": eval_share, "seed": seed, "non_commercial": non_commercial}
     arguments |= {"calmest": calmest}
     with output_folder.OutputFolder(out, "corpus build", arguments) as folder:
-        steps = _BARS[0] * melody_tokens.STEPS_PER_BAR
-        paths = [Path(file) for file in origins]
         summary = convert_folder.fill(
             folder,
-            paths,
-            steps=steps,
+            [Path(file) for file in origins],
+            steps=_BARS[0] * melody_tokens.STEPS_PER_BAR,
             eval_share=eval_share,
             seed=seed,
             workers=workers,

@@ -175,17 +175,21 @@ def fill(
         for record in records:
             record.pop("sketch", None)
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-    skipped = Counter(r["reason"] for r in records if r["status"] == "skipped")
     folder.record["inputs"] = f"see {MANIFEST}"
     process_pool.clear(partial)
+    return _summary(len(files), records, [records[i] for i in kept])
+
+
+def _summary(files: int, records: list[dict[str, Any]], kept: list[dict[str, Any]]) -> Summary:
+    skipped = Counter(r["reason"] for r in records if r["status"] == "skipped")
     return Summary(
-        files=len(files),
+        files=files,
         entries=len(records),
         kept=len(kept),
-        train=sum(records[i]["split"] == "train" for i in kept),
-        eval=sum(records[i]["split"] == "eval" for i in kept),
-        windows=sum(records[i]["windows"] for i in kept),
-        notes=sum(records[i]["notes"] for i in kept),
+        train=sum(r["split"] == "train" for r in kept),
+        eval=sum(r["split"] == "eval" for r in kept),
+        windows=sum(r["windows"] for r in kept),
+        notes=sum(r["notes"] for r in kept),
         skipped={reason: skipped[reason] for reason in REASONS if skipped[reason]},
         other_files=0,
     )

@@ -67,18 +67,37 @@ def interpolate(
         for piece, track, start in zip((a, b), tracks, start_bars, strict=True)
     ]
     means = [mu for mu, _ in model.encode(ends)]
+    z = slerp.path(means[0], means[1], steps)
+    nearest = [ends[2 * k >= steps] for k in range(steps) for _ in range(ends[0].count)]
+    decoded = model.decode(z.reshape(-1, z.shape[-1]), temperature, seed, nearest)
+    segments = _segments(ends, decoded, steps, endpoints == "original")
+    piece, sections = model.play(segments, f"{ends[0].name} to {ends[1].name}")
+    info = {"bars_per_step": bars, **_measured(model, ends, means, segments)}
+    parts = [model.play([s], f"{piece.name}, step {s.label}")[0] for s in segments]
+    return Made(piece, sections, info, remarks, parts).begun(model.grid)
+
+
+def _measured(model: Model, ends: list[Excerpt], means: list[np.ndarray], segments: list[Segment]) -> dict[str, Any]:
+    changes = [1 - float(model.same(x.windows, y.windows).mean()) for x, y in itertools.pairwise(segments)]
     accuracy = [
         model.measure(end, model.decode(mu, like=[end] * end.count))["reconstruction_accuracy"]
         for end, mu in zip(ends, means, strict=True)
     ]
-    z = slerp.path(means[0], means[1], steps)
-    nearest = [ends[2 * k >= steps] for k in range(steps) for _ in range(ends[0].count)]
-    decoded = model.decode(z.reshape(-1, z.shape[-1]), temperature, seed, nearest)
-    segments = []
+    found: dict[str, Any] = {
+        "qpm": [round(s.qpm, 2) for s in segments],
+        "reconstruction_accuracy": [round(share, 4) for share in accuracy],
+        "changes_between_steps": [round(change, 4) for change in changes],
+    }
+    return found | ({"melodies": [end.report for end in ends]} if ends[0].report else {})
+
+
+def _segments(ends: list[Excerpt], decoded: Any, steps: int, original: bool) -> list[Segment]:
+    """The steps from A to B; `original` has the given music itself at both ends."""
+    count, segments = ends[0].count, []
     for k, t in enumerate(np.linspace(0.0, 1.0, steps)):
         end = {0: ends[0], steps - 1: ends[1]}.get(k)
-        given = end if endpoints == "original" else None
-        windows = decoded[k * ends[0].count : (k + 1) * ends[0].count]
+        given = end if original else None
+        windows = decoded[k * count : (k + 1) * count]
         segments.append(
             Segment(
                 windows=given.windows if given else windows,
@@ -89,19 +108,7 @@ def interpolate(
                 given=end is not None,
             )
         )
-    piece, sections = model.play(segments, f"{ends[0].name} to {ends[1].name}")
-    info: dict[str, Any] = {
-        "bars_per_step": bars,
-        "qpm": [round(s.qpm, 2) for s in segments],
-        "reconstruction_accuracy": [round(share, 4) for share in accuracy],
-        "changes_between_steps": [
-            round(1 - float(model.same(x.windows, y.windows).mean()), 4) for x, y in itertools.pairwise(segments)
-        ],
-    }
-    if ends[0].report:
-        info["melodies"] = [end.report for end in ends]
-    parts = [model.play([s], f"{piece.name}, step {s.label}")[0] for s in segments]
-    return Made(piece, sections, info, remarks, parts).begun(model.grid)
+    return segments
 
 
 def _voices(a: Excerpt, b: Excerpt, t: float) -> list[Voice]:

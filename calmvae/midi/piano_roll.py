@@ -69,82 +69,149 @@ def write_piano_roll(
       OptionError: `bar_quarters` or `dpi` is not positive.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.collections import PolyCollection
     from matplotlib.figure import Figure
 
     if not (bar_quarters > 0 and dpi > 0):
         raise OptionError(f"bar_quarters is {bar_quarters} and dpi {dpi}; both must be greater than 0.")
     tracks, title = _tracks(piece), title or piece.name
-    index = {track: i for i, track in enumerate(tracks)}
+    # An upbeat stands at the end of the first bar.
+    lead = _lead(piece, bar_quarters)
+    sections = [dataclasses.replace(s, start=s.start + lead, end=s.end + lead) for s in sections]
+    notes = _placed(piece, list(tracks), behind, (bar_quarters, lead))
+    bars, row_bars = _bars(notes, sections, bar_quarters)
+    low, high, lane = _range(notes)
+    head = 0.44 + 0.3 * bool(title) + 0.26 * bool(subtitle)
+    head += 0.09 + 0.21 * math.ceil(len(tracks) / LEGEND_COLUMNS) if len(tracks) > 1 else 0.0
+    room, head = head, head + (above.inches if above else 0.0)
+    at = _Layout.make(bars, row_bars, (low, high, lane), head, STRIP if sections else 0.0, dpi)
+
+    canvas = FigureCanvasAgg(Figure(figsize=(at.width, at.height), dpi=at.dpi, facecolor="white"))
+    page = canvas.figure
+    _header(page, title, subtitle, list(tracks.values()))
+    if above:
+        box = (LEFT / at.width, 1 - head / at.height, 1 - (LEFT + RIGHT) / at.width, (head - room) / at.height)
+        above.draw(page, box)
+    shades = np.array([[_shade(color, v) for v in range(128)] for _, color in tracks.values()]).reshape(-1, 128, 3)
+    colors = shades[notes.track.astype(int), notes.velocity.astype(int).clip(0, 127)]
+    for row in range(at.rows):
+        first, last = row * row_bars, min((row + 1) * row_bars, bars)
+        limits: dict[str, Any] = {"xlim": (first, last), "ylim": (low - lane, high + 1), "xticks": [], "yticks": []}
+        axes = page.add_axes(at.box(row, last - first), facecolor=ROLL, **limits)
+        axes.spines[:].set_visible(False)
+        _keys(axes, low, high, lane, at.step, at.bar_width)
+        _bar_lines(axes, piece, (bar_quarters, lead), at.bar_width, at.roll, last == bars)
+        _bands(axes, sections, bar_quarters, at.bar_width, at.strip / at.roll)
+        _draw_notes(axes, notes, colors, (first, last), at)
+    if not piece.notes:
+        _say(axes, (first + last) / 2, 0.5, "no notes", 13, MUTED, ha="center", va="center")
+    canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
+    return Path(path)
+
+
+@dataclasses.dataclass
+class _Placed:
+    """Notes in the picture, `[notes]` each: track's place, velocity, start and end in bars, lower edge, height."""
+
+    track: np.ndarray
+    drum: np.ndarray
+    pitch: np.ndarray
+    velocity: np.ndarray
+    start: np.ndarray
+    end: np.ndarray
+    thick: np.ndarray
+
+
+def _placed(piece: Piece, tracks: list[int], behind: int | None, grid: tuple[float, float]) -> _Placed:
+    """The notes in the order of drawing; `grid` is quarter notes a bar and those before the first note's bar line."""
+    (bar_quarters, lead), index = grid, {track: i for i, track in enumerate(tracks)}
     # Of voices in unison the louder is seen.
     drawn = sorted(piece.notes, key=lambda n: (n.track != behind, n.velocity))
     table = [(index[n.track], n.is_drum, n.pitch, n.velocity, n.start, n.end) for n in drawn]
     columns = np.array(table, dtype=np.float64).reshape(-1, 6).T
     track, drum, (pitch, velocity, start, end) = columns[0], columns[1] > 0, columns[2:]
-    # An upbeat stands at the end of the first bar.
-    lead = _lead(piece, bar_quarters)
     start, end = ((piece.quarters(at) + lead) / bar_quarters for at in (start, end))
-    sections = [dataclasses.replace(s, start=s.start + lead, end=s.end + lead) for s in sections]
+    return _Placed(track, drum, pitch, velocity, start, end, np.ones(len(track)))
 
-    # In bars. A release that hangs over the bar line by less than half a beat does not open another bar.
-    ends = [s.end / bar_quarters for s in sections]
-    bars = max(1, math.ceil(max([*(end - 0.5 / bar_quarters), *(start + 0.001), *ends], default=4) - 1e-6))
-    row_bars = _bars_per_row(bars, {round(s.start / bar_quarters, 3) for s in sections})
-    rows = math.ceil(bars / row_bars)
 
-    # The pitches in use with a margin of two semitones, at least an octave; drums get a lane of five below.
+def _bars(notes: _Placed, sections: Sequence[Section], bar_quarters: float) -> tuple[int, int]:
+    """How many bars there are, and how many in a row.
+
+    A release that hangs over the bar line by less than half a beat does not open another bar.
+    """
+    ends = [*(notes.end - 0.5 / bar_quarters), *(notes.start + 0.001), *(s.end / bar_quarters for s in sections)]
+    bars = max(1, math.ceil(max(ends, default=4) - 1e-6))
+    return bars, _bars_per_row(bars, {round(s.start / bar_quarters, 3) for s in sections})
+
+
+def _range(notes: _Placed) -> tuple[int, int, int]:
+    """The lowest and highest pitch of a row, and the height of the lane of drums below, into which they are put.
+
+    The pitches in use have a margin of two semitones, and are at least an octave; drums get a lane of five.
+    """
+    pitch, drum = notes.pitch, notes.drum
     used = pitch[~drum]
     low, high = (int(used.min()) - 2, int(used.max()) + 2) if len(used) else (60, 59 if len(pitch) else 72)
     missing = max(12 - (high - low), 0) if len(used) else 0
     low, high, lane = low - (missing + 1) // 2, high + missing // 2, 5 if drum.any() else 0
-    semitones = high - low + 1 + lane
     kinds, kind = np.unique(pitch[drum], return_inverse=True)
-    thick = np.where(drum, min(4 / max(len(kinds), 1), 2), 1)
-    pitch[drum] = low - lane + 0.5 + kind * thick[drum]
+    notes.thick = np.where(drum, min(4 / max(len(kinds), 1), 2), 1)
+    pitch[drum] = low - lane + 0.5 + kind * notes.thick[drum]
+    return low, high, lane
 
-    # Inches. A semitone is a whole number of pixels, so that all look alike.
-    width, strip = min(max(13.0 * row_bars / 24, 13.0), 20.0), STRIP if sections else 0.0
-    step = min(max(((3.6, 2.9, 2.4, 2.1)[rows - 1] if rows <= 4 else 1.9) / semitones, 0.036), 0.16)
-    head = 0.44 + 0.3 * bool(title) + 0.26 * bool(subtitle)
-    head += 0.09 + 0.21 * math.ceil(len(tracks) / LEGEND_COLUMNS) if len(tracks) > 1 else 0.0
-    room = head
-    head += above.inches if above else 0.0
-    dpi = min(dpi, math.sqrt(MAX_PIXELS / (width * (head + rows * (semitones * step + strip + TICKS)))))
-    step = max(round(step * dpi), 2) / dpi
-    roll, bar_width = semitones * step, (width - LEFT - RIGHT) / row_bars
-    height = math.ceil((head + rows * (roll + strip + TICKS)) * dpi) / dpi
 
-    canvas = FigureCanvasAgg(Figure(figsize=(width, height), dpi=dpi, facecolor="white"))
-    page = canvas.figure
-    _header(page, title, subtitle, list(tracks.values()))
-    if above:
-        above.draw(page, (LEFT / width, 1 - head / height, 1 - (LEFT + RIGHT) / width, (head - room) / height))
-    shades = np.array([[_shade(color, v) for v in range(128)] for _, color in tracks.values()]).reshape(-1, 128, 3)
-    colors = shades[track.astype(int), velocity.astype(int).clip(0, 127)]
-    for row in range(rows):
-        first, last = row * row_bars, min((row + 1) * row_bars, bars)
-        bottom = 1 - round((head + (row + 1) * (strip + roll) + row * TICKS) * dpi) / dpi / height
-        box = (LEFT / width, bottom, (last - first) * bar_width / width, roll / height)
-        axes = page.add_axes(box, xlim=(first, last), ylim=(low - lane, high + 1), facecolor=ROLL, xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        _keys(axes, low, high, lane, step, bar_width)
-        _bar_lines(axes, piece, (bar_quarters, lead), bar_width, roll, last == bars)
-        _bands(axes, sections, bar_quarters, bar_width, strip / roll)
-        # Rectangles drawn with a round pen of radius r; a sliver of air keeps repeated notes apart. One collection,
-        # as 50,000 single patches would take a minute.
-        shown = np.flatnonzero((start < last) & (np.maximum(end, start + 1e-9) > first))
-        r, air = min(0.3 * step, 0.035), 1 / dpi
-        x0, x1 = np.clip(start[shown], first, last) + r / bar_width, np.clip(end[shown], first, last)
-        x1 = np.maximum(x1 - (air + r) / bar_width, x0 + 0.5 * air / bar_width)
-        y0, y1 = pitch[shown] + r / step, pitch[shown] + thick[shown] - (min(air, 0.2 * step) + r) / step
-        outlines = np.array([[x0, x1, x1, x0], [y0, y0, np.maximum(y0, y1), np.maximum(y0, y1)]]).T
-        pen = {"edgecolors": colors[shown], "linewidths": 2 * r * 72, "joinstyle": "round", "snap": False}
-        drawn_notes = PolyCollection(outlines, facecolors=colors[shown], zorder=2, **pen)  # type: ignore[arg-type]
-        axes.add_collection(drawn_notes, autolim=False)
-    if not piece.notes:
-        _say(axes, (first + last) / 2, 0.5, "no notes", 13, MUTED, ha="center", va="center")
-    canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
-    return Path(path)
+@dataclasses.dataclass(frozen=True)
+class _Layout:
+    """Where the rows lie. In inches but for `rows` and `dpi`: a semitone's `step` is a whole number of pixels, so that
+    all look alike."""
+
+    rows: int
+    width: float
+    height: float
+    dpi: float
+    head: float
+    strip: float
+    step: float
+    roll: float
+    bar_width: float
+
+    @classmethod
+    def make(
+        cls, bars: int, row_bars: int, pitches: tuple[int, int, int], head: float, strip: float, dpi: float
+    ) -> _Layout:
+        """The layout of so many bars of pitches (low, high, lane of drums) under a head."""
+        low, high, lane = pitches
+        rows, semitones = math.ceil(bars / row_bars), high - low + 1 + lane
+        width = min(max(13.0 * row_bars / 24, 13.0), 20.0)
+        step = min(max(((3.6, 2.9, 2.4, 2.1)[rows - 1] if rows <= 4 else 1.9) / semitones, 0.036), 0.16)
+        dpi = min(dpi, math.sqrt(MAX_PIXELS / (width * (head + rows * (semitones * step + strip + TICKS)))))
+        step = max(round(step * dpi), 2) / dpi
+        roll, bar_width = semitones * step, (width - LEFT - RIGHT) / row_bars
+        height = math.ceil((head + rows * (roll + strip + TICKS)) * dpi) / dpi
+        return cls(rows, width, height, dpi, head, strip, step, roll, bar_width)
+
+    def box(self, row: int, bars: int) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height of a row of so many bars, as shares of the page."""
+        below = self.head + (row + 1) * (self.strip + self.roll) + row * TICKS
+        bottom = 1 - round(below * self.dpi) / self.dpi / self.height
+        return LEFT / self.width, bottom, bars * self.bar_width / self.width, self.roll / self.height
+
+
+def _draw_notes(axes, notes: _Placed, colors: np.ndarray, bars: tuple[int, int], at: _Layout) -> None:
+    """Rectangles drawn with a round pen of radius r; a sliver of air keeps repeated notes apart. One collection, as
+    50,000 single patches would take a minute."""
+    from matplotlib.collections import PolyCollection
+
+    first, last = bars
+    shown = np.flatnonzero((notes.start < last) & (np.maximum(notes.end, notes.start + 1e-9) > first))
+    r, air = min(0.3 * at.step, 0.035), 1 / at.dpi
+    x0 = np.clip(notes.start[shown], first, last) + r / at.bar_width
+    x1 = np.maximum(np.clip(notes.end[shown], first, last) - (air + r) / at.bar_width, x0 + 0.5 * air / at.bar_width)
+    y0 = notes.pitch[shown] + r / at.step
+    y1 = notes.pitch[shown] + notes.thick[shown] - (min(air, 0.2 * at.step) + r) / at.step
+    outlines = np.array([[x0, x1, x1, x0], [y0, y0, np.maximum(y0, y1), np.maximum(y0, y1)]]).T
+    pen = {"edgecolors": colors[shown], "linewidths": 2 * r * 72, "joinstyle": "round", "snap": False}
+    drawn = PolyCollection(outlines, facecolors=colors[shown], zorder=2, **pen)  # type: ignore[arg-type]
+    axes.add_collection(drawn, autolim=False)
 
 
 def _tracks(piece: Piece) -> dict[int, tuple[str, str]]:
