@@ -98,7 +98,8 @@ def test_readme_lists_every_page_and_the_pieces():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+        # Headings are looked for in test_docs.py.
+        assert (page.parent / target.partition("#")[0]).exists(), target
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
