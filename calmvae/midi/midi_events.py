@@ -289,9 +289,7 @@ def _decode(walk: _Walk, walked: list[_Walked | Damaged]) -> list[Events | Damag
         lasting = np.where(stated & (status < 0xF0), np.arange(len(at)), 0)
         status = np.where(stated, status, status[np.maximum.accumulate(lasting)])
     first, second = data[first_at], data[first_at + 1]
-    single = (status >= 0xC0) & (status < 0xE0)
-    high = np.flatnonzero((status < 0xF0) & ((first | np.where(single, 0, second)) >= 0x80))
-    first, second = np.minimum(first, 127), np.minimum(second, 127)
+    high = _too_high(status, first, second)
     tick = np.cumsum(delta)
     ends = upto[np.array(walk.ends) - 1]
     begins = np.zeros_like(ends)
@@ -317,6 +315,16 @@ def _decode(walk: _Walk, walked: list[_Walked | Damaged]) -> list[Events | Damag
         return Events(chunks.form, chunks.division, track_high - track_low, *columns, metas, chunks.said + said)
 
     return [of_file(file) for file in walked]
+
+
+def _too_high(status: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The places of channel events with data bytes above 127, which become 127; a program has no second one."""
+    high = np.flatnonzero((first | second) >= 0x80)
+    kinds, one, two = status[high], first[high], second[high]
+    high = high[(kinds < 0xF0) & ((one >= 0x80) | (two >= 0x80) & ((kinds < 0xC0) | (kinds >= 0xE0)))]
+    if len(high):
+        first[high], second[high] = np.minimum(first[high], 127), np.minimum(second[high], 127)
+    return high
 
 
 def _silent(file: _Walked | Damaged) -> Events | Damaged:
