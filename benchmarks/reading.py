@@ -48,7 +48,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as scratch:
         made = convert.write_files(Path(scratch) / "midi", options.files)
-        folders = {f"{options.files} files made": made, "the pieces on board": pairs.ROOT / "resources" / "pieces"}
+        folders = {f"{options.files} files made": made, "the embedded pieces": pairs.ROOT / "resources" / "pieces"}
         if options.folder:
             folders[options.folder.name] = options.folder.resolve()
         rows = []

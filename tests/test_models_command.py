@@ -157,7 +157,7 @@ def test_commands(site, tmp_path):
     assert "Try it: calmvae sample --model tiny-tar" in done.stdout and "no SHA-256 of it is known" in done.stderr
     listed = json.loads(run_calmvae("models", "list", "--json").stdout)
     assert listed["tiny-tar"]["here"] == "fetched" and listed["tiny-ckpt"]["here"] == ""
-    assert listed["calm-mel_2bar"]["here"] == "on board"
+    assert listed["calm-mel_2bar"]["here"] == "embedded"
     here = run_calmvae("models", "list", "--here").stdout
     assert "tiny-tar" in here and "tiny-ckpt" not in here
     shown = json.loads(run_calmvae("models", "show", "tiny-tar", "--json").stdout)

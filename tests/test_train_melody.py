@@ -216,7 +216,7 @@ def test_stops(data, tmp_path):
         tmp_path / "early",
         options(steps=100, eval_every=1, patience=3),
     )
-    assert early.reason == "no better for long" and early.step < 20
+    assert early.reason == "early stopping" and early.step < 20
     timed = train_melody.train(tiny_spec(), data, tmp_path / "timed", options(steps=0, minutes=1e-9))
     assert timed.reason == "time is up"
     assert (tmp_path / "timed" / "model" / "model.json").exists()

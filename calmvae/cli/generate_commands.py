@@ -12,7 +12,7 @@ from calmvae.checkpoints import model_folder, open_model
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
-from calmvae.common.text import count
+from calmvae.common.text import count, percent
 from calmvae.generate import interpolation, reconstruction, sampling
 from calmvae.generate.made_piece import Made
 from calmvae.midi import audio, piano_roll, read_music, write_midi
@@ -61,7 +61,7 @@ def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, *
     for remark in made.remarks:
         console.remark(remark)
     for name, accuracy in zip(("A", "B"), made.info["reconstruction_accuracy"], strict=True):
-        console.remark(f"The model gives back {accuracy:.0%} of {name}.")
+        console.remark(f"The model reconstructs {percent(accuracy)} of {name}.")
     length = _length(made.piece)
     console.result(
         folder.record,

@@ -43,7 +43,7 @@ def list_models(here: bool, console: Console) -> None:
     for name in model_folder.embedded():
         folder = model_folder.of_package("own_model") / name
         spec = model_folder.read_spec(folder)[0]
-        rows[name] = {"here": "on board", "bars": spec.bars, "mb": _megabytes(folder), "config": spec.name}
+        rows[name] = {"here": "embedded", "bars": spec.bars, "mb": _megabytes(folder), "config": spec.name}
         rows[name]["what"] = "calmvae's own, see its card"
     for name in model_cache.kept():
         imported = model_cache.imported_folder(name)

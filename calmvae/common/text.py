@@ -12,6 +12,11 @@ from calmvae.common.errors import OptionError
 _MOST_LINES = 8
 
 
+def percent(share: float, digits: int = 1) -> str:
+    """96.0 % for .96."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def count(n: int, noun: str) -> str:
     """A number of things, such as `1 bar` or `2 bars`."""
     return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae.checkpoints import open_model
+from calmvae.common.text import percent
 from calmvae.generate.arguments import check_temperature, opened_model, opened_piece
 from calmvae.generate.made_piece import Made
 from calmvae.midi.piano_roll import Section
@@ -34,8 +35,9 @@ def reconstruct(
     [(mu, _)] = model.encode([given])
     decoded = model.decode(mu, temperature, seed, [given] * given.count)
     shares = model.measure(given, decoded)
-    of_onsets = f" ({shares['onset_accuracy']:.1%} of those where a note starts)" if "onset_accuracy" in shares else ""
-    remarks.append(f"{shares['reconstruction_accuracy']:.1%} of the steps come back{of_onsets}.")
+    onsets = shares.get("onset_accuracy")
+    of_onsets = "" if onsets is None else f", and {percent(onsets)} of those where a note starts"
+    remarks.append(f"The model reconstructs {percent(shares['reconstruction_accuracy'])} of the steps{of_onsets}.")
     made = model.replay(given, decoded, f"{given.name} reconstructed", "reconstruction")
     info: dict[str, Any] = {
         **{name: round(share, 4) for name, share in shares.items()},

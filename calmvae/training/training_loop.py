@@ -287,7 +287,7 @@ class Loop:
         if options.minutes and time.monotonic() - began > options.minutes * 60:
             return "time is up"
         if options.keep == "best" and options.patience and self.since_best >= options.patience:
-            return "no better for long"
+            return "early stopping"
         return None
 
     def _save(self) -> None:
