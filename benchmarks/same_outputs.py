@@ -62,7 +62,9 @@ def _plain(path: Path, out: Path, checkout: Path) -> bytes:
     for gone in _GONE:
         record.get("arguments", {}).pop(gone, None)
     kept = json.dumps({key: value for key, value in record.items() if key not in _PASSING}, sort_keys=True)
-    return kept.replace(str(out), "OUT").replace(str(checkout), "CHECKOUT").encode()
+    for place, name in ((out, "OUT"), (checkout, "CHECKOUT"), (ROOT, "CHECKOUT")):
+        kept = kept.replace(str(place), name)
+    return kept.encode()
 
 
 def main() -> None:

@@ -55,11 +55,7 @@ def interpolate(
     """
     model = opened_model(model)
     endpoints = model.endpoints if endpoints is None else endpoints
-    if steps < 2:
-        raise OptionError(f"--steps is {steps}; an interpolation has at least 2, its two ends.")
-    if endpoints not in ("original", "decoded"):
-        raise OptionError(f"--endpoints is '{endpoints}'; choose original or decoded.")
-    check_temperature(temperature)
+    _check(steps, endpoints, temperature)
     bars = model.step_bars(bars)
     remarks: list[str] = []
     ends = [
@@ -72,17 +68,27 @@ def interpolate(
     decoded = model.decode(z.reshape(-1, z.shape[-1]), temperature, seed, nearest)
     segments = _segments(ends, decoded, steps, endpoints == "original")
     piece, sections = model.play(segments, f"{ends[0].name} to {ends[1].name}")
-    info = {"bars_per_step": bars, **_measured(model, ends, means, segments)}
+    count = ends[0].count
+    # At temperature 0 the ends are decoded already.
+    backs = [decoded[:count], decoded[-count:]]
+    if temperature:
+        backs = [model.decode(mu, like=[end] * count) for end, mu in zip(ends, means, strict=True)]
+    info = {"bars_per_step": bars, **_measured(model, ends, backs, segments)}
     parts = [model.play([s], f"{piece.name}, step {s.label}")[0] for s in segments]
     return Made(piece, sections, info, remarks, parts).begun(model.grid)
 
 
-def _measured(model: Model, ends: list[Excerpt], means: list[np.ndarray], segments: list[Segment]) -> dict[str, Any]:
+def _check(steps: int, endpoints: str, temperature: float) -> None:
+    if steps < 2:
+        raise OptionError(f"--steps is {steps}; an interpolation has at least 2, its two ends.")
+    if endpoints not in ("original", "decoded"):
+        raise OptionError(f"--endpoints is '{endpoints}'; choose original or decoded.")
+    check_temperature(temperature)
+
+
+def _measured(model: Model, ends: list[Excerpt], backs: list[Any], segments: list[Segment]) -> dict[str, Any]:
     changes = [1 - float(model.same(x.windows, y.windows).mean()) for x, y in itertools.pairwise(segments)]
-    accuracy = [
-        model.measure(end, model.decode(mu, like=[end] * end.count))["reconstruction_accuracy"]
-        for end, mu in zip(ends, means, strict=True)
-    ]
+    accuracy = [model.measure(*both)["reconstruction_accuracy"] for both in zip(ends, backs, strict=True)]
     found: dict[str, Any] = {
         "qpm": [round(s.qpm, 2) for s in segments],
         "reconstruction_accuracy": [round(share, 4) for share in accuracy],
