@@ -10,23 +10,47 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from calmvae.checkpoints.open_model import load_model
+    from calmvae.data.convert_folder import convert
+    from calmvae.generate.calm_piece import calm
     from calmvae.generate.interpolation import interpolate
     from calmvae.generate.reconstruction import reconstruct
     from calmvae.generate.sampling import sample
+    from calmvae.midi.audio import write_wav
+    from calmvae.midi.piano_roll import write_piano_roll
+    from calmvae.midi.piece import Piece
     from calmvae.midi.read_music import read_piece
     from calmvae.midi.write_midi import write_midi
+    from calmvae.music.calmness import score
 
 __version__ = "0.1.0"
-__all__ = ["interpolate", "load_model", "read_piece", "reconstruct", "sample", "write_midi"]
-
 _HOMES = {
+    "Piece": "midi.piece",
+    "calm": "generate.calm_piece",
+    "convert": "data.convert_folder",
     "interpolate": "generate.interpolation",
     "load_model": "checkpoints.open_model",
     "read_piece": "midi.read_music",
     "reconstruct": "generate.reconstruction",
     "sample": "generate.sampling",
+    "score": "music.calmness",
     "write_midi": "midi.write_midi",
+    "write_piano_roll": "midi.piano_roll",
+    "write_wav": "midi.audio",
 }
+__all__ = [
+    "Piece",
+    "calm",
+    "convert",
+    "interpolate",
+    "load_model",
+    "read_piece",
+    "reconstruct",
+    "sample",
+    "score",
+    "write_midi",
+    "write_piano_roll",
+    "write_wav",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -162,7 +162,11 @@ def _is_usual(name: str, value: float) -> bool:
 
 
 def score(piece: Piece, begin: float | None = None, end: float | None = None) -> Score:
-    """The calmness of a piece, or of what begins between two times in seconds."""
+    """The calmness of a piece, from 0 to 100, or of what begins between two times in seconds.
+
+    A weighted sum of features that research associates with calm; `FEATURES` has units, weights and sources. Features
+    that a piece does not have count as the reference mean.
+    """
     stretch = calm_features.stretch(piece, begin, end)
     return of_values({name: feature.measure(stretch) for name, feature in FEATURES.items()})
 
