@@ -152,7 +152,7 @@ def test_api_pages_are_of_all_modules_and_of_no_machine(api):
 def test_api_pages_link_to_each_other(api):
     files = sorted(api[0].rglob("*.html"))
     assert broken_links(files, api[0]) == []
-    assert {"calmvae/midi.html", "calmvae/midi/piece.html#Piece"} <= set(Page(api[0] / "calmvae.html").links)
+    assert {"calmvae/midi.html", "calmvae/model/interface.html#Model"} <= set(Page(api[0] / "calmvae.html").links)
     assert "midi/read_music.html" in Page(api[0] / "calmvae" / "midi.html").links
 
 
