@@ -212,6 +212,8 @@ class _Trainer(training_loop.Loop):
         self.held_out = sets[1] is not sets[0]
         self.eval_windows = _drawn(sets[1], _EVAL_WINDOWS)
         self.eval_reader = sets[1].reader
+        # Its graph is built once; the weights change.
+        self.sampler = MagentaModel(folder, name, config, {})
         # A model that was built belongs to its graph.
         unbuilt = config._replace(model=copy.deepcopy(config.model))
         say("Building Magenta's graph.")
@@ -259,9 +261,9 @@ class _Trainer(training_loop.Loop):
         model_folder.write_other(self.folder / "model", self.name, changed, weights, meta)
 
     def write_samples(self, folder: Path) -> None:
-        model = MagentaModel(self.folder, self.name, self.config, self.engine.weights())
-        given = [excerpt_of(window, model.bars) for window in self.eval_windows[:_SAMPLES]]
-        sampling.write_training_samples(model, given, folder, self.step, self.options.seed)
+        self.sampler.weights = self.engine.weights()
+        given = [excerpt_of(window, self.sampler.bars) for window in self.eval_windows[:_SAMPLES]]
+        sampling.write_training_samples(self.sampler, given, folder, self.step, self.options.seed)
 
 
 def _drawn(held_out: Examples, most: int) -> list[Window]:

@@ -65,6 +65,7 @@ def train(
       ModelError: `options.init` does not fit. OutputError: the run folder is not ours or of another config.
     """
     say = say or (lambda _: None)
+    _check_memory(spec, options)
     folder = _open_run(Path(run), spec, data, options)
     train_set, eval_set = load_dataset.load(
         data, spec, options.melody, options.max_onsets, options.calmest, folder / "cache", say=say
@@ -76,7 +77,6 @@ def train(
         say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
     if start is not None and spec.hparams["beta_rate"] == 0 and not (folder / "train").exists():
         say(f"The price of a latent bit, beta, is {spec.hparams['max_beta']:g} from the start.")
-    _check_memory(spec, options)
     trainer = _Trainer(spec, folder, options, train_set, eval_set, weights, report, say)
     trainer.sources = load_dataset.sources(data)
     return trainer.run()
