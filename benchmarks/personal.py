@@ -4,7 +4,7 @@
         [--seeds 2] [--samples 150]
 
 Every path is a group of pieces. A tenth of the bars of each piece is held out (a quarter of the pieces, where none is
-long enough; of a single short piece nothing, and what is said of held-out windows is of its own). The mixture is
+long enough). A single short piece has nothing held out, and its own windows stand for held-out ones. The mixture is
 fitted to the other windows. Prints a Markdown table, means over the seeds:
 
 - nats: negative log-likelihood of draws from held-out posteriors, of the mixture before its spread is narrowed.

@@ -81,11 +81,7 @@ def sample(
 ) -> None:
     """Writes sample-NN.mid/.wav/.png; of melody configs 16 bars by default, of others their window."""
     model = making.load()
-    drawn_from = None
-    if isinstance(model, MelodyModel):
-        drawn_from = prior_of(prior, model)
-    elif prior != "standard":
-        raise OptionError(f"--prior is '{prior}', which only melody models have; {model.name} is none.")
+    drawn_from = prior_of(prior, model)
     bars = model.sample_bars if bars is None else bars
     arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, "prior": prior, **style}
     with output_folder.OutputFolder(out, "sample", arguments) as folder:
@@ -112,10 +108,12 @@ def _origin(model: str, given: str, used: Any) -> str:
     return f"{Path(model).name}, {name} prior{'' if given == name else f' of {given}'}"
 
 
-def prior_of(name: str, model: MelodyModel) -> Any:
+def prior_of(name: str, model: Model) -> Any:
     """The prior to draw from; None for the standard one."""
     if name == "standard":
         return None
+    if not isinstance(model, MelodyModel):
+        raise OptionError(f"--prior is '{name}', which only melody models have; {model.name} is none.")
     from calmvae.latent import calm_prior, personal_prior
 
     folder = None if name in ("calm", "personal") else Path(name)
@@ -129,7 +127,7 @@ def prior_of(name: str, model: MelodyModel) -> Any:
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes reconstruction.mid/.wav/.png."""
     make = functools.partial(reconstruction.reconstruct, temperature=making.temperature, seed=making.seed, **options)
-    _remake(piece, out, (making, making.load()), console, ("reconstruct", "reconstruction"), make, options)
+    _remake(piece, out, making, making.load, console, ("reconstruct", "reconstruction"), make, options)
 
 
 def calm(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
@@ -137,7 +135,7 @@ def calm(piece: Path, out: Path, making: Making, console: Console, **options: An
     from calmvae.generate import calm_piece
 
     make = functools.partial(calm_piece.calm, **options)
-    _remake(piece, out, (making, making.load_melodies()), console, ("calm", "calm"), make, options)
+    _remake(piece, out, making, making.load_melodies, console, ("calm", "calm"), make, options)
 
 
 def journey(
@@ -185,15 +183,16 @@ def journey(
 def _remake(
     piece: Path,
     out: Path,
-    by: tuple[Making, Model],
+    making: Making,
+    load: Callable[[], Model],
     console: Console,
     names: tuple[str, str],
     make: Callable[[Piece, Any], Made],
     options: dict[str, Any],
 ) -> None:
     """What a command makes of one piece; `names` are the command's and the files'. The last remark is its result."""
-    (which, name), (making, model) = names, by
-    given = read_music.read_piece(piece)
+    which, name = names
+    given, model = read_music.read_piece(piece), load()
     with output_folder.OutputFolder(out, which, {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
         folder.add_inputs([piece])
         made = make(given, model)

@@ -43,7 +43,7 @@ def share(value: str | float) -> float:
 
 
 def by_kind(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """What is said of each of some pieces, `(name, sentences)`: a line each, or of much a line for each kind, the
+    """The remarks on some pieces, `(name, sentences)`: a line each or, of many, a line for each kind, the
     commonest first."""
     lines = [(name, sentence) for name, sentences in said for sentence in sentences]
     if len(lines) <= _MOST_LINES:

@@ -59,7 +59,7 @@ def _check_redirect(response: requests.Response, **_: Any) -> None:
 
 
 def ask(session: requests.Session, address: str, begin: int) -> tuple[requests.Response, int, int | None]:
-    """An answer with a file or the rest of it, from which byte on that is, and the file's size if it is said.
+    """An answer with a file or its rest, the first byte that it has, and the file's size if the server tells it.
 
     Raises:
       requests.RequestException: no answer; one of `ANSWERS`: an answer without a file, an HTTPError for good.

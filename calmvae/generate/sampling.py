@@ -53,7 +53,7 @@ def sample(
     """
     model = opened_model(model)
     check_sampling(n, temperature, qpm, velocity, program)
-    model.check_voice(program, velocity, DEFAULT_VELOCITY)
+    model.check_voice(program, velocity)
     size: int = model.z_size
     place: Callable[[np.ndarray], np.ndarray] = np.asarray
     if prior:
@@ -62,8 +62,6 @@ def sample(
         size, place = prior.check(model).size, prior.latents
 
     def walk(k: int, points: int, every: int) -> np.ndarray:
-        if not size:
-            return np.zeros((points, 0))
         return place(slerp.walk(np.random.default_rng([seed, k]), points, every, size))
 
     made = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 # Below this angle (radians) from parallel or opposite, the sines of slerp are no longer to be trusted.
@@ -22,7 +24,8 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
       `[..., z_size]`, float64.
     """
     a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
-    rows = zip(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]), strict=True)
+    table = math.prod(a.shape[:-1]), a.shape[-1]
+    rows = zip(a.reshape(table), b.reshape(table), strict=True)
     return np.reshape([_slerp_one(x, y, float(t)) for x, y in rows], a.shape)
 
 

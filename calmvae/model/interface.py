@@ -209,7 +209,7 @@ class Model(abc.ABC):
         return {"reconstruction_accuracy": float(self.same(given.windows, decoded).mean())}
 
     @abc.abstractmethod
-    def check_voice(self, program: int, velocity: int, default_velocity: int) -> None:
+    def check_voice(self, program: int, velocity: int) -> None:
         """Raises an `OptionError` where the model has programs or velocities of its own and others are asked for."""
 
     def step_bars(self, bars: int | None) -> int:

@@ -25,6 +25,7 @@ from calmvae.midi.piece import Piece
 from calmvae.model import config_catalog, interface, magenta_seeds, magenta_windows, numpy_engine
 from calmvae.model.interface import Excerpt, Segment
 from calmvae.model.magenta_windows import Reader
+from calmvae.music.calmness import DEFAULT_VELOCITY
 
 # Always the same, so that the draws of a sample do not depend on how many others are asked for.
 _BATCH = 8
@@ -80,11 +81,11 @@ class MagentaModel(interface.Model):
         """True for melodies, over chords say, which any instrument may play."""
         return isinstance(self.config.data_converter, magenta_import.load().data.OneHotMelodyConverter)
 
-    def check_voice(self, program: int, velocity: int, default_velocity: int) -> None:
+    def check_voice(self, program: int, velocity: int) -> None:
         """See `Model.check_voice`."""
         if program != interface.DEFAULT_PROGRAM and not self.is_melodic():
             raise OptionError(f"--program is {program}, but {self.name} chooses its own instruments; leave it out.")
-        if velocity != default_velocity and self.has_dynamics():
+        if velocity != DEFAULT_VELOCITY and self.has_dynamics():
             raise OptionError(f"--velocity is {velocity}, but {self.name} has dynamics of its own; leave it out.")
 
     def excerpt(

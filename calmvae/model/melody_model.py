@@ -126,7 +126,7 @@ class MelodyModel(interface.Model):
             made += [(windows, [f"sample {k + 1}"]) for k, windows in found if k < n]
         return made
 
-    def check_voice(self, program: int, velocity: int, default_velocity: int) -> None:
+    def check_voice(self, program: int, velocity: int) -> None:
         """See `Model.check_voice`; any will do."""
 
     def measure(self, given: Excerpt, decoded: np.ndarray) -> dict[str, float]:
