@@ -28,7 +28,7 @@ class Channels:
 
     def __init__(self, files: Sequence[Events]) -> None:
         self.tracks = np.array([0, *itertools.accumulate(found.tracks for found in files)])
-        begins = [np.searchsorted(found.track, np.arange(found.tracks)) for found in files]
+        begins = [found.track.searchsorted(np.arange(found.tracks)) for found in files]
         held = [_columns(found, begin) for found, begin in zip(files, begins, strict=True)]
         ends = [
             found.tick[_behind(begin[1:], len(found.tick))[: found.tracks] - 1]
@@ -42,7 +42,7 @@ class Channels:
         self.begins = [0, *itertools.accumulate(wide[:-1])]
         self.line = self.channel
         if len(held) > 1:
-            self.track = self.track + np.repeat(self.tracks[:-1], sizes)
+            self.track = self.track + self.tracks[:-1].repeat(sizes)
             self.line = self.channel + np.repeat(self.begins, sizes)
         self.lines, self.channels = sum(wide), max(wide)
         self.kind = self.status >> 4
@@ -69,7 +69,7 @@ class Channels:
 
     def after_all(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
         """How many of `events` (made by `on_lines`) lie before each place, those of lower channels among them."""
-        return np.searchsorted(events, self._numbers[places])
+        return events.searchsorted(self._numbers[places])
 
     def taken(self, events: np.ndarray, which: np.ndarray, places: np.ndarray) -> np.ndarray:
         """The `which`-th of `events` where it lies on the channel of a place, else -1."""
@@ -103,7 +103,7 @@ def _columns(found: Events, begins: np.ndarray) -> list[np.ndarray]:
         channel += 16 * ports
     columns = [found.track, found.tick, found.status, found.first, found.second, channel]
     if found.tracks > 1 and _are_shared(found, channel, begins):
-        order = np.argsort(found.tick, kind="stable")
+        order = found.tick.argsort(kind="stable")
         columns = [column[order] for column in columns]
     return columns
 

@@ -264,8 +264,9 @@ def _starts(walk: _Walk) -> tuple[np.ndarray, np.ndarray]:
     eights = stops < 0
     if not eights.any():
         return stops, np.arange(1, len(stops) + 1)
-    upto = np.cumsum(np.where(eights, 8, 1))
-    starts = np.repeat(np.where(eights, ~stops, stops), np.where(eights, 8, 1))
+    events = np.where(eights, 8, 1)
+    upto = events.cumsum()
+    starts = np.where(eights, ~stops, stops).repeat(events)
     at = upto[eights] - 8
     starts[at + 4] += walk.four[starts[at]]
     at = np.concatenate([at, at + 4])
@@ -290,12 +291,13 @@ def _decode(walk: _Walk, walked: list[_Walked | Damaged]) -> list[Events | Damag
         status = np.where(stated, status, status[np.maximum.accumulate(lasting)])
     first, second = data[first_at], data[first_at + 1]
     high = _too_high(status, first, second)
-    tick = np.cumsum(delta)
+    tick = delta.cumsum()
     ends = upto[np.array(walk.ends) - 1]
     begins = np.zeros_like(ends)
     begins[1:] = ends[:-1]
-    tick -= np.repeat(tick[begins] - delta[begins], ends - begins)
-    track = np.repeat(np.arange(len(ends)), ends - begins)
+    lengths = ends - begins
+    tick -= (tick[begins] - delta[begins]).repeat(lengths)
+    track = np.arange(len(ends)).repeat(lengths)
 
     def of_file(file: _Walked | Damaged) -> Events | Damaged | None:
         if isinstance(file, Damaged) or file.stops[0] == file.stops[1]:
@@ -319,7 +321,7 @@ def _decode(walk: _Walk, walked: list[_Walked | Damaged]) -> list[Events | Damag
 
 def _too_high(status: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """The places of channel events with data bytes above 127, which become 127; a program has no second one."""
-    high = np.flatnonzero((first | second) >= 0x80)
+    high = ((first | second) >= 0x80).nonzero()[0]
     kinds, one, two = status[high], first[high], second[high]
     high = high[(kinds < 0xF0) & ((one >= 0x80) | (two >= 0x80) & ((kinds < 0xC0) | (kinds >= 0xE0)))]
     if len(high):
@@ -337,14 +339,14 @@ def _silent(file: _Walked | Damaged) -> Events | Damaged:
 
 def _within(places: np.ndarray, span: slice) -> int:
     """How many of some sorted places lie within a span."""
-    return int(np.searchsorted(places, span.stop) - np.searchsorted(places, span.start)) if len(places) else 0
+    return int(places.searchsorted(span.stop) - places.searchsorted(span.start)) if len(places) else 0
 
 
 def _deltas(data: np.ndarray, at: np.ndarray, careful: bool) -> tuple[np.ndarray, np.ndarray]:
     """The delta times at the given places, which it moves behind them; and which of them do not end in four bytes."""
     byte = data[at]
     delta = (byte & 0x7F).astype(np.int64)
-    longer = np.flatnonzero(byte >= 0x80)
+    longer = (byte >= 0x80).nonzero()[0]
     reach = 1
     while len(longer) and (reach < 4 or careful):
         at[longer] += 1

@@ -72,8 +72,8 @@ def _played(files: Sequence[Events]) -> list[Performance]:
     controls, bends = _controls_and_bends(channels, slots)
     tracks = slots // (128 * channels.channels)
     # Where the instruments of each file begin, and its notes, controls and bends, which stand by instrument.
-    first = np.searchsorted(tracks, channels.tracks)
-    ends = [np.searchsorted(some, first) for some in (instrument, controls[:, 0], bends[:, 0])]
+    first = tracks.searchsorted(channels.tracks)
+    ends = [some.searchsorted(first) for some in (instrument, controls[:, 0], bends[:, 0])]
     out: list[Performance] = []
     for k, (found, clock) in enumerate(zip(files, clocks, strict=True)):
         parts, (mine, moved, bent) = slice(first[k], first[k + 1]), (slice(end[k], end[k + 1]) for end in ends)
@@ -129,7 +129,7 @@ def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np
     slot = channels.track[opened] * channels.channels + channels.channel[opened]
     slot = slot * 128 + channels.programs(opened)
     slots = _distinct(slot)
-    instrument = np.searchsorted(slots, slot)
+    instrument = slots.searchsorted(slot)
     first = np.zeros(len(slots), np.int64)
     # Backwards, so that the first of each is what stays.
     first[instrument[::-1]] = np.arange(len(slot))[::-1]
@@ -137,7 +137,7 @@ def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np
     number = np.empty(len(slots), np.uint16 if len(slots) < 1 << 16 else np.int64)
     number[rank] = np.arange(len(slots))
     instrument = number[instrument]
-    last = np.argsort(instrument, kind="stable")
+    last = instrument.argsort(kind="stable")
     return slots[rank], instrument[last].astype(np.int64), order[last]
 
 
@@ -149,7 +149,7 @@ def _by_place(strikes: Strikes, places: int) -> np.ndarray:
     if len(order) == len(strikes.closed):
         return order
     # Some have no end of their own, but the file's. One number is sorted faster than two.
-    return np.argsort(strikes.closed << places.bit_length() | strikes.opened)
+    return (strikes.closed << places.bit_length() | strikes.opened).argsort()
 
 
 def _distinct(slot: np.ndarray) -> np.ndarray:
@@ -159,7 +159,7 @@ def _distinct(slot: np.ndarray) -> np.ndarray:
         return np.unique(slot)
     there = np.zeros(largest + 1, bool)
     there[slot] = True
-    return np.flatnonzero(there)
+    return there.nonzero()[0]
 
 
 class _Clock:
@@ -172,7 +172,7 @@ class _Clock:
         usable = [meta for meta in metas if len(meta.data) >= 3 and any(meta.data[:3])]
         _say_unusable(said, "tempo", len(metas) - len(usable))
         for meta in usable:
-            tick = int(found.tick[meta.event])
+            tick = found.tick.item(meta.event)
             bpm = 6e7 / int.from_bytes(meta.data[:3], "big")
             slope = 60.0 / (bpm * self.resolution)
             if tick == ticks[-1]:
@@ -197,7 +197,7 @@ class _Clock:
     def seconds(self, ticks: np.ndarray) -> np.ndarray:
         if len(self._ticks) == 1:
             return self._slopes[0] * ticks
-        i = np.searchsorted(self._ticks, ticks, side="right") - 1
+        i = self._ticks.searchsorted(ticks, side="right") - 1
         return self._times[i] + self._slopes[i] * (ticks - self._ticks[i])
 
     def tempos(self) -> list[tuple[float, float]]:
@@ -217,7 +217,7 @@ def _division(division: int) -> tuple[int, float]:
 def _instruments(found: Events, program: np.ndarray, drums: np.ndarray, track: np.ndarray) -> list[Instrument]:
     """The instruments of some programs and tracks, named as their tracks."""
     named = [meta for meta in found.metas if meta.kind == midi_events.TRACK_NAME]
-    names = midi_names.decode((int(found.track[meta.event]), meta.data) for meta in named)
+    names = midi_names.decode((found.track.item(meta.event), meta.data) for meta in named)
     rows = zip(program.tolist(), drums.tolist(), track.tolist(), strict=True)
     return [Instrument(number, is_drum, names.get(at, "")) for number, is_drum, at in rows]
 
@@ -231,7 +231,7 @@ def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarr
     if not len(slots) or not channels.has(midi_events.CONTROL, midi_events.BEND):
         return np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
     bend = channels.kind == midi_events.BEND
-    places = np.flatnonzero(bend | (channels.kind == midi_events.CONTROL))
+    places = (bend | (channels.kind == midi_events.CONTROL)).nonzero()[0]
     # The line of each instrument's channel: of its file's, the track tells which.
     own = slots // 128 % channels.channels
     if len(channels.begins) > 1:
@@ -243,19 +243,22 @@ def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarr
     if np.count_nonzero(first >= 0) < len(slots):
         slot = channels.track[places] * channels.channels + channels.channel[places]
         slot = slot * 128 + channels.programs(places)
-        order = np.argsort(slots)
-        at = np.minimum(np.searchsorted(slots, slot, sorter=order), len(slots) - 1)
+        order = slots.argsort()
+        at = np.minimum(slots.searchsorted(slot, sorter=order), len(slots) - 1)
         instrument = np.where(slots[order[at]] == slot, order[at], instrument)
-    order = np.argsort(instrument, kind="stable")
-    order = order[np.searchsorted(instrument[order], 0) :]
+    order = instrument.argsort(kind="stable")
+    order = order[instrument[order].searchsorted(0) :]
     places, instrument = places[order], instrument[order]
     bent = bend[places]
-    first_byte, second, tick = channels.first[places], channels.second[places].astype(np.int64), channels.tick[places]
-    controls = np.stack([instrument, first_byte, second, tick], axis=1)
+    rows = np.empty((len(places), 4), np.int64)
+    columns = instrument, channels.first[places], channels.second[places], channels.tick[places]
+    for k, column in enumerate(columns):
+        rows[:, k] = column
     if not bent.any():
-        return controls, np.zeros((0, 3), np.int64)
-    bends = np.stack([instrument, first_byte + second * 128 - 8192, tick], axis=1)
-    return controls[~bent], bends[bent]
+        return rows, np.zeros((0, 3), np.int64)
+    bends = rows[bent]
+    bends[:, 1] += bends[:, 2] * 128 - 8192
+    return rows[~bent], bends[:, [0, 1, 3]]
 
 
 def _metres(found: Events, clock: _Clock, said: list[str]) -> list[tuple[float, int, int]]:
@@ -282,14 +285,15 @@ def _latest(found: Events, clock: _Clock, signatures: list[tuple[Meta, tuple[int
     """Signatures with their times, of several at one tick the last."""
     if not signatures:
         return []
-    by_tick = {int(found.tick[meta.event]): value for meta, value in signatures}
+    by_tick = {found.tick.item(meta.event): value for meta, value in signatures}
     times = clock.seconds(np.array(list(by_tick), np.int64)).tolist()
     return [(time, *value) for time, value in zip(times, by_tick.values(), strict=True)]
 
 
 def _in_time(found: Events, kind: int) -> list[Meta]:
     """The meta events of a kind, of all tracks, in the order of time."""
-    return sorted((meta for meta in found.metas if meta.kind == kind), key=lambda meta: int(found.tick[meta.event]))
+    metas = [meta for meta in found.metas if meta.kind == kind]
+    return sorted(metas, key=lambda meta: found.tick.item(meta.event)) if len(metas) > 1 else metas
 
 
 def _say_unusable(said: list[str], what: str, number: int) -> None:

@@ -63,7 +63,7 @@ def of_channels(channels: Channels, short: Sequence[int], said: Sequence[list[st
 def _say(said: Sequence[list[str]], channels: Channels, tracks: np.ndarray, words: Callable[[int], str]) -> None:
     """Says of each file how many of the notes, given by their tracks, are its own."""
     if len(tracks):
-        files = np.searchsorted(channels.tracks, tracks, side="right") - 1
+        files = channels.tracks.searchsorted(tracks, side="right") - 1
         for file, number in enumerate(np.bincount(files).tolist()):
             if number:
                 said[file].append(words(number))
@@ -91,16 +91,16 @@ def _pair(channels: Channels, hush: np.ndarray) -> _Pairs:
     note-off is left, as of brackets that do not close, have no end of their own: the pitch is struck again over them.
     """
     strike = (channels.kind == midi_events.NOTE_ON) & (channels.second > 0)
-    places = np.flatnonzero((channels.kind == midi_events.NOTE_ON) | (channels.kind == midi_events.NOTE_OFF))
+    places = ((channels.kind == midi_events.NOTE_ON) | (channels.kind == midi_events.NOTE_OFF)).nonzero()[0]
     key = channels.line[places] * 128 + channels.first[places]
     # Small numbers are sorted faster.
     key = key.astype(np.uint16) if channels.lines <= 512 else key
-    order = np.argsort(key, kind="stable")
+    order = key.argsort(kind="stable")
     places, key = places[order], key[order]
     on = strike[places]
     if len(hush):
         key = key * np.int64(len(hush) + 1) + channels.after_all(hush, places)
-    ons, offs = np.flatnonzero(on), np.flatnonzero(~on)
+    ons, offs = on.nonzero()[0], (~on).nonzero()[0]
     if len(ons) == len(offs) and (ons < offs).all() and (key[ons] == key[offs]).all():
         # As nearly always: the first note-off after the first strike, the second after the second.
         return _pairs(channels, places[ons], places[offs])
@@ -112,7 +112,7 @@ def _pair(channels: Channels, hush: np.ndarray) -> _Pairs:
     if idle.any():
         places, key, on = places[~idle], key[~idle], on[~idle]
         depth, group = _depth(on, key)
-    ons = np.flatnonzero(on)
+    ons = on.nonzero()[0]
     closed = places[~on]
     if len(ons) > len(closed):
         # Open for good: what comes after it never gets below it.
@@ -137,8 +137,8 @@ def _depth(on: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     total = np.cumsum(np.where(on, 1, -1))
     fresh = np.append(True, key[1:] != key[:-1])
-    group = np.cumsum(fresh) - 1
-    begins = np.flatnonzero(fresh)
+    group = fresh.cumsum() - 1
+    begins = fresh.nonzero()[0]
     return total - np.append(0, total[begins[1:] - 1])[group], group
 
 
@@ -157,9 +157,11 @@ def _pedalled(channels: Channels, pairs: _Pairs, end: np.ndarray, control: np.nd
     ended = pairs.closed >= 0
     place = np.where(ended, pairs.closed, pairs.opened)
     at = channels.after_all(moves, place)
-    move, lift = channels.taken(moves, at - 1, place), channels.taken(moves, following[at], place)
-    held = ended & (move >= 0) & down[move]
-    last = np.maximum(channels.ends[channels.track[pairs.opened]], end)
-    until = np.where(lift >= 0, channels.tick[lift], last)
-    until = np.where(pairs.again >= 0, np.minimum(until, pairs.again), until)
-    return np.where(held, np.maximum(end, until), end)
+    move = channels.taken(moves, at - 1, place)
+    held = (ended & (move >= 0) & down[move]).nonzero()[0]
+    lift = channels.taken(moves, following[at[held]], place[held])
+    last = np.maximum(channels.ends[channels.track[pairs.opened[held]]], end[held])
+    until, again = np.where(lift >= 0, channels.tick[lift], last), pairs.again[held]
+    until = np.where(again >= 0, np.minimum(until, again), until)
+    end[held] = np.maximum(end[held], until)
+    return end

@@ -129,14 +129,14 @@ class Piece:
         seconds = np.asarray(seconds, dtype=np.float64)
         if len(knots) == 1:
             return seconds * slopes[0]
-        i = np.maximum(np.searchsorted(knots, seconds, side="right") - 1, 0)
+        i = np.maximum(knots.searchsorted(seconds, side="right") - 1, 0)
         return positions[i] + (seconds - knots[i]) * slopes[i]
 
     def seconds(self, quarters: Iterable[float] | np.ndarray | float) -> np.ndarray:
         """Times in seconds of the given positions in quarter notes (any shape)."""
         knots, positions, slopes = self._map
         quarters = np.asarray(quarters, dtype=np.float64)
-        i = np.maximum(np.searchsorted(positions, quarters, side="right") - 1, 0)
+        i = np.maximum(positions.searchsorted(quarters, side="right") - 1, 0)
         return knots[i] + (quarters - positions[i]) / slopes[i]
 
     def mean_qpm(self, start: float = 0.0, end: float | None = None) -> float:
@@ -156,13 +156,14 @@ class Piece:
 
 def _order(notes: Notes) -> np.ndarray:
     """The order of notes by start, pitch, track and end."""
-    order = np.argsort(notes.start, kind="stable")
+    order = notes.start.argsort(kind="stable")
     start = notes.start[order]
-    chord = np.zeros(len(start), np.int64)
-    np.cumsum(start[1:] != start[:-1], out=chord[1:])
+    later = np.zeros(len(start), np.int64)
+    later[1:] = start[1:] != start[:-1]
+    chord = later.cumsum()
     # In one number, which is nearly sorted by now; what is equal in it is rare, and mostly in order.
     key = (chord << 14 | notes.pitch[order] & 0x3FFF) << 20 | notes.track[order]
-    second = np.argsort(key, kind="stable")
+    second = key.argsort(kind="stable")
     order, key = order[second], key[second]
     if np.count_nonzero(same := key[1:] == key[:-1]):
         end = notes.end[order]
