@@ -58,6 +58,12 @@ def scale(count: int, length: float = 1.0, first: float = 0.0, pitches: Sequence
     return [(pitches[i % len(pitches)], 64, first + i * length, first + (i + 1) * length) for i in range(count)]
 
 
+def random_windows(n: int, *shape: int, depth: int = melody_tokens.DEPTH, seed: int = 1) -> np.ndarray:
+    """Tokens uint8 `[n, *shape]`, of which four in ten are no holds."""
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random((n, *shape)) < 0.4, rng.integers(0, depth, (n, *shape)), 0).astype(np.uint8)
+
+
 def random_tokens(seed: int, steps: int) -> np.ndarray:
     """A row of tokens as `extract_melody` spells them: no NOTE_OFF where nothing sounds."""
     draw = random.Random(seed)

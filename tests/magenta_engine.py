@@ -41,7 +41,6 @@ class MagentaEngine(numpy_engine.Engine):
 
     def encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `numpy_engine.Engine.encode`."""
-        tokens = self._checked(tokens)
         if not len(tokens):
             return super().encode(tokens)
         one_hot = np.eye(DEPTH, dtype=bool)[tokens]

@@ -7,8 +7,8 @@ import pytest
 
 from calmvae.latent import evaluation
 from calmvae.model import numpy_engine
+from tests.builders import random_windows
 from tests.conftest import random_weights, tiny_spec
-from tests.test_vae_gradient import random_tokens
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def engine() -> numpy_engine.Engine:
 
 
 def test_metrics_of_parts_make_up_the_whole(engine):
-    tokens = random_tokens(30, 32)
+    tokens = random_windows(30, 32)
     found = evaluation.Reconstruction.of(engine, tokens)
     whole = found.metrics()
     assert whole == evaluation.evaluate(engine, tokens)
@@ -63,7 +63,7 @@ def test_even_paths_are_smooth_and_a_leap_is_told():
 
 
 def test_paths_are_drawn_by_the_seed(engine):
-    tokens = random_tokens(30, 32)
+    tokens = random_windows(30, 32)
     same = [evaluation.smoothness(engine, tokens, 10, seed=seed) for seed in (1, 1, 2)]
     assert same[0] == same[1] != same[2] and same[0].steps == 8
 

@@ -36,7 +36,9 @@ def test_the_grown_model_reads_and_writes_two_bars_as_the_small_one():
 
     def embeddings(engine, rows):
         """What the levels up to 2 bars make of rows of tokens."""
-        beats = engine._run_level("encoder/hierarchical_level_0", rows.reshape(-1, 4))
+        beats = engine._run_level(
+            "encoder/hierarchical_level_0", numpy_engine.codes(rows.reshape(-1, 4, 1), engine.spec)
+        )
         return engine._run_level("encoder/hierarchical_level_1", beats.reshape(-1, 8, units))
 
     pairs = embeddings(large, tokens).reshape(5, 8, units)

@@ -18,7 +18,7 @@ def still_weights(spec):
 
 
 def batches(spec, steps):
-    return [random_tokens(spec.hparams["batch_size"], spec.steps, seed) for seed in range(steps)]
+    return [random_tokens(spec.hparams["batch_size"], spec, seed) for seed in range(steps)]
 
 
 @pytest.mark.parametrize("changes", [{}, {"clip_mode": "value", "grad_clip": 0.01}, {"grad_norm_clip_to_zero": 1}])

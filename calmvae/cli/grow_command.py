@@ -53,10 +53,7 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console
     small, spec = open_model.load_melody_model(model), config_catalog.get_spec(config)
     sizes = {name: small.spec.hparams[name] for name in ("enc_rnn_size", "dec_rnn_size")}
     spec = model_spec.with_hparams(spec, sizes)
-    if (
-        not grow_model.can_grow(small.spec, spec)
-        or len(spec.level_lengths or ()) != len(small.spec.level_lengths or ()) + 1
-    ):
+    if not grow_model.can_grow(small.spec, spec) or grow_model.levels_above(small.spec, spec) != 1:
         raise ModelError(
             f"{model} ({small.spec.name}) is not the lower part of {config}: that needs a config with one level more "
             "and the same ones below, such as calm-mel_16bar over calm-mel_2bar."

@@ -22,7 +22,8 @@ import numpy as np
 from calmvae.common import text
 from calmvae.common.errors import DataError, EmptyMusicError, OptionError
 from calmvae.midi.piece import Piece
-from calmvae.music import calmness, melody_extraction, melody_tokens, melody_windows
+from calmvae.music import calmness, melody_extraction, melody_tokens, melody_windows, voice_windows
+from calmvae.music.voices import extract_voices
 
 MELODIES = (*melody_extraction.METHODS, "tracks", "all")
 # The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
@@ -34,7 +35,7 @@ class WindowSet:
     """Windows of one split.
 
     Attributes:
-      tokens: uint8 `[windows, steps]`, all different.
+      tokens: uint8 `[windows, steps]`, of several voices `[windows, steps, voices]`, all different.
       origins: int32 `[windows]`, each one's place in `collections`; of repeated windows the first one's.
       collections: name to the number of pieces from there, and of windows left out, by reason (silent, repeated,
         dense, less calm, held-out).
@@ -128,6 +129,25 @@ def windows_of(pieces: Iterable[Piece], steps: int) -> np.ndarray:
     return np.unique(np.concatenate([piece_windows(piece, steps)[0] for piece in pieces]), axis=0)
 
 
+def voice_windows_of(piece: Piece, steps: int, voices: int) -> tuple[np.ndarray, int]:
+    """Every window of a piece in voices, sliding by a bar.
+
+    Args:
+      piece: with pitched notes.
+      steps: window length, whole bars of 16 places.
+      voices: how many.
+
+    Returns:
+      windows uint8 `[n, steps, voices]`, and the number of windows left out for having no note.
+
+    Raises:
+      EmptyMusicError: no pitched notes. InputError: the piece is too long.
+    """
+    windows, _ = voice_windows.cut_windows(extract_voices(piece, voices), steps // melody_tokens.STEPS_PER_BAR, 1)
+    heard = voice_windows.is_onset(windows).any(axis=(1, 2))
+    return windows[heard], int((~heard).sum())
+
+
 def load_windows(
     files: list[Path],
     steps: int,
@@ -136,6 +156,7 @@ def load_windows(
     calmest: float = 1.0,
     cache: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    voices: int = 1,
 ) -> WindowSet:
     """All different windows of the pieces in TFRecord files.
 
@@ -147,6 +168,7 @@ def load_windows(
       calmest: take only so large a share of the windows, those that score the calmest; a second for a thousand.
       cache: folder to keep the windows in, so that a resumed training starts at once.
       progress: called with the number of pieces read.
+      voices: of a window; with more than one, whole pieces are taken and `melody` says nothing.
 
     Raises:
       DataError: a file is missing or damaged. InputError: a piece's times cannot be used. OptionError: `calmest` is no
@@ -155,25 +177,32 @@ def load_windows(
     for file in files:
         if not file.is_file():
             raise DataError(f"{file} does not exist; make a data set with `calmvae convert`.")
-    store = cache / f"windows-{_cache_key(files, steps, melody, max_onsets, calmest)}.npz" if cache else None
+    store = cache / f"windows-{_cache_key(files, steps, melody, max_onsets, calmest, voices)}.npz" if cache else None
     windows = _read_cache(store) if store and store.exists() else None
     if windows is None:
-        windows = _read_windows(files, steps, melody, progress).narrowed(max_onsets, calmest)
+        windows = _read_windows(files, steps, melody, progress, voices).narrowed(max_onsets, calmest)
         if store:
             _write_cache(store, windows)
     return windows
 
 
-def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None) -> WindowSet:
+def _read_windows(
+    files: list[Path], steps: int, melody: str, progress: Callable[[int], None] | None, voices: int
+) -> WindowSet:
     from calmvae.midi import note_sequence, tfrecord
 
-    found, origins = [np.zeros((0, steps), np.uint8)], [np.zeros(0, np.int32)]
+    shape = (0, steps) if voices == 1 else (0, steps, voices)
+    found, origins = [np.zeros(shape, np.uint8)], [np.zeros(0, np.int32)]
     collections: dict[str, Counter[str]] = {}
     places: dict[str, int] = {}
     pieces = 0
     for sequence in tfrecord.note_sequences(files):
         try:
-            windows, silent = piece_windows(note_sequence.piece_of(sequence, sequence.filename), steps, melody)
+            piece = note_sequence.piece_of(sequence, sequence.filename)
+            if voices == 1:
+                windows, silent = piece_windows(piece, steps, melody)
+            else:
+                windows, silent = voice_windows_of(piece, steps, voices)
         except EmptyMusicError:
             continue
         counts = collections.setdefault(sequence.collection_name, Counter())
@@ -186,7 +215,7 @@ def _read_windows(files: list[Path], steps: int, melody: str, progress: Callable
     everything = WindowSet(np.concatenate(found), np.concatenate(origins), collections)
     first = np.zeros(len(everything.tokens), bool)
     if len(first):
-        first[np.unique(everything.tokens, axis=0, return_index=True)[1]] = True
+        first[np.unique(_rows(everything.tokens), return_index=True)[1]] = True
     return everything.keep(first, "repeated")
 
 
@@ -219,10 +248,11 @@ def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:
 
 
 def intervals(tokens: np.ndarray) -> np.ndarray:
-    """Windows with every pitch counted from the first one's: equal for all transpositions. int16 `[n, steps]`."""
-    notes = tokens >= melody_tokens.FIRST_PITCH
+    """Windows with every pitch counted from the first one's: equal for all transpositions. int16 `[n, places]`."""
+    tokens = tokens.reshape(len(tokens), -1)
+    notes = voice_windows.is_onset(tokens)
     first = tokens[np.arange(len(tokens)), np.argmax(notes, axis=1)].astype(np.int16)
-    return np.where(notes, tokens.astype(np.int16) - first[:, None] + 2 * melody_tokens.DEPTH, tokens)
+    return np.where(notes, tokens.astype(np.int16) - first[:, None] + 2 * melody_tokens.VOICE_DEPTH, tokens)
 
 
 def batches(
@@ -238,13 +268,13 @@ def batches(
     would have seen. Fewer windows than a batch are simply drawn more than once.
 
     Args:
-      tokens: `[windows, steps]`.
+      tokens: `[windows, steps]`, or `[windows, steps, voices]`.
       batch_size, seed: as they say.
       start_step: first step.
       transpose: lowest and highest shift in semitones; a window is moved no further than its notes stay in range.
 
     Yields:
-      uint8 `[batch_size, steps]`.
+      uint8, the windows of a batch.
 
     Raises:
       DataError: there are no windows.
@@ -256,8 +286,8 @@ def batches(
         shift = np.random.default_rng([seed, 1, step]).integers(transpose[0], transpose[1] + 1, batch_size)
         shift = np.clip(shift, melody_tokens.FIRST_PITCH - low[rows], melody_tokens.DEPTH - 1 - high[rows])
         batch = tokens[rows]
-        notes = batch >= melody_tokens.FIRST_PITCH
-        yield np.where(notes, batch + shift[:, None], batch).astype(np.uint8)
+        shift = shift.reshape(-1, *[1] * (batch.ndim - 1))
+        yield np.where(voice_windows.is_onset(batch), batch + shift, batch).astype(np.uint8)
 
 
 def drawn_rows(n: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -282,7 +312,8 @@ def drawn_rows(n: int, batch_size: int, seed: int, start_step: int = 0) -> Itera
 
 
 def _ranges(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    notes = tokens >= melody_tokens.FIRST_PITCH
+    tokens = tokens.reshape(len(tokens), -1)
+    notes = voice_windows.is_onset(tokens)
     low = np.where(notes, tokens, melody_tokens.DEPTH).min(axis=1).astype(np.int64)
     high = np.where(notes, tokens, 0).max(axis=1).astype(np.int64)
     return low, np.maximum(high, low)
@@ -290,10 +321,10 @@ def _ranges(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _rows(array: np.ndarray) -> np.ndarray:
     """Rows as single values that can be compared and looked up."""
-    array = np.ascontiguousarray(array)
+    array = np.ascontiguousarray(array.reshape(len(array), -1))
     return array.view(np.dtype((np.void, array.dtype.itemsize * array.shape[1]))).ravel()
 
 
 def _cache_key(files: list[Path], *options: int | float | str) -> str:
     parts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    return hashlib.sha256(repr((3, parts, options)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((4, parts, options)).encode()).hexdigest()[:16]

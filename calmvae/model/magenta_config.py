@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from typing import Any
 
 from calmvae.model.model_spec import CALM_SPECS, DEFAULT_HPARAMS, ModelSpec, not_melodies
@@ -47,7 +48,7 @@ def magenta_config(spec: ModelSpec) -> Any:
 
     door = magenta_import.load()
     return door.configs.Config(
-        model=magenta_model(spec, door.lstm_models.BidirectionalLstmEncoder, door.lstm_models.CategoricalLstmDecoder),
+        model=magenta_model(spec, door.lstm_models.BidirectionalLstmEncoder, _decoder_class(spec, door)),
         hparams=door.HParams(**copy.deepcopy(spec.hparams)),
         note_sequence_augmenter=door.data.NoteSequenceAugmenter(transpose_range=(-5, 5)),
         data_converter=door.data.OneHotMelodyConverter(
@@ -56,6 +57,12 @@ def magenta_config(spec: ModelSpec) -> Any:
         train_examples_path=None,
         eval_examples_path=None,
     )
+
+
+def _decoder_class(spec: ModelSpec, door: Any) -> Any:
+    if spec.voices == 1:
+        return door.lstm_models.CategoricalLstmDecoder
+    return functools.partial(door.lstm_models.MultiOutCategoricalLstmDecoder, [spec.depth] * spec.voices)
 
 
 def magenta_model(spec: ModelSpec, encoder_class: Any, decoder_class: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What a melody model is: the `ModelSpec`, and the calm-* configurations.
+"""The `ModelSpec`, which says what a model of melodies or of several voices is, and the calm-* configurations.
 
 A `ModelSpec` is plain data, so that naming a config, checking an option or generating from exported weights needs no
 TensorFlow; `magenta_config.magenta_config` turns it into Magenta's `Config` object.
@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae.common.errors import CalmvaeError, ModelError, OptionError
-from calmvae.music.melody_tokens import STEPS_PER_BAR
+from calmvae.music.melody_tokens import DEPTH, STEPS_PER_BAR, VOICE_DEPTH
 
 # Names, types and defaults of Magenta's lstm_models.get_default_hparams(); a test holds them to it.
 DEFAULT_HPARAMS: dict[str, Any] = {
@@ -65,16 +65,17 @@ SHAPE_HPARAMS = ("max_seq_len", "z_size", "enc_rnn_size", "dec_rnn_size", "resid
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """A MusicVAE for one-hot melodies, as plain data.
+    """A MusicVAE for one-hot melodies, or for several voices of which each step has one token, as plain data.
 
     Attributes:
       name: config name.
-      bars: window length in bars of 16 steps.
+      bars: window length in bars of 16 steps; 0 for a window of less.
       decoder: "categorical" (flat LSTM) or "hierarchical" (a conductor, then one decoder run a segment).
       level_lengths: for the hierarchical decoder: segments, segments in each of them and so on, steps in the last.
       hparams: all hparams of Magenta's LSTM models.
       encoder_lengths: for a hierarchical encoder: steps in a segment, segments in a longer one and so on; None for a
         flat one.
+      voices: how many tokens a step has.
     """
 
     name: str
@@ -83,11 +84,22 @@ class ModelSpec:
     level_lengths: tuple[int, ...] | None
     hparams: dict[str, Any]
     encoder_lengths: tuple[int, ...] | None = None
+    voices: int = 1
 
     @property
     def steps(self) -> int:
         """Window length in steps."""
-        return self.bars * STEPS_PER_BAR
+        return int(self.hparams["max_seq_len"])
+
+    @property
+    def depth(self) -> int:
+        """How many different tokens a voice has: a melody's, and where bars have lengths of their own a bar's end."""
+        return DEPTH if self.voices == 1 else VOICE_DEPTH
+
+    @property
+    def width(self) -> int:
+        """The one-hot tokens of a step, one voice after the other, have so many places."""
+        return self.voices * self.depth
 
     @property
     def z_size(self) -> int:
@@ -102,7 +114,8 @@ class ModelSpec:
 
     def shape(self) -> dict[str, Any]:
         """All that decides the names and shapes of the weights."""
-        kinds = {"decoder": self.decoder, "level_lengths": self.level_lengths, "encoder_lengths": self.encoder_lengths}
+        names = ("decoder", "level_lengths", "encoder_lengths", "voices")
+        kinds = {name: getattr(self, name) for name in names}
         return kinds | {name: self.hparams[name] for name in SHAPE_HPARAMS}
 
     def to_json(self) -> dict[str, Any]:
@@ -125,20 +138,21 @@ class ModelSpec:
             level_lengths=tuple(levels) if levels else None,
             hparams=hparams,
             encoder_lengths=tuple(encoder) if encoder else None,
+            voices=int(data.get("voices", 1)),
         )
 
 
-def _calm(name: str, bars: int, levels: tuple[int, ...] | None, **hparams: Any) -> ModelSpec:
+def _calm(name: str, steps: int, levels: tuple[int, ...] | None, voices: int = 1, **hparams: Any) -> ModelSpec:
     """A config whose decoder has such levels (see `ModelSpec`) and whose encoder has the same, or flat."""
-    steps = bars * STEPS_PER_BAR
     values = {**copy.deepcopy(DEFAULT_HPARAMS), "max_seq_len": steps, "min_learning_rate": 2e-5, **hparams}
     return ModelSpec(
         name=name,
-        bars=bars,
+        bars=steps // STEPS_PER_BAR,
         decoder="hierarchical" if levels else "categorical",
         level_lengths=levels,
         hparams=values,
         encoder_lengths=levels and levels[::-1],
+        voices=voices,
     )
 
 
@@ -148,7 +162,7 @@ CALM_SPECS: dict[str, ModelSpec] = {
         # 4.8 M parameters.
         _calm(
             "calm-mel_2bar",
-            2,
+            32,
             levels=(8, 4),
             batch_size=128,
             z_size=128,
@@ -164,7 +178,7 @@ CALM_SPECS: dict[str, ModelSpec] = {
         # 5.8 M parameters.
         _calm(
             "calm-mel_16bar",
-            16,
+            256,
             levels=(8, 8, 4),
             batch_size=32,
             z_size=384,
@@ -177,10 +191,43 @@ CALM_SPECS: dict[str, ModelSpec] = {
             decay_rate=0.9995,
             sampling_rate=0.3,
         ),
+        # Five voices, grown from a beat: 4.0 M, 6.6 M and 9.4 M parameters.
+        _calm(
+            "calm-piano_beat",
+            4,
+            levels=None,
+            voices=5,
+            batch_size=512,
+            z_size=96,
+            enc_rnn_size=[256],
+            dec_rnn_size=[384],
+            free_bits=0.0,
+            max_beta=0.1,
+            beta_rate=0.999,
+            learning_rate=0.004,
+            decay_rate=0.9993,
+            sampling_rate=0.3,
+        ),
+        _calm(
+            "calm-piano_2bar",
+            32,
+            levels=(8, 4),
+            voices=5,
+            batch_size=128,
+            z_size=256,
+            enc_rnn_size=[256],
+            dec_rnn_size=[384],
+            free_bits=64.0,
+            max_beta=0.1,
+            beta_rate=0.9995,
+            learning_rate=0.001,
+            decay_rate=0.9998,
+            sampling_rate=0.3,
+        ),
         # The twins for a GPU, of the size of Magenta's published models.
         _calm(
             "calm-mel_2bar-big",
-            2,
+            32,
             levels=None,
             batch_size=512,
             z_size=512,
@@ -194,7 +241,7 @@ CALM_SPECS: dict[str, ModelSpec] = {
         ),
         _calm(
             "calm-mel_16bar-big",
-            16,
+            256,
             levels=(16, 16),
             batch_size=256,
             z_size=512,

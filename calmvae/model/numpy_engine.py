@@ -1,8 +1,10 @@
 """Encode and decode for generation, with numpy alone.
 
-The mathematics of Magenta's `BidirectionalLstmEncoder`, `HierarchicalLstmEncoder`, `CategoricalLstmDecoder` and
-`HierarchicalLstmDecoder` (without autoregression between its levels), from weights under Magenta's variable names;
-tests hold it to Magenta on TensorFlow.
+The mathematics of Magenta's `BidirectionalLstmEncoder`, `HierarchicalLstmEncoder`, `CategoricalLstmDecoder`,
+`MultiOutCategoricalLstmDecoder` and `HierarchicalLstmDecoder` (without autoregression between its levels), from weights
+under Magenta's variable names; tests hold it to Magenta on TensorFlow.
+
+Tokens of a melody are uint8 `[n, steps]`, those of several voices `[n, steps, voices]`.
 """
 
 from __future__ import annotations
@@ -17,13 +19,12 @@ from calmvae.common import thread_pool
 from calmvae.common.errors import ModelError
 from calmvae.model import lstm_step
 from calmvae.model.model_spec import ModelSpec
-from calmvae.music.melody_tokens import DEPTH
 
 _BATCH = 256
 
 
 class Engine:
-    """A MusicVAE for one-hot melodies.
+    """A MusicVAE for one-hot melodies, or for several voices.
 
     Args:
       spec: its config.
@@ -41,7 +42,7 @@ class Engine:
         self.weights = {name: np.asarray(weights[name], np.float32) for name in weight_shapes(spec)}
 
     def encode(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior of windows: uint8 `[n, steps]` to `mu`, `sigma`, float32 `[n, z_size]` each."""
+        """Posterior of windows: tokens to `mu`, `sigma`, float32 `[n, z_size]` each."""
         _, mu, sigma = self.embed(tokens)
         return mu, sigma
 
@@ -54,27 +55,26 @@ class Engine:
           seed: of the draws, or several, of as many equal parts of `z`; unused at temperature 0.
 
         Returns:
-          tokens uint8 `[n, steps]`.
+          tokens uint8.
         """
         z, draws = np.asarray(z, np.float32), None
         if temperature > 0:
             seeds = [seed] if isinstance(seed, int) else seed
-            shape = (len(z) // len(seeds), self.spec.steps)
+            shape = (len(z) // len(seeds), self.spec.steps, self.spec.voices)
             draws = np.concatenate([np.random.default_rng(one).random(shape) for one in seeds])
-        out = np.zeros((len(z), self.spec.steps), np.uint8)
+        out = np.zeros((len(z), self.spec.steps, self.spec.voices), np.uint8)
 
         def work(rows: slice) -> None:
             _Decoding(self, z[rows], temperature, None if draws is None else draws[rows]).run(out[rows])
 
         _in_batches(len(z), work)
-        return out
+        return self._shaped(out)
 
     def log_likelihood(self, z: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Teacher-forced decoding of `tokens` from `z`.
 
         Returns:
-          log-probability of each token in nats, float32 `[n, steps]`, and the likeliest token at each step, uint8
-          `[n, steps]`.
+          log-probability of each token in nats, float32, and the likeliest token at each place, uint8.
         """
         tokens, z = self._checked(tokens), np.asarray(z, np.float32)
         likeliest = np.zeros(tokens.shape, np.uint8)
@@ -86,7 +86,7 @@ class Engine:
             logs[rows] = decoding.logs
 
         _in_batches(len(z), work)
-        return logs, likeliest
+        return self._shaped(logs), self._shaped(likeliest)
 
     def embed(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Like `encode`, with what the posterior is computed from before it: float32 `[n, 2 * units]`."""
@@ -102,7 +102,7 @@ class Engine:
         return found[0], found[1], found[2]
 
     def _embed(self, tokens: np.ndarray) -> np.ndarray:
-        given, depth = tokens, 2 * self.spec.hparams["enc_rnn_size"][-1]
+        given, depth = codes(tokens, self.spec), 2 * self.spec.hparams["enc_rnn_size"][-1]
         for scope, length in self.spec.encoder_levels():
             # Segments become rows of their own, and their embeddings the steps of the level above.
             segments = given.reshape(-1, length, *given.shape[2:])
@@ -115,7 +115,8 @@ class Engine:
         return mu, np.logaddexp(raw, np.float32(0))
 
     def _run_level(self, scope: str, given: np.ndarray) -> np.ndarray:
-        """Tokens `[n, steps]`, or embeddings `[n, steps, depth]`, through bidirectional layers to `[n, 2 * units]`."""
+        """Codes `[n, steps, voices]`, or embeddings `[n, steps, depth]`, through bidirectional layers to
+        `[n, 2 * units]`."""
         lasts: list[np.ndarray] = []
         for layer in range(len(self.spec.hparams["enc_rnn_size"])):
             sequences, lasts = [], []
@@ -136,17 +137,23 @@ class Engine:
         h = np.zeros((n, units), np.float32)
         outputs = np.empty((n, steps, units), np.float32)
         for t in range(steps)[::-1] if reverse else range(steps):
-            # The one-hot product of tokens is a look-up of rows.
-            x = own[given[:, t]] if given.ndim == 2 else given[:, t] @ own
+            # The one-hot product of codes is a look-up of rows.
+            x = look_up(own, given[:, t]) if given.dtype == np.int64 else given[:, t] @ own
             c, h = lstm_step.step(x + h @ recurrent + bias, c)
             outputs[:, t] = h
         return outputs, h
 
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
+        """The tokens as `[n, steps, voices]`."""
         tokens = np.asarray(tokens, np.uint8)
-        if tokens.ndim != 2 or tokens.shape[1] != self.spec.steps:
-            raise ValueError(f"tokens of shape {tokens.shape}; [n, {self.spec.steps}] expected")
-        return tokens
+        wanted = (self.spec.steps, self.spec.voices)[: 2 if self.spec.voices > 1 else 1]
+        if tokens.shape[1:] != wanted:
+            raise ValueError(f"tokens of shape {tokens.shape}; [n, {', '.join(map(str, wanted))}] expected")
+        return tokens.reshape(len(tokens), *wanted[:1], self.spec.voices)
+
+    def _shaped(self, found: np.ndarray) -> np.ndarray:
+        """`[n, steps, voices]` as those who call know it: without the last dimension for a melody."""
+        return found if self.spec.voices > 1 else found[..., 0]
 
 
 class _Decoding:
@@ -163,7 +170,7 @@ class _Decoding:
         self.weights, self.spec, self.z = engine.weights, engine.spec, z
         self.temperature, self.draws, self.forced = temperature, draws, forced
         self.sizes = self.spec.hparams["dec_rnn_size"]
-        self.logs = np.zeros((len(z), self.spec.steps), np.float32)
+        self.logs = np.zeros((len(z), self.spec.steps, self.spec.voices), np.float32)
         self.previous: np.ndarray | None = None
 
     def run(self, out: np.ndarray) -> None:
@@ -192,14 +199,14 @@ class _Decoding:
         first = f"{scope}/multi_rnn_cell/cell_0/lstm_cell"
         kernel, units = self.weights[f"{first}/kernel"], self.sizes[0]
         # The embedding's share of the input is the same at every step.
-        constant = embedding @ kernel[DEPTH:-units] + self.weights[f"{first}/bias"]
+        constant = embedding @ kernel[self.spec.width : -units] + self.weights[f"{first}/bias"]
         projection = self.weights[f"{scope}/output_projection/kernel"]
         offset = self.weights[f"{scope}/output_projection/bias"]
         for t in range(start, end):
             c, h = states[0]
             gates = constant + h @ kernel[-units:]
             if self.previous is not None:
-                gates += kernel[self.previous]
+                gates += look_up(kernel, codes(self.previous, self.spec))
             states[0] = lstm_step.step(gates, c)
             x = states[0][1]
             for layer in range(1, len(self.sizes)):
@@ -208,13 +215,18 @@ class _Decoding:
             self.previous = out[:, t] if self.forced is None else self.forced[:, t]
 
     def _choose(self, logits: np.ndarray, t: int) -> np.ndarray:
+        """From `[n, width]` to tokens `[n, voices]`."""
+        logits = logits.reshape(-1, self.spec.depth)
         if self.forced is not None:
             top = logits.max(axis=1, keepdims=True)
             log_sum = np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]
-            self.logs[:, t] = logits[np.arange(len(logits)), self.forced[:, t]] - log_sum
+            true = logits[np.arange(len(logits)), self.forced[:, t].ravel()] - log_sum
+            self.logs[:, t] = true.reshape(-1, self.spec.voices)
         if self.draws is None:
-            return np.argmax(logits, axis=1)
-        return choose((logits / self.temperature).astype(np.float64), self.draws[:, t])
+            chosen = np.argmax(logits, axis=1)
+        else:
+            chosen = choose((logits / self.temperature).astype(np.float64), self.draws[:, t].ravel())
+        return chosen.reshape(-1, self.spec.voices)
 
     def _initial(self, name: str, embedding: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
         state = np.tanh(embedding @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"])
@@ -232,6 +244,23 @@ class _Decoding:
         gates = np.concatenate([x, h], axis=1) @ self.weights[f"{name}/kernel"] + self.weights[f"{name}/bias"]
         states[layer] = lstm_step.step(gates, c)
         return states[layer][1]
+
+
+def codes(tokens: np.ndarray, spec: ModelSpec) -> np.ndarray:
+    """Tokens `[..., voices]` as places among the one-hot tokens of a step, int64 `[..., voices]`."""
+    return tokens + np.arange(0, spec.width, spec.depth)
+
+
+def look_up(rows: np.ndarray, codes: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """The product of one-hot tokens and a matrix: the sum of the rows that codes `[..., voices]` name.
+
+    Args:
+      rows: `[width, columns]`. codes: see above. out: `[..., columns]`, where to write it.
+    """
+    found = np.take(rows, codes[..., 0], axis=0, out=out, mode="clip")
+    for voice in range(1, codes.shape[-1]):
+        found += rows.take(codes[..., voice], axis=0, mode="clip")
+    return found
 
 
 def choose(logits: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -260,7 +289,7 @@ def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
     def dense(name: str, inputs: int, outputs: int) -> None:
         shapes[f"{name}/kernel"], shapes[f"{name}/bias"] = (inputs, outputs), (outputs,)
 
-    depth = DEPTH
+    depth = spec.width
     for level, _ in spec.encoder_levels():
         for layer, units in enumerate(hparams["enc_rnn_size"]):
             for direction in ("fw", "bw"):
@@ -281,9 +310,9 @@ def weight_shapes(spec: ModelSpec) -> dict[str, tuple[int, ...]]:
         scope = "core_decoder/decoder"
     dense(f"{scope}/z_to_initial_state", embedding, 2 * sum(sizes))
     for layer, units in enumerate(sizes):
-        inputs = sizes[layer - 1] if layer else DEPTH + embedding
+        inputs = sizes[layer - 1] if layer else spec.width + embedding
         dense(f"{scope}/multi_rnn_cell/cell_{layer}/lstm_cell", inputs + units, 4 * units)
-    dense(f"{scope}/output_projection", sizes[-1], DEPTH)
+    dense(f"{scope}/output_projection", sizes[-1], spec.width)
     return shapes
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import unicodedata
 
 import numpy as np
 
-from calmvae.common.errors import EmptyMusicError, InputError, OptionError
+from calmvae.common.errors import OptionError
 from calmvae.midi.piece import Notes, Piece
+from calmvae.music import beat_grid
 from calmvae.music.melody_report import MelodyReport
 from calmvae.music.melody_tokens import (
     FIRST_PITCH,
@@ -26,9 +26,6 @@ from calmvae.music.melody_tokens import (
     fold_pitches,
 )
 
-# Beyond two days of music something is wrong with a file's times, and memory runs out.
-MAX_BARS = 50_000
-
 METHODS = {
     "skyline": "the highest sounding note at every step; a note under a held higher one stays hidden",
     "onsets": "the highest note of every onset, which ends the one before (as stock Magenta does)",
@@ -37,13 +34,8 @@ METHODS = {
 
 # Notes of more steps than this in all are painted one by one, to keep the memory small.
 _PAINTED_AT_ONCE = 1 << 20
-# A note moved by more than this share of a step is counted as off the grid.
-_OFF_GRID = 0.25
 # Notes that overlap by no more than this share of a step come one after the other.
 _TOUCH = 0.05
-# The grid follows the notes when their starts agree this well (mean resultant length, 1 = all alike) on a place
-# this far (steps) beside the file's beats. Triplets and swing agree on no place and stay as they are.
-_AGREEMENT, _BESIDE = 0.6, 0.1
 
 
 @dataclasses.dataclass
@@ -87,17 +79,17 @@ def extract_melody(piece: Piece, method: str = "skyline", track: int | str | Non
 
     Raises:
       EmptyMusicError: no notes, or drums only.
-      InputError: times are no numbers, or the piece is longer than `MAX_BARS`.
+      InputError: times are no numbers, or the piece is too long, see `beat_grid.in_steps`.
       OptionError: unknown method or track.
     """
     _check_method(method)
-    notes = _pitched_notes(piece)
-    return _melody_of(piece, _select_track(piece, notes, track), method, _begin_report(piece, len(notes)))
+    notes, others = beat_grid.pitched_notes(piece, track)
+    return _melody_of(piece, notes, method, _begin_report(piece, len(notes) + others))
 
 
 def track_melodies(piece: Piece) -> list[Melody]:
     """The skyline of every pitched track by itself; one element only for a piece of one track."""
-    notes = _pitched_notes(piece)
+    notes, _ = beat_grid.pitched_notes(piece)
     tracks = [notes.take(notes.track == track) for track in np.unique(notes.track)]
     return [_melody_of(piece, track, "skyline", _begin_report(piece, len(notes))) for track in tracks]
 
@@ -105,36 +97,6 @@ def track_melodies(piece: Piece) -> list[Melody]:
 def _check_method(method: str) -> None:
     if method not in METHODS:
         raise OptionError(f"unknown melody method '{method}'; choose one of {', '.join(METHODS)}.")
-
-
-def _pitched_notes(piece: Piece) -> Notes:
-    notes = piece.columns()
-    if not len(notes):
-        why = f" ({' '.join(piece.warnings).rstrip('.')})" if piece.warnings else ""
-        raise EmptyMusicError(f"{piece.name or 'the piece'} has no notes{why}; give a piece with a melody.")
-    if notes.is_drum.all():
-        raise EmptyMusicError(
-            f"{piece.name or 'the piece'} has only drums ({len(notes)} notes); give a piece with a melody."
-        )
-    return notes.take(~notes.is_drum) if notes.is_drum.any() else notes
-
-
-def _select_track(piece: Piece, notes: Notes, track: int | str | None) -> Notes:
-    if track is None:
-        return notes
-    indices = np.unique(notes.track).tolist()
-    wanted = str(track).strip()
-    found = [i for i in indices if str(i) == wanted]
-    found = found or [i for i in indices if _folded(piece.track_names.get(i, "")) == _folded(wanted)]
-    if not found:
-        names = ", ".join(f"{i} ({piece.track_names[i]})" if i in piece.track_names else str(i) for i in indices)
-        raise OptionError(f"{piece.name or 'the piece'} has no pitched track '{wanted}'; its tracks are {names}.")
-    return notes.take(np.isin(notes.track, found))
-
-
-def _folded(name: str) -> str:
-    """A name for comparing: case and the ways to write one accented letter do not count."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _begin_report(piece: Piece, pitched: int) -> MelodyReport:
@@ -163,36 +125,16 @@ def _describe_metre(piece: Piece, report: MelodyReport) -> None:
     report.rebarred = any(n != d for _, n, d in signatures)
 
 
-def _align(at: np.ndarray, report: MelodyReport) -> None:
-    """Moves the grid to the notes where a recording's beats are not the file's (nine in ten of POP909's files)."""
-    angle = 2 * np.pi * (at[0] % 1)
-    resultant = complex(np.cos(angle).mean(), np.sin(angle).mean())
-    phase = float(np.angle(resultant)) / (2 * np.pi)
-    if abs(resultant) < _AGREEMENT or abs(phase) < _BESIDE:
-        return
-    # With the beats gone the bar lines are too: they go where long notes start.
-    step = np.floor(at[0] - phase + 0.5).astype(np.int64) % STEPS_PER_BAR
-    weight = np.bincount(step, weights=at[1] - at[0], minlength=STEPS_PER_BAR)
-    score = weight + np.roll(weight, -8) / 2 + (np.roll(weight, -4) + np.roll(weight, -12)) / 4
-    report.lead_steps = float(-(int(np.argmax(score)) + phase) % STEPS_PER_BAR)
-    report.realigned = True
-
-
 def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) -> Melody:
-    at = piece.quarters(np.stack([notes.start, notes.end])) * STEPS_PER_QUARTER
-    # So put that times that are no number fail too.
-    if not np.abs(at).max() < MAX_BARS * STEPS_PER_BAR:
-        raise InputError(
-            f"{piece.name or 'the piece'} has a note that ends {np.abs(at).max() / STEPS_PER_BAR:.6g} bars after its "
-            f"beginning; up to {MAX_BARS} are read: cut the piece or mend that note."
-        )
+    at = beat_grid.in_steps(piece, notes)
     report.other_tracks -= len(notes)
-    _align(at, report)
+    lead = beat_grid.lead_beside_beats(at)
+    if lead is not None:
+        report.lead_steps, report.realigned = lead, True
     # What sounds before time 0 (in no MIDI file) gets bars of its own.
     report.lead_steps += STEPS_PER_BAR * math.ceil(max(0.0, -(at.min() + report.lead_steps)) / STEPS_PER_BAR)
     at += report.lead_steps
-    steps = np.floor(at + 0.5).astype(np.int64)
-    starts, ends = steps[0], np.maximum(steps[1], steps[0] + 1)
+    starts, ends = beat_grid.nearest_steps(at)
     folded = fold_pitches(notes.pitch)
     total = math.ceil(int(ends.max()) / STEPS_PER_BAR) * STEPS_PER_BAR
     owner = _owners(starts, ends, folded, method, total)
@@ -204,7 +146,7 @@ def _melody_of(piece: Piece, notes: Notes, method: str, report: MelodyReport) ->
     report.same_sixteenth = _same_sixteenth(at, starts, owner, kept)
     report.hidden = len(notes) - len(kept) - report.same_sixteenth
     report.octave_folded = int(np.sum(folded[kept] != notes.pitch[kept]))
-    report.off_grid = int(np.sum(np.abs(at[0, kept] - starts[kept]) > _OFF_GRID))
+    report.off_grid = int(np.sum(np.abs(at[0, kept] - starts[kept]) > beat_grid.OFF_GRID))
     events = np.append(np.flatnonzero(tokens), total)
     lengths = np.diff(events)[tokens[events[:-1]] >= FIRST_PITCH]
     report.shortened = int(np.sum(lengths < (ends - starts)[kept]))

@@ -14,6 +14,9 @@ STEPS_PER_BAR = 16
 MIN_PITCH, MAX_PITCH = 21, 108
 HOLD, NOTE_OFF, FIRST_PITCH = 0, 1, 2
 DEPTH = FIRST_PITCH + MAX_PITCH - MIN_PITCH + 1
+# In windows of several voices a bar of less than 16 steps is filled up with this token.
+BAR_END = DEPTH
+VOICE_DEPTH = DEPTH + 1
 
 
 def sounding_tokens(tokens: np.ndarray) -> np.ndarray:

@@ -7,8 +7,7 @@ import dataclasses
 import numpy as np
 
 from calmvae.model.model_spec import ModelSpec
-from calmvae.model.numpy_engine import choose
-from calmvae.music.melody_tokens import DEPTH
+from calmvae.model.numpy_engine import choose, codes, look_up
 from calmvae.training.lstm_backprop import Tape, back_through_time, flat, to_layer_below
 
 Arrays = dict[str, np.ndarray]
@@ -19,10 +18,10 @@ class Batch:
     """One step's input.
 
     Attributes:
-      tokens: uint8 `[n, steps]`.
+      tokens: uint8 `[n, steps]`, of several voices `[n, steps, voices]`.
       noise: float32 `[n, z_size]`, standard normal, for the latent vectors.
       sampled: bool `[n, steps]`: where the decoder is fed its own output of the step before, or None for nowhere.
-      draws: float32 `[n, steps]` in [0, 1): decide what that output is.
+      draws: float32 in [0, 1), of the shape of `tokens`: decide what that output is.
     """
 
     tokens: np.ndarray
@@ -44,15 +43,15 @@ class Decoder:
             self.conductors.append(Conductor(f"decoder/hierarchical_level_{level}", weights, sizes, segments, parts))
             parts *= segments
         scope = "core_decoder/decoder" if spec.decoder == "hierarchical" else "decoder"
-        self.core = _Core(scope, weights, sizes, self.lengths[-1], parts)
+        self.core = _Core(scope, weights, spec, self.lengths[-1], parts)
         self.dz = np.zeros((0, 0), np.float32)
         self.r_loss = np.zeros(0, np.float32)
 
     def forward(self, z: np.ndarray, batch: Batch) -> None:
         z = z[self.rows]
-        tokens = batch.tokens[self.rows].astype(np.intp)
-        # Nothing stands before the first step: a token of its own, whose row of weights is zero.
-        before = np.concatenate([np.full((self.n, 1), DEPTH), tokens[:, :-1]], axis=1)
+        tokens = codes(batch.tokens[self.rows].reshape(self.n, self.spec.steps, -1), self.spec)
+        # Nothing stands before the first step: a code of its own, whose row of weights is zero.
+        before = np.concatenate([np.full_like(tokens[:, :1], self.spec.width), tokens[:, :-1]], axis=1)
         embedding = z
         for conductor in self.conductors:
             embedding = conductor.forward(embedding)
@@ -67,9 +66,12 @@ class Decoder:
         self.dz = d_embedding
 
     def _split(self, windows: np.ndarray) -> np.ndarray:
-        """`[n, steps]` to time first, a row for each segment of the lowest level, in the order of its embeddings."""
-        parts = windows.reshape(self.n, *self.lengths)
-        return np.ascontiguousarray(parts.transpose().reshape(self.lengths[-1], -1))
+        """`[n, steps]`, or `[n, steps, voices]`, to time first, with a row for each segment of the lowest level, in the
+        order of its embeddings; voices stay last."""
+        voices = windows.shape[2:]
+        parts = np.moveaxis(windows.reshape(self.n, *self.lengths, *voices), 0, len(self.lengths))
+        parts = parts.transpose(*range(len(self.lengths))[::-1], *range(len(self.lengths), parts.ndim))
+        return np.ascontiguousarray(parts.reshape(self.lengths[-1], -1, *voices))
 
 
 class Conductor:
@@ -109,11 +111,12 @@ class Conductor:
 class _Core:
     """The note-by-note decoder of rows that begin with an embedding each."""
 
-    def __init__(self, scope: str, weights: Arrays, sizes: list[int], steps: int, rows: int) -> None:
-        self.scope, self.weights, self.steps, self.rows = scope, weights, steps, rows
+    def __init__(self, scope: str, weights: Arrays, spec: ModelSpec, steps: int, rows: int) -> None:
+        self.scope, self.weights, self.spec, self.steps, self.rows = scope, weights, spec, steps, rows
+        sizes = spec.hparams["dec_rnn_size"]
         self.start = _InitialState(f"{scope}/z_to_initial_state", weights, sizes)
         self.tapes = [Tape.make(steps, rows, units) for units in sizes]
-        self.fed = self.targets = np.zeros((steps, rows), np.intp)
+        self.fed = self.targets = np.zeros((steps, rows, spec.voices), np.int64)
         self.embedding = self.logits = np.zeros((0, 0), np.float32)
 
     def forward(
@@ -124,18 +127,21 @@ class _Core:
         sampled: np.ndarray | None,
         draws: np.ndarray | None,
     ) -> np.ndarray:
-        """Cross-entropy of each row, summed over its steps. Integers and draws come as `[steps, rows]`."""
+        """Cross-entropy of each row, summed over its steps and voices.
+
+        Codes come as `[steps, rows, voices]`, so do draws, or as `[steps, rows]` for a melody.
+        """
         self.embedding, self.targets, self.fed = embedding, targets, before.copy()
         self.start.forward(embedding, self.tapes)
         kernels = [self.weights[f"{self._cell(k)}/kernel"] for k in range(len(self.tapes))]
         biases = [self.weights[f"{self._cell(k)}/bias"] for k in range(len(self.tapes))]
-        units = self.tapes[0].units
-        constant = embedding @ kernels[0][DEPTH:-units] + biases[0]
-        own = np.concatenate([kernels[0][:DEPTH], np.zeros((1, 4 * units), np.float32)])
+        units, width = self.tapes[0].units, self.spec.width
+        constant = embedding @ kernels[0][width:-units] + biases[0]
+        own = np.concatenate([kernels[0][:width], np.zeros((1, 4 * units), np.float32)])
         projection, offset = (self.weights[f"{self.scope}/output_projection/{p}"] for p in ("kernel", "bias"))
         for t in range(self.steps):
             gates = self.tapes[0].gates[t]
-            np.take(own, self.fed[t], axis=0, out=gates, mode="clip")
+            look_up(own, self.fed[t], gates)
             gates += constant
             h = self.tapes[0].forward(t, kernels[0])
             for tape, kernel, bias in zip(self.tapes[1:], kernels[1:], biases[1:], strict=True):
@@ -144,24 +150,26 @@ class _Core:
                 h = tape.forward(t, kernel)
             if sampled is not None and draws is not None and t + 1 < self.steps and sampled[t + 1].any():
                 rows = np.flatnonzero(sampled[t + 1])
-                self.fed[t + 1, rows] = choose(h[rows] @ projection + offset, draws[t + 1, rows])
+                said = (h[rows] @ projection + offset).reshape(-1, self.spec.depth)
+                chosen = choose(said, draws[t + 1, rows].ravel())
+                self.fed[t + 1, rows] = codes(chosen.reshape(len(rows), -1), self.spec)
         self.logits = flat(self.tapes[-1].h[1:]) @ projection + offset
         return self._cross_entropy()
 
     def _cross_entropy(self) -> np.ndarray:
         """Turns the logits into probabilities on the way."""
-        logits, targets = self.logits, self.targets.reshape(-1)
-        logits -= logits.max(axis=1, keepdims=True)
-        true = logits[np.arange(len(logits)), targets]
+        logits = self.logits.reshape(-1, self.spec.voices, self.spec.depth)
+        logits -= logits.max(axis=2, keepdims=True)
+        true = np.take_along_axis(self.logits, self.targets.reshape(len(logits), -1), axis=1)
         np.exp(logits, out=logits)
-        total = logits.sum(axis=1, keepdims=True)
+        total = logits.sum(axis=2, keepdims=True)
         logits /= total
-        return (np.log(total[:, 0]) - true).reshape(self.steps, self.rows).sum(axis=0)
+        return (np.log(total[:, :, 0]) - true).sum(axis=1).reshape(self.steps, self.rows).sum(axis=0)
 
     def backward(self, gradient: Arrays, scale: float) -> np.ndarray:
         """Gradient with respect to the embedding, `[rows, embedding]`; the loss is `scale` times the sum of rows."""
         d_logits = self.logits
-        d_logits[np.arange(len(d_logits)), self.targets.reshape(-1)] -= 1
+        d_logits[np.arange(len(d_logits))[:, None], self.targets.reshape(len(d_logits), -1)] -= 1
         d_logits *= np.float32(scale)
         name = f"{self.scope}/output_projection"
         np.matmul(flat(self.tapes[-1].h[1:]).T, d_logits, out=gradient[f"{name}/kernel"])
@@ -173,10 +181,11 @@ class _Core:
         # Of the first layer's input: the tokens, then the embedding, which is the same at every step.
         first, units = self.tapes[0], self.tapes[0].units
         kernel, d_kernel = self.weights[f"{cells[0]}/kernel"], gradient[f"{cells[0]}/kernel"]
-        np.matmul(one_hot(self.fed).T, first.flat_gates(), out=d_kernel[:DEPTH])
+        width = self.spec.width
+        np.matmul(one_hot(self.fed, width).T, first.flat_gates(), out=d_kernel[:width])
         d_constant = first.gates.sum(axis=0)
-        np.matmul(self.embedding.T, d_constant, out=d_kernel[DEPTH:-units])
-        d_embedding += d_constant @ kernel[DEPTH:-units].T
+        np.matmul(self.embedding.T, d_constant, out=d_kernel[width:-units])
+        d_embedding += d_constant @ kernel[width:-units].T
         return d_embedding
 
     def _cell(self, layer: int) -> str:
@@ -229,6 +238,9 @@ def _back_through_layers(
     return ends
 
 
-def one_hot(codes: np.ndarray) -> np.ndarray:
-    """Codes `[steps, rows]` to float32 `[steps * rows, DEPTH]`; the code DEPTH stands for nothing."""
-    return np.eye(DEPTH + 1, DEPTH, dtype=np.float32)[codes.reshape(-1)]
+def one_hot(codes: np.ndarray, width: int) -> np.ndarray:
+    """Codes `[steps, rows, voices]` to float32 `[steps * rows, width]`; a code of `width` stands for nothing."""
+    rows = codes.reshape(-1, codes.shape[-1])
+    out = np.zeros((len(rows), width + 1), np.float32)
+    np.put_along_axis(out, rows, 1, axis=1)
+    return out[:, :width]

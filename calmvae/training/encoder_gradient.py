@@ -8,6 +8,7 @@ import numpy as np
 
 from calmvae.common import thread_pool
 from calmvae.model.model_spec import ModelSpec
+from calmvae.model.numpy_engine import codes, look_up
 from calmvae.training.decoder_gradient import Arrays, one_hot
 from calmvae.training.lstm_backprop import Tape, back_through_time
 
@@ -23,7 +24,7 @@ class Encoder:
 
     def __init__(self, spec: ModelSpec, batch_size: int, threads: thread_pool.Threads) -> None:
         self.shards = len(thread_pool.shards(batch_size, max(1, threads.count // 2)))
-        self.levels = []
+        self.spec, self.levels = spec, []
         splits = spec.steps
         for scope, length in spec.encoder_levels():
             splits //= length
@@ -31,11 +32,15 @@ class Encoder:
             self.levels.append(Level(scope, spec.hparams["enc_rnn_size"], length, splits, rows, threads))
 
     def forward(self, weights: Arrays, tokens: np.ndarray) -> np.ndarray:
-        """Tokens `[n, steps]` to the last outputs of the top level's top layer, both directions: `[n, 2 * units]`."""
+        """The last outputs of the top level's top layer, both directions, `[n, 2 * units]`.
+
+        Args:
+          weights: Magenta's variable names to arrays. tokens: see `decoder_gradient.Batch`.
+        """
         n, bottom = len(tokens), self.levels[0]
         # Time first, a row for each segment.
-        codes = tokens.reshape(n, bottom.splits, bottom.steps).transpose(2, 1, 0).reshape(bottom.steps, -1)
-        top = bottom.forward(weights, codes.astype(np.intp), None)
+        parts = codes(tokens.reshape(n, bottom.splits, bottom.steps, -1), self.spec).transpose(2, 1, 0, 3)
+        top = bottom.forward(weights, parts.reshape(bottom.steps, n * bottom.splits, -1), None)
         for level in self.levels[1:]:
             embeddings = top.reshape(level.splits, level.steps, n, -1)
             below = embeddings.transpose(1, 0, 2, 3).reshape(level.steps, level.splits * n, -1)
@@ -74,7 +79,7 @@ class Level:
         ]
 
     def forward(self, weights: Arrays, codes: np.ndarray | None, below: np.ndarray | None) -> np.ndarray:
-        """Codes `[steps, rows]`, or what is below `[steps, rows, depth]`, to `[rows, 2 * units]`."""
+        """Codes `[steps, rows, voices]`, or what is below `[steps, rows, depth]`, to `[rows, 2 * units]`."""
         for layer in self.layers:
             self.threads.run([functools.partial(run.forward, weights, codes, below) for run in layer])
             if layer is not self.layers[-1]:
@@ -116,8 +121,8 @@ class _Run:
         own = kernel[: -tape.units]
         if codes is not None and below is None:
             mine = codes[order, self.rows]
-            self.inputs = one_hot(mine)
-            np.take(own, mine, axis=0, out=tape.gates, mode="clip")
+            self.inputs = one_hot(mine, len(own))
+            look_up(own, mine, tape.gates)
         elif below is not None:
             self.inputs = np.ascontiguousarray(below[order, self.rows]).reshape(-1, below.shape[2])
             np.matmul(self.inputs, own, out=tape.flat_gates())

@@ -3,7 +3,7 @@
 What `grow_model` takes over from the smaller model leaves the level above to be learned, which is slow through the
 levels below. Here they are left out: the top reads the smaller model's embeddings of the windows that make up a long
 one, and is to say its latent vector for each, as precisely as that model's own posterior knows it. The product of two
-matrices then makes of that the lower conductor's initial state, and the top is part of the whole.
+matrices then makes of that what the smaller model's decoder begins with, and the top is part of the whole.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Sequences:
     def of(cls, small: numpy_engine.Engine, tokens: np.ndarray) -> Sequences:
         """Of long windows uint8 `[n, steps]`; a short window that comes more than once is encoded once."""
         n, steps = len(tokens), small.spec.steps
-        short, places = np.unique(tokens.reshape(-1, steps), axis=0, return_inverse=True)
+        short, places = np.unique(tokens.reshape(-1, steps, *tokens.shape[2:]), axis=0, return_inverse=True)
         found = (array[places.ravel()].reshape(n, -1, array.shape[1]) for array in small.embed(short))
         return cls(*found)
 
@@ -120,12 +120,32 @@ def train(
     learner.close()
     fresh = {n: found.get(n, np.zeros(shape, np.float32)) for n, shape in numpy_engine.weight_shapes(spec).items()}
     weights = grow_model.grown(small.spec, small.weights, spec, fresh)
-    # The smaller model's latent vector gives its conductor's initial state; here the top's output gives that vector.
-    start = {part: small.weights[f"decoder/hierarchical_level_0/initial_state/{part}"] for part in ("kernel", "bias")}
-    says, offset = found[f"{_SAYS}/kernel"], found[f"{_SAYS}/bias"]
-    weights["decoder/hierarchical_level_1/initial_state/kernel"] = says @ start["kernel"]
-    weights["decoder/hierarchical_level_1/initial_state/bias"] = offset @ start["kernel"] + start["bias"]
+    _say_instead_of_latent(weights, small, found[f"{_SAYS}/kernel"], found[f"{_SAYS}/bias"])
     return weights
+
+
+def _say_instead_of_latent(
+    weights: dict[str, np.ndarray], small: numpy_engine.Engine, says: np.ndarray, offset: np.ndarray
+) -> None:
+    """Changes weights of the whole model: what its top says takes the place of the smaller model's latent vector.
+
+    Args:
+      weights: of the whole model.
+      small: the smaller model.
+      says, offset: kernel `[units, z_size]` and bias of the layer from the top's output to that vector.
+    """
+    flat = not small.spec.level_lengths
+    start = "decoder/z_to_initial_state" if flat else "decoder/hierarchical_level_0/initial_state"
+    place = f"core_{start}" if flat else "decoder/hierarchical_level_1/initial_state"
+    kernel, bias = small.weights[f"{start}/kernel"], small.weights[f"{start}/bias"]
+    weights[f"{place}/kernel"], weights[f"{place}/bias"] = says @ kernel, offset @ kernel + bias
+    if flat:
+        # A decoder of tokens hears the latent vector at every step besides.
+        kernel = small.weights[grow_model.FIRST_CELL]
+        units, width = kernel.shape[1] // 4, small.spec.width
+        heard = kernel[width:-units]
+        weights[f"core_{grow_model.FIRST_CELL}"] = np.concatenate([kernel[:width], says @ heard, kernel[-units:]])
+        weights[f"core_{grow_model.FIRST_CELL_BIAS}"] = small.weights[grow_model.FIRST_CELL_BIAS] + offset @ heard
 
 
 def _shapes(spec: ModelSpec, z_size: int) -> dict[str, tuple[int, ...]]:

@@ -67,7 +67,7 @@ class Learner:
         self.network = network(spec, self._weights, spec.hparams["batch_size"], self._threads)
 
     def train(self, tokens: np.ndarray) -> dict[str, float]:
-        """One step on a batch uint8 `[batch_size, steps]`. Returns its scalars by Magenta's names, batch means."""
+        """One step on a batch of tokens, uint8. Returns its scalars by Magenta's names, batch means."""
         probability = sampling_probability(self.spec.hparams, self.step)
         scalars = self.update(self._batch(tokens, probability))
         return scalars | ({"sampling_probability": probability} if probability else {})
@@ -93,7 +93,7 @@ class Learner:
         noise = rng.standard_normal((len(tokens), self.spec.z_size), np.float32)
         if not probability:
             return Batch(tokens, noise)
-        return Batch(tokens, noise, rng.random(tokens.shape) < probability, rng.random(tokens.shape, np.float32))
+        return Batch(tokens, noise, rng.random(tokens.shape[:2]) < probability, rng.random(tokens.shape, np.float32))
 
     def _clip(self) -> float:
         """Clips the gradient; returns its norm before."""
