@@ -10,14 +10,13 @@ import numpy as np
 
 from calmvae.checkpoints import tf_checkpoint
 from calmvae.common import magenta_import
-from calmvae.model import magenta_config, magenta_seeds, model_spec, numpy_engine
-from calmvae.music.melody_tokens import DEPTH
+from calmvae.model import magenta_config, magenta_seeds, magenta_voices, model_spec, numpy_engine
 
 _BATCH = 16
 
 
 class MagentaEngine(numpy_engine.Engine):
-    """A MusicVAE for one-hot melodies, run by Magenta.
+    """A MusicVAE for one-hot melodies or several voices, run by Magenta.
 
     At temperature 0 it agrees with `numpy_engine.Engine` token for token. Above, it draws from the same distributions,
     but other numbers: TensorFlow's, seeded once here, so that the same calls in the same order give the same music.
@@ -43,7 +42,8 @@ class MagentaEngine(numpy_engine.Engine):
         """See `numpy_engine.Engine.encode`."""
         if not len(tokens):
             return super().encode(tokens)
-        one_hot = np.eye(DEPTH, dtype=bool)[tokens]
+        shape = len(tokens), self.spec.steps, self.spec.voices
+        one_hot = magenta_voices.one_hot(tokens.reshape(shape), self.spec)
         _, mu, sigma = self._model.encode_tensors(list(one_hot), [self.spec.steps] * len(tokens))
         return mu, sigma
 
@@ -52,4 +52,4 @@ class MagentaEngine(numpy_engine.Engine):
         if not len(z):
             return super().decode(z)
         tensors = self._model.decode_to_tensors(z, self.spec.steps, max(temperature, magenta_seeds.COLDEST))
-        return np.argmax(np.stack(tensors), axis=2).astype(np.uint8)
+        return self._shaped(magenta_voices.tokens_of(np.stack(tensors), self.spec))

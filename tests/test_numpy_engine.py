@@ -13,14 +13,13 @@ from tests import magenta_engine
 from tests.conftest import random_weights, tiny_spec
 
 SPECS = [tiny_spec("calm-mel_2bar"), tiny_spec("calm-mel_16bar"), tiny_spec("calm-mel_2bar-big", 2)]
-SPECS.append(tiny_spec("calm-mel_16bar-big", 2))
+SPECS += [tiny_spec("calm-mel_16bar-big", 2), tiny_spec("calm-piano_2bar", 2), tiny_spec("calm-piano_beat")]
 
 
-def some_tokens(n: int, steps: int, seed: int = 0) -> np.ndarray:
+def some_tokens(n: int, spec: model_spec.ModelSpec, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    tokens = rng.integers(30, 70, (n, steps))
-    tokens[rng.random((n, steps)) < 0.7] = melody_tokens.HOLD
-    return tokens.astype(np.uint8)
+    shape = (n, spec.steps) if spec.voices == 1 else (n, spec.steps, spec.voices)
+    return np.where(rng.random(shape) < 0.7, melody_tokens.HOLD, rng.integers(30, 70, shape)).astype(np.uint8)
 
 
 MAGENTAS = ["cat-mel_2bar_small", "flat-mel_16bar", "hierdec-mel_16bar", "hier-mel_16bar"]
@@ -37,7 +36,7 @@ def test_engines_agree(name, tmp_path):
     spec = next((spec for spec in SPECS if spec.name == name), None) or magentas_spec(name)
     weights = random_weights(spec)
     ours, theirs = numpy_engine.Engine(spec, weights), magenta_engine.MagentaEngine(spec, weights)
-    tokens = some_tokens(18, spec.steps)
+    tokens = some_tokens(18, spec)
     for mine, wanted in zip(ours.encode(tokens), theirs.encode(tokens), strict=True):
         np.testing.assert_allclose(mine, wanted, atol=1e-5)
     z = np.random.default_rng(1).standard_normal((18, spec.z_size))
@@ -46,8 +45,8 @@ def test_engines_agree(name, tmp_path):
     assert np.array_equal(decoded, ours.decode(z))
 
 
-def test_magenta_engine_draws_from_the_same_distribution_and_repeats_itself():
-    spec = SPECS[0]
+@pytest.mark.parametrize("spec", [SPECS[0], SPECS[4]], ids=lambda s: s.name)
+def test_magenta_engine_draws_from_the_same_distribution_and_repeats_itself(spec):
     weights = random_weights(spec)
     ours = numpy_engine.Engine(spec, weights)
     z = np.repeat(np.random.default_rng(0).standard_normal((1, spec.z_size)), 1600, axis=0)
@@ -55,9 +54,10 @@ def test_magenta_engine_draws_from_the_same_distribution_and_repeats_itself():
     assert np.array_equal(theirs[0], theirs[1]) and not np.array_equal(theirs[0], theirs[2])
     mine = ours.decode(z, 1.0, seed=5)
     for step in (0, 1, spec.steps - 1):
-        shares = [np.bincount(tokens[:, step], minlength=melody_tokens.DEPTH) / len(z) for tokens in (mine, theirs[0])]
+        drawn = [tokens[:, step].reshape(len(z), -1)[:, -1] for tokens in (mine, theirs[0])]
+        shares = [np.bincount(tokens, minlength=spec.depth) / len(z) for tokens in drawn]
         assert np.abs(shares[0] - shares[1]).max() < 0.05
-    assert len(np.unique(mine[:, 0])) > 10
+    assert len(np.unique(mine[:, 0].reshape(len(z), -1)[:, -1])) > 10
 
 
 def test_weights_are_mapped_not_read(tmp_path):
@@ -120,7 +120,7 @@ def test_batches_do_not_change_the_result():
     z = np.random.default_rng(0).standard_normal((numpy_engine._BATCH + 5, ours.spec.z_size))
     whole = ours.decode(z, temperature=1.0, seed=3)
     assert np.array_equal(whole[: numpy_engine._BATCH], ours.decode(z[: numpy_engine._BATCH], temperature=1.0, seed=3))
-    tokens = some_tokens(numpy_engine._BATCH + 5, ours.spec.steps)
+    tokens = some_tokens(numpy_engine._BATCH + 5, ours.spec)
     np.testing.assert_allclose(ours.encode(tokens)[0][-5:], ours.encode(tokens[-5:])[0], atol=1e-6)
 
 

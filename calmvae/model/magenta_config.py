@@ -43,7 +43,7 @@ def spec_of_magenta(name: str, config: Any) -> ModelSpec:
 
 
 def magenta_config(spec: ModelSpec) -> Any:
-    """Magenta's `Config` for a spec: a fresh model, its own hparams, a melody converter for its window."""
+    """Magenta's `Config` for a spec: a fresh model, its own hparams, a converter for its window."""
     from calmvae.common import magenta_import
 
     door = magenta_import.load()
@@ -51,11 +51,19 @@ def magenta_config(spec: ModelSpec) -> Any:
         model=magenta_model(spec, door.lstm_models.BidirectionalLstmEncoder, _decoder_class(spec, door)),
         hparams=door.HParams(**copy.deepcopy(spec.hparams)),
         note_sequence_augmenter=door.data.NoteSequenceAugmenter(transpose_range=(-5, 5)),
-        data_converter=door.data.OneHotMelodyConverter(
-            skip_polyphony=False, max_bars=100, slice_bars=spec.bars, steps_per_quarter=4
-        ),
+        data_converter=_converter(spec, door),
         train_examples_path=None,
         eval_examples_path=None,
+    )
+
+
+def _converter(spec: ModelSpec, door: Any) -> Any:
+    if spec.voices > 1:
+        from calmvae.model import magenta_voices
+
+        return magenta_voices.converter(spec)
+    return door.data.OneHotMelodyConverter(
+        skip_polyphony=False, max_bars=100, slice_bars=spec.bars, steps_per_quarter=4
     )
 
 

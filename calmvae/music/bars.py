@@ -50,3 +50,19 @@ def _parts(length: float) -> list[float]:
         parts.append(float(part))
         length -= part
     return [*parts, length]
+
+
+def metres(lengths: np.ndarray) -> list[tuple[int, int, int]]:
+    """The time signatures that write bars of some lengths: `(bar, numerator, denominator)` where they change.
+
+    Args:
+      lengths: of bars in sixteenths, int `[bars]`.
+    """
+    changes = np.flatnonzero(np.diff(lengths, prepend=0))
+    found = []
+    for bar in changes.tolist():
+        length, unit = int(lengths[bar]), STEPS_PER_BAR
+        while unit > STEPS_PER_QUARTER and length % 2 == 0:
+            length, unit = length // 2, unit // 2
+        found.append((bar, length, unit))
+    return found
