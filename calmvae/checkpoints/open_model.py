@@ -11,6 +11,7 @@ from calmvae.common.errors import OptionError
 from calmvae.model import config_catalog, interface, numpy_engine
 from calmvae.model.melody_model import MelodyModel
 from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec, not_melodies, with_hparams
+from calmvae.model.voice_model import VoiceModel
 
 DEFAULT_MODEL = "calm-mel_2bar"
 
@@ -47,15 +48,16 @@ def load_melody_model(name: str | Path = DEFAULT_MODEL, config: str | None = Non
       ModelError: also where the model is not of melodies.
     """
     opened = find_model.open_model(name, config)
-    if opened.spec is None:
+    if opened.spec is None or opened.spec.voices > 1:
         raise not_melodies(opened.config, opened.place)
-    return _of_melodies(opened, opened.spec)
+    return MelodyModel(opened.place, opened.spec, numpy_engine.Engine(opened.spec, opened.weights), **_record(opened))
 
 
 def of_opened(opened: find_model.Opened, hparams: dict[str, Any] | None = None) -> interface.Model:
     """The model of what `find_model.open_model` opened; `hparams` are those of Magenta's config that are others."""
     if opened.spec is not None:
-        return _of_melodies(opened, opened.spec)
+        kind = VoiceModel if opened.spec.voices > 1 else MelodyModel
+        return kind(opened.place, opened.spec, numpy_engine.Engine(opened.spec, opened.weights), **_record(opened))
     from calmvae.common import magenta_import
     from calmvae.model import magenta_config, magenta_model
 
@@ -69,17 +71,13 @@ def of_opened(opened: find_model.Opened, hparams: dict[str, Any] | None = None) 
     return magenta_model.MagentaModel(opened.place, opened.config, config, dict(opened.weights), **_record(opened))
 
 
-def _of_melodies(opened: find_model.Opened, spec: ModelSpec) -> MelodyModel:
-    return MelodyModel(opened.place, spec, numpy_engine.Engine(spec, opened.weights), **_record(opened))
-
-
 def _record(opened: find_model.Opened) -> dict[str, Any]:
     return {"sha256": opened.sha256, "weights_file": find_model.weights_file(opened.place), "meta": opened.meta}
 
 
 def shaped_like(source: ModelSpec | None, spec: ModelSpec) -> ModelSpec:
     """The spec with the layer and latent sizes of another of the same kind."""
-    if source is None or (source.bars, source.decoder) != (spec.bars, spec.decoder):
+    if source is None or (source.steps, source.decoder, source.voices) != (spec.steps, spec.decoder, spec.voices):
         return spec
     shapes = {n: source.hparams[n] for n in SHAPE_HPARAMS}
     return dataclasses.replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import Any
@@ -112,17 +113,23 @@ def _segments(ends: list[Excerpt], decoded: Any, steps: int, original: bool) -> 
                 voices=_voices(ends[0], ends[1], float(t)),
                 label={0: "A", steps - 1: "B"}.get(k, f"{k}/{steps - 1}"),
                 given=end is not None,
+                excerpt=ends[2 * k >= steps],
+                written=given is not None,
             )
         )
     return segments
 
 
 def _voices(a: Excerpt, b: Excerpt, t: float) -> list[Voice]:
+    return [voice for ours, theirs in zip(a.players, b.players, strict=True) for voice in _between(ours, theirs, t)]
+
+
+def _between(a: Voice, b: Voice, t: float) -> list[Voice]:
     velocity = (1 - t) * a.velocity + t * b.velocity
     if a.program == b.program:
-        return [Voice("melody", a.program, velocity)]
+        return [dataclasses.replace(a, velocity=velocity)]
     # Equal power, so that the middle is as loud as the ends.
     return [
-        Voice("melody of A", a.program, velocity * float(np.sqrt(1 - t))),
-        Voice("melody of B", b.program, velocity * float(np.sqrt(t))),
+        dataclasses.replace(a, name=f"{a.name} of A", velocity=velocity * float(np.sqrt(1 - t))),
+        dataclasses.replace(b, name=f"{b.name} of B", velocity=velocity * float(np.sqrt(t))),
     ]

@@ -58,7 +58,8 @@ def of_piece(
     remarks = [] if remarks is None else remarks
     end = model.excerpt(opened_piece(piece), BARS, remarks, melody=melody, track=track, start_bar=start_bar)
     tokens = melody_windows.join_windows(end.windows, end.tied)
-    return Source(end.name or "the piece", tokens, end.qpm, round(end.velocity), end.program)
+    [player] = end.players
+    return Source(end.name or "the piece", tokens, end.qpm, round(player.velocity), player.program)
 
 
 def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:

@@ -67,7 +67,7 @@ def sample(
     made = []
     drawn = model.sample(n, walk, bars=bars, temperature=temperature, seed=seed, chords=chords, controls=controls)
     for k, (windows, labels) in enumerate(drawn):
-        voices = [Voice("melody", program, velocity)]
+        voices = [Voice(voice.name, program, velocity, voice.of) for voice in model.voices()]
         segment = Segment(windows, np.zeros(len(windows), bool), qpm, voices, labels[0])
         piece, sections = model.play([segment], f"{model.name} sample {k + 1}, seed {seed}")
         if len(labels) > 1:
@@ -109,8 +109,8 @@ def write_training_samples(model: Model, given: Sequence[Excerpt], folder: Path,
     z = rng.standard_normal((_TRAINING_SAMPLES, model.z_size))
     fresh = model.decode(z, 0.5, seed, [given[0]] * _TRAINING_SAMPLES)
     rows += [(fresh[k : k + 1], f"sample {k + 1}", False) for k in range(_TRAINING_SAMPLES)]
-    voice = [Voice("melody", DEFAULT_PROGRAM, DEFAULT_VELOCITY)]
-    segments = [Segment(windows, np.zeros(1, bool), DEFAULT_QPM, voice, label, real) for windows, label, real in rows]
+    voices, tied = model.voices(), np.zeros(1, bool)
+    segments = [Segment(windows, tied, DEFAULT_QPM, voices, label, real) for windows, label, real in rows]
     piece, sections = model.play(segments, f"step {step}")
     name = folder / f"step-{step:08d}"
     write_midi.write_midi(piece, name.with_suffix(".mid"))

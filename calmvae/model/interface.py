@@ -18,17 +18,19 @@ from calmvae.common import output_folder
 from calmvae.common.errors import OptionError
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
+from calmvae.music.calmness import DEFAULT_VELOCITY
 
 DEFAULT_PROGRAM = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """Who plays: a track's name, a General MIDI program, a velocity."""
+    """Who plays: a track's name, a General MIDI program, a velocity, and which voice of the windows."""
 
     name: str
     program: int
     velocity: float
+    of: int = 0
 
 
 @dataclasses.dataclass
@@ -42,7 +44,7 @@ class Excerpt:
       bars: of the piece that they hold; the last window may have silence behind them.
       tied: bool `[count]`: the window's first note is held over from the window before.
       qpm: quarters per minute.
-      program, velocity: of who plays.
+      players: of each voice of the windows.
       report: what became of the notes on the way, for run.json; empty if there is nothing to say.
       cut_from: what `Model.replay` needs beside; the model's own affair.
     """
@@ -53,8 +55,7 @@ class Excerpt:
     bars: int
     tied: np.ndarray
     qpm: float
-    program: int
-    velocity: float
+    players: list[Voice]
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     cut_from: Any = None
 
@@ -66,7 +67,12 @@ class Excerpt:
 
 @dataclasses.dataclass
 class Segment:
-    """Windows to be played one after the other at one tempo by one or two voices."""
+    """Windows to be played one after the other at one tempo.
+
+    Attributes:
+      voices: who plays; several may play the same voice of the windows.
+      excerpt: the music that it is, or is nearest to; `written` plays that piece's own notes.
+    """
 
     windows: Any
     tied: np.ndarray
@@ -74,6 +80,8 @@ class Segment:
     voices: list[Voice]
     label: str
     given: bool = False
+    excerpt: Excerpt | None = None
+    written: bool = False
 
 
 class Model(abc.ABC):
@@ -207,6 +215,10 @@ class Model(abc.ABC):
     def measure(self, given: Excerpt, decoded: Any) -> dict[str, float]:
         """How much of an excerpt is the same in windows decoded of it, as shares by name, the first of all steps."""
         return {"reconstruction_accuracy": float(self.same(given.windows, decoded).mean())}
+
+    def voices(self) -> list[Voice]:
+        """Who plays the windows of samples: one for each voice."""
+        return [Voice("melody", DEFAULT_PROGRAM, DEFAULT_VELOCITY)]
 
     @abc.abstractmethod
     def check_voice(self, program: int, velocity: int) -> None:

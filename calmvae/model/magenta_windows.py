@@ -21,7 +21,7 @@ from calmvae.common.errors import EmptyMusicError, OptionError
 from calmvae.midi import note_sequence
 from calmvae.midi.piece import Piece
 from calmvae.model import config_catalog
-from calmvae.model.interface import Excerpt
+from calmvae.model.interface import Excerpt, Voice
 from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.music.melody_tokens import FIRST_PITCH
 
@@ -251,13 +251,16 @@ def excerpt(
     outputs = [window.outputs.unpack() for window in chosen_windows]
     tied = np.zeros(len(found), bool)
     bars, qpms = len(found) * reader.bars, [cut.qpm for cut, _ in found]
-    return Excerpt(name, chosen_windows, outputs, bars, tied, first.qpm, 0, velocity, {}, qpms)
+    players = [Voice("melody", 0, velocity)]
+    return Excerpt(name, chosen_windows, outputs, bars, tied, first.qpm, players, {}, qpms)
 
 
 def excerpt_of(window: Window, bars: int) -> Excerpt:
     """A window of so many bars as an excerpt of no piece."""
     tied = np.zeros(1, bool)
-    return Excerpt("", [window], [window.outputs.unpack()], bars, tied, DEFAULT_QPM, 0, DEFAULT_VELOCITY)
+    return Excerpt(
+        "", [window], [window.outputs.unpack()], bars, tied, DEFAULT_QPM, [Voice("melody", 0, DEFAULT_VELOCITY)]
+    )
 
 
 def counted(window: Window) -> np.ndarray:

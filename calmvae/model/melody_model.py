@@ -3,76 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Sequence
 
 import numpy as np
 
-from calmvae.common import seeds, text
+from calmvae.common import text
 from calmvae.common.errors import OptionError
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Note, Piece
-from calmvae.model import interface
-from calmvae.model.interface import Excerpt, Segment
-from calmvae.model.model_spec import ModelSpec
-from calmvae.model.numpy_engine import Engine
+from calmvae.model.interface import Excerpt, Segment, Voice
+from calmvae.model.numpy_model import QPM_RANGE, NumpyModel
 from calmvae.music import melody_extraction, melody_tokens, melody_windows
 from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.music.melody_extraction import Melody
 from calmvae.music.melody_tokens import STEPS_PER_BAR, STEPS_PER_QUARTER
 
-# MIDI's tempo event cannot say less than 3.6; nobody plays above 400.
-_QPM_RANGE = (4.0, 400.0)
-# Samples decoded together, always as many: the last bits of a product depend on how many rows it has.
-_GROUP = 8
-# Bars of a sample to each fresh draw.
-_SECTION_BARS = 8
 
-
-class MelodyModel(interface.Model):
-    """See `interface.Model`; a window is a row of tokens, uint8 `[steps]`, see `melody_tokens`.
-
-    Attributes:
-      spec: its config.
-      engine: encodes and decodes.
-    """
-
-    sample_bars: ClassVar[int] = 16
-
-    def __init__(self, source: Path, spec: ModelSpec, engine: Engine, **record: Any) -> None:
-        super().__init__(source, **record)
-        self.spec, self.engine = spec, engine
-
-    @property
-    def name(self) -> str:
-        return self.spec.name
-
-    @property
-    def bars(self) -> int:
-        return self.spec.bars
-
-    @property
-    def z_size(self) -> int:
-        return self.spec.z_size
-
-    def encode(self, excerpts: Sequence[Excerpt]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """See `Model.encode`."""
-        return [self.engine.encode(one.inputs) for one in excerpts]
-
-    def decode(
-        self,
-        z: np.ndarray,
-        temperature: float = 0.0,
-        seed: int | Sequence[int] = 0,
-        like: Sequence[Excerpt] = (),
-    ) -> np.ndarray:
-        """See `Model.decode`; windows uint8 `[n, steps]`."""
-        return self.engine.decode(z, temperature, seed)
-
-    def same(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Which tokens agree, bool `[n, steps]`."""
-        return np.asarray(x) == np.asarray(y)
+class MelodyModel(NumpyModel):
+    """See `interface.Model`; a window is a row of tokens, uint8 `[steps]`, see `melody_tokens`."""
 
     def excerpt(
         self,
@@ -90,44 +38,8 @@ class MelodyModel(interface.Model):
         windows, tied = melody_windows.cut_windows(tokens, self.spec.steps)
         qpm = _tempo(line, first, last, remarks if bars else [])
         report = dataclasses.asdict(line.report)
-        voice = line.program, line.velocity
-        return Excerpt(line.piece.name, windows, windows, bars or line.bars, tied, qpm, *voice, report, line)
-
-    def sample(
-        self,
-        n: int,
-        walk: Callable[[int, int, int], np.ndarray],
-        *,
-        bars: int | None,
-        temperature: float,
-        seed: int,
-        chords: str | None = None,
-        controls: np.ndarray | None = None,
-    ) -> list[tuple[np.ndarray, list[str]]]:
-        """See `Model.sample`; 16 bars by default, windows uint8 `[bars / window, steps]` of each piece.
-
-        A piece longer than a window is decoded along a path through fresh draws, one every 8 bars, so that its windows
-        belong together.
-        """
-        if chords is not None:
-            raise OptionError("--chords goes with a config that plays over chords, such as cat-mel_2bar_med_chords.")
-        if controls is not None:
-            raise OptionError(f"{self.name} is not conditioned on controls; leave them out.")
-        count, every = (
-            self.check_bars(self.sample_bars if bars is None else bars) // self.bars,
-            max(1, _SECTION_BARS // self.bars),
-        )
-        made: list[tuple[np.ndarray, list[str]]] = []
-        while len(made) < n:
-            group = range(len(made), len(made) + _GROUP)
-            latents = np.concatenate([walk(k, count, every) for k in group])
-            tokens = self.decode(latents, temperature, [seeds.hash_seed(seed, k) for k in group])
-            found = zip(group, np.split(tokens, _GROUP), strict=True)
-            made += [(windows, [f"sample {k + 1}"]) for k, windows in found if k < n]
-        return made
-
-    def check_voice(self, program: int, velocity: int) -> None:
-        """See `Model.check_voice`; any will do."""
+        players = [Voice("melody", line.program, line.velocity)]
+        return Excerpt(line.piece.name, windows, windows, bars or line.bars, tied, qpm, players, report, line)
 
     def measure(self, given: Excerpt, decoded: np.ndarray) -> dict[str, float]:
         """See `Model.measure`; also of the steps where a note starts."""
@@ -179,7 +91,8 @@ class MelodyModel(interface.Model):
 def excerpts_of(tokens: np.ndarray) -> list[Excerpt]:
     """Windows uint8 `[n, steps]` as excerpts of no piece, one each."""
     bars, tied = tokens.shape[1] // STEPS_PER_BAR, np.zeros(1, bool)
-    return [Excerpt("", row[None], row[None], bars, tied, DEFAULT_QPM, 0, DEFAULT_VELOCITY) for row in tokens]
+    players = [Voice("melody", 0, DEFAULT_VELOCITY)]
+    return [Excerpt("", row[None], row[None], bars, tied, DEFAULT_QPM, players) for row in tokens]
 
 
 def on_own_time(line: Melody, tokens: np.ndarray, name: str, track: str) -> Piece:
@@ -232,7 +145,7 @@ def _bars_of(line: Melody, bars: int | None, start_bar: int | None, remarks: lis
 def _tempo(line: Melody, first: int, last: int, remarks: list[str]) -> float:
     """The mean tempo of bars `first` to before `last`, in quarters per minute."""
     begin, end = (line.seconds_at(bar * STEPS_PER_BAR) for bar in (first, last))
-    qpm = float(np.clip(line.piece.mean_qpm(max(begin, 0.0), max(end, 0.0)), *_QPM_RANGE))
+    qpm = float(np.clip(line.piece.mean_qpm(max(begin, 0.0), max(end, 0.0)), *QPM_RANGE))
     slowest, fastest = line.piece.qpm_range(begin, end)
     if fastest > 1.02 * slowest:
         name = line.piece.name or "the piece"

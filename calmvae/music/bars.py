@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from calmvae.midi.piece import Piece
@@ -52,17 +54,28 @@ def _parts(length: float) -> list[float]:
     return [*parts, length]
 
 
-def metres(lengths: np.ndarray) -> list[tuple[int, int, int]]:
+def metres(lengths: np.ndarray, known: Sequence[tuple[int, int]] = ()) -> list[tuple[int, int, int]]:
     """The time signatures that write bars of some lengths: `(bar, numerator, denominator)` where they change.
 
     Args:
       lengths: of bars in sixteenths, int `[bars]`.
+      known: signatures `(numerator, denominator)` to prefer where their bars fit, such as 6/8 to 3/4 for 12 sixteenths.
     """
-    changes = np.flatnonzero(np.diff(lengths, prepend=0))
-    found = []
-    for bar in changes.tolist():
-        length, unit = int(lengths[bar]), STEPS_PER_BAR
-        while unit > STEPS_PER_QUARTER and length % 2 == 0:
-            length, unit = length // 2, unit // 2
-        found.append((bar, length, unit))
+    given = [(_parts(upper * STEPS_PER_BAR / lower), upper, lower) for upper, lower in known]
+    # A 5/4 is known by its two parts, before one of them is taken for a bar.
+    given.sort(key=lambda one: -len(one[0]))
+    found: list[tuple[int, int, int]] = []
+    bar, rest = 0, lengths.tolist()
+    while bar < len(rest):
+        fits = next((one for one in given if rest[bar : bar + len(one[0])] == one[0]), None)
+        upper, lower = fits[1:] if fits else _signature(rest[bar])
+        if not found or found[-1][1:] != (upper, lower):
+            found.append((bar, upper, lower))
+        bar += len(fits[0]) if fits else 1
     return found
+
+
+def _signature(length: int) -> tuple[int, int]:
+    """A bar of so many sixteenths in quarters if it can be, else in eighths or sixteenths."""
+    unit = next(unit for unit in (4, 8, 16) if length * unit % STEPS_PER_BAR == 0)
+    return length * unit // STEPS_PER_BAR, unit

@@ -11,7 +11,16 @@ import numpy as np
 from calmvae.common.text import are, count
 from calmvae.midi.piece import Piece
 from calmvae.music import bars, beat_grid
-from calmvae.music.melody_tokens import FIRST_PITCH, MIN_PITCH, NOTE_OFF, STEPS_PER_BAR, STEPS_PER_QUARTER, fold_pitches
+from calmvae.music.melody_tokens import (
+    FIRST_PITCH,
+    HOLD,
+    MIN_PITCH,
+    NOTE_OFF,
+    STEPS_PER_BAR,
+    STEPS_PER_QUARTER,
+    fold_pitches,
+    sounding_tokens,
+)
 
 # Semitones that it costs a note to lie above one that a higher voice holds, or below one of a lower voice.
 _CROSSING = 30.0
@@ -75,6 +84,32 @@ class Voices:
     lead: float
     report: VoiceReport
     piece: Piece
+
+    @property
+    def bars(self) -> int:
+        """How many bars it has."""
+        return len(self.bar_lines) - 1
+
+    def first_bar(self) -> int:
+        """Index of the first bar in which a note starts."""
+        return int(np.searchsorted(self.bar_lines, np.argmax((self.notes >= 0).any(axis=1)), side="right")) - 1
+
+    def part(self, first: int, last: int, repeats: int = 1) -> Voices:
+        """Bars `first` to before `last`, over and over; what rings over from before is struck again."""
+        begin, end = int(self.bar_lines[first]), int(self.bar_lines[last])
+        tokens, notes = self.tokens[begin:end].copy(), self.notes[begin:end]
+        ringing = np.array([sounding_tokens(column[:begin])[-1] if begin else 0 for column in self.tokens.T])
+        tokens[0] = np.where((tokens[0] == HOLD) & (ringing > 0), ringing, tokens[0])
+        tokens[0][tokens[0] == NOTE_OFF] = HOLD
+        again = tokens.copy()
+        again[0] = np.where(again[0] == HOLD, NOTE_OFF, again[0])
+        lines = self.bar_lines[first : last + 1] - begin
+        return dataclasses.replace(
+            self,
+            tokens=np.concatenate([tokens, *[again] * (repeats - 1)]),
+            notes=np.tile(notes, (repeats, 1)),
+            bar_lines=np.concatenate([[0], *[lines[1:] + k * (end - begin) for k in range(repeats)]]),
+        )
 
     def seconds_at(self, step: float) -> float:
         """Time in the piece, in seconds, of a step (negative in an added upbeat)."""
