@@ -24,7 +24,8 @@ from calmvae.midi import note_sequence, read_music, tfrecord, write_midi
 from calmvae.midi.piece import Note, Piece
 from calmvae.model import config_catalog, magenta_windows
 from calmvae.model.magenta_model import MagentaModel
-from calmvae.training import tf_graph, train_magenta, train_melody, training_loop
+from calmvae.training import tf_graph, train_magenta, train_melody
+from calmvae.training.training_options import Options
 from tests.conftest import tiny_spec
 from tests.random_checkpoints import hparams_of, save_random, small_config
 
@@ -99,9 +100,9 @@ def checkpoint(tmp_path_factory):
     return functools.cache(lambda name: save_random(name, folder / name / "model.ckpt-7"))
 
 
-def options(**changes) -> training_loop.Options:
+def options(**changes) -> Options:
     few = {"steps": 12, "eval_every": 6, "save_every": 6, "sample_every": 0, "log_every": 1, "threads": 1}
-    return training_loop.Options(**{**few, **changes})
+    return Options(**{**few, **changes})
 
 
 def go(name, data, run, settings=QUICK, start=None, **changes):

@@ -116,7 +116,7 @@ def measured(monkeypatch) -> list[tuple[float, float]]:
         accuracy, onsets = numbers.pop(0)
         return evaluation.Metrics(10, accuracy, onsets, 0.5, 0.0, 9.0, 3.0, 2)
 
-    monkeypatch.setattr(train_melody._Trainer, "measure", measure)
+    monkeypatch.setattr(train_melody._Task, "measure", measure)
     return numbers
 
 

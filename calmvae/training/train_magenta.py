@@ -1,7 +1,4 @@
-"""Train, resume and fine-tune the configs that are not of melodies, through Magenta's own graph on TensorFlow.
-
-The run folder is that of `training`; the best model is that of the lowest held-out loss.
-"""
+"""Train, resume and fine-tune configs that are not of melodies with Magenta's graph on TensorFlow."""
 
 from __future__ import annotations
 
@@ -26,8 +23,10 @@ from calmvae.midi import tfrecord
 from calmvae.model import config_catalog, model_spec
 from calmvae.model.magenta_model import MagentaModel
 from calmvae.model.magenta_windows import Reader, Window, excerpt_of
-from calmvae.training import training_loop
-from calmvae.training.training_loop import Options, Progress, Result
+from calmvae.training import run_folder, training_loop
+from calmvae.training.run_folder import RunFolder
+from calmvae.training.training_loop import Progress, Result
+from calmvae.training.training_options import Options
 
 _EVAL_WINDOWS = 1024
 _SAMPLES = 4
@@ -66,7 +65,7 @@ def train(
     report: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Result:
-    """Trains until a limit, early stop or interruption; called again, goes on from the last checkpoint.
+    """Trains until a limit, early stopping or an interruption; called again, goes on from the last checkpoint.
 
     Args:
       name: the config.
@@ -74,15 +73,17 @@ def train(
       run: the run folder.
       options: see `Options`; those of melodies must be left alone.
       settings: hparams, `["learning_rate=0.0003"]`.
-      start: the model to start from, its sizes are taken too.
-      report: called every `log_every` steps.
-      say: called with sentences worth reading.
+      start: the model to start from; its sizes are taken too.
+      report: called every `log_every` steps and after every evaluation.
+      say: called with sentences for the user.
 
     Raises:
-      DataError: nothing to train on, or the loss is no longer a number.
+      DataError: there is nothing to train on, or the loss is no longer a number.
       OptionError: an option or hparam is not for this config, or out of range.
       ModelError: `start` does not fit. OutputError: the run folder is not ours or of another config.
     """
+    from calmvae.training import tf_graph
+
     say = say or (lambda _: None)
     check_options(name, options)
     known = magenta_import.load().configs.CONFIG_MAP[name]
@@ -91,10 +92,13 @@ def train(
     if not any(setting.partition("=")[0].strip() == "batch_size" for setting in settings or []):
         hparams["batch_size"] = _batch_size(hparams["batch_size"], len(train_set), say)
     config = known._replace(hparams=magenta_import.load().HParams(**hparams))
-    folder = _open_run(Path(run), name, config, data, options)
-    trainer = _Trainer(name, config, folder, options, (train_set, eval_set), start, report, say)
-    trainer.sources = load_dataset.sources(data)
-    return trainer.run()
+    folder = _open_run(run, name, config, data, options)
+    say("Building Magenta's graph.")
+    # A built model belongs to its graph, and the sampler builds one of its own.
+    unbuilt = config._replace(model=copy.deepcopy(config.model))
+    engine = tf_graph.ExampleGraph(name, unbuilt, options.seed, options.threads)
+    task = _Task(name, config, engine, options.seed, (train_set, eval_set), load_dataset.sources(data))
+    return training_loop.Loop(task, folder, options, start.weights if start else None, report, say).run()
 
 
 def check_options(name: str, options: Options) -> None:
@@ -176,7 +180,7 @@ def say_converted(data: Path, name: str, say: Callable[[str], None]) -> None:
         say(f"{drums_only} of them are only drums; to keep them: calmvae convert --config {name}.")
 
 
-def _open_run(folder: Path, name: str, config: Any, data: str | Path, options: Options) -> Path:
+def _open_run(run: str | Path, name: str, config: Any, data: str | Path, options: Options) -> RunFolder:
     values = config.hparams.values()
     ours = {key: values[key] for key in _SHAPE_HPARAMS if key in values}
 
@@ -187,46 +191,31 @@ def _open_run(folder: Path, name: str, config: Any, data: str | Path, options: O
         found = [(key, theirs) for key, theirs in record["hparams"].items() if theirs != ours.get(key)]
         return f"{name} with {found[0][0]} {found[0][1]}, not {ours.get(found[0][0])}" if found else ""
 
-    return training_loop.open_run(folder, options, data, {"config": name, "hparams": ours}, values, differs)
+    return run_folder.open_run(run, options, data, {"config": name, "hparams": ours}, values, differs)
 
 
-class _Trainer(training_loop.Loop):
-    """The loop for examples of Magenta's converters."""
-
-    score, more_is_better = ("loss",), False
+class _Task(training_loop.Task):
+    """A config of Magenta's and its examples."""
 
     def __init__(
         self,
         name: str,
         config: Any,
-        folder: Path,
-        options: Options,
+        engine: Any,
+        seed: int,
         sets: tuple[Examples, Examples],
-        start: find_model.Opened | None,
-        report: Callable[[Progress], None] | None,
-        say: Callable[[str], None],
+        sources: list[dict[str, Any]],
     ) -> None:
-        from calmvae.training import tf_graph
-
-        self.name, self.config, self.train_set = name, config, sets[0]
-        self.held_out = sets[1] is not sets[0]
-        self.eval_windows = _drawn(sets[1], _EVAL_WINDOWS)
-        self.eval_reader = sets[1].reader
-        # Its graph is built once; the weights change.
-        self.sampler = MagentaModel(folder, name, config, {})
-        # A model that was built belongs to its graph.
-        unbuilt = config._replace(model=copy.deepcopy(config.model))
-        say("Building Magenta's graph.")
-        engine = tf_graph.ExampleGraph(name, unbuilt, options.seed, options.threads)
-        super().__init__(
-            folder, options, engine, config.hparams.batch_size, start.weights if start else None, report, say
-        )
+        self.name, self.config, self.engine, self.seed = name, config, engine, seed
+        self.train_set, eval_set = sets
+        self.batch_size, self.pieces, self.sources = config.hparams.batch_size, len(self.train_set.pieces), sources
+        self.held_out = eval_set is not self.train_set
+        self.eval_windows, self.eval_reader = _drawn(eval_set, _EVAL_WINDOWS), eval_set.reader
+        # Its graph is built once; its weights change.
+        self.sampler = MagentaModel(Path(name), name, config, {})
 
     def batches(self, step: int) -> Iterator[list[np.ndarray]]:
-        return self.train_set.batches(self.batch_size, self.options.seed, step)
-
-    def pieces(self) -> int:
-        return len(self.train_set.pieces)
+        return self.train_set.batches(self.batch_size, self.seed, step)
 
     def measure(self, weights: dict[str, np.ndarray]) -> HeldOut:
         hparams = self.config.hparams
@@ -254,16 +243,19 @@ class _Trainer(training_loop.Loop):
         nats, mu, sigma = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return nats.astype(np.float64), mu, sigma
 
-    def write_model(self, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    def worth(self, line: dict[str, Any]) -> float:
+        return -float(line["loss"])
+
+    def write_model(self, folder: Path, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         values = self.config.hparams.values()
         known = magenta_import.load().configs.CONFIG_MAP[self.name].hparams.values()
         changed = {key: values[key] for key in _SHAPE_HPARAMS if values.get(key) != known.get(key)}
-        model_folder.write_other(self.folder / "model", self.name, changed, weights, meta)
+        model_folder.write_other(folder, self.name, changed, weights, meta)
 
-    def write_samples(self, folder: Path) -> None:
+    def write_samples(self, folder: Path, step: int) -> None:
         self.sampler.weights = self.engine.weights()
         given = [excerpt_of(window, self.sampler.bars) for window in self.eval_windows[:_SAMPLES]]
-        sampling.write_training_samples(self.sampler, given, folder, self.step, self.options.seed)
+        sampling.write_training_samples(self.sampler, given, folder, step, self.seed)
 
 
 def _drawn(held_out: Examples, most: int) -> list[Window]:

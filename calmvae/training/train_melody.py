@@ -1,15 +1,4 @@
-"""Train, resume and fine-tune a calm-* model on a converted data set.
-
-A run folder tells its own story:
-
-    run.json       what was asked for, with what data, versions and hparams; how it stands and how it ended
-    notes.txt      what the user wrote with --note
-    metrics.jsonl  one line an evaluation
-    train/         the newest checkpoints with optimiser slots, to resume from
-    model/         the best model so far, ready to generate
-    events/        TensorBoard
-    samples/       what the model made of held-out windows, and out of nothing, as .mid and .png
-"""
+"""Train, resume and fine-tune a model of melodies on a converted data set; `run_folder` lists the files."""
 
 from __future__ import annotations
 
@@ -27,8 +16,10 @@ from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation
 from calmvae.model import config_catalog, model_spec, numpy_engine
 from calmvae.model.melody_model import MelodyModel, excerpts_of
-from calmvae.training import training_loop
-from calmvae.training.training_loop import Options, Progress, Result
+from calmvae.training import run_folder, training_loop
+from calmvae.training.run_folder import RunFolder
+from calmvae.training.training_loop import Progress, Result
+from calmvae.training.training_options import Options
 
 ENGINES = {
     "auto": "numpy; cudnn where there is a GPU; magenta for dropout and residual connections",
@@ -49,37 +40,38 @@ def train(
     say: Callable[[str], None] | None = None,
     start: find_model.Opened | None = None,
 ) -> Result:
-    """Trains until a limit, early stop or interruption; called again, goes on from the last checkpoint.
+    """Trains until a limit, early stopping or an interruption; called again, goes on from the last checkpoint.
 
     Args:
       spec: config and hparams.
       data: a folder of `convert_folder.convert`, or a TFRecord of NoteSequences.
       run: the run folder.
       options: see `Options`.
-      report: called every `log_every` steps.
-      say: called with sentences worth reading.
-      start: the model of `options.init`, if it is open already.
+      report: called every `log_every` steps and after every evaluation.
+      say: called with sentences for the user.
+      start: the opened model of `options.init`; opened here if it is not given.
 
     Raises:
-      DataError: nothing to train on, or the loss is no longer a number.
+      DataError: there is nothing to train on, or the loss is no longer a number.
       ModelError: `options.init` does not fit. OutputError: the run folder is not ours or of another config.
     """
     say = say or (lambda _: None)
     _check_memory(spec, options)
-    folder = _open_run(Path(run), spec, data, options)
+    folder = _open_run(run, spec, data, options)
     train_set, eval_set = load_dataset.load(
-        data, spec, options.melody, options.max_onsets, options.calmest, folder / "cache", say=say
+        data, spec, options.melody, options.max_onsets, options.calmest, folder.path / "cache", say=say
     )
     if options.init and start is None:
         start = find_model.open_to_train(options.init, spec.name)
     weights = _weights(spec, start, options, say) if start else None
-    if start is None and len(spec.level_lengths or ()) > 2 and not (folder / "train").exists():
-        say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
-    if start is not None and spec.hparams["beta_rate"] == 0 and not (folder / "train").exists():
-        say(f"The price of a latent bit, beta, is {spec.hparams['max_beta']:g} from the start.")
-    trainer = _Trainer(spec, folder, options, train_set, eval_set, weights, report, say)
-    trainer.sources = load_dataset.sources(data)
-    return trainer.run()
+    if not folder.checkpoint():
+        if start is None and len(spec.level_lengths or ()) > 2:
+            say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
+        if start is not None and spec.hparams["beta_rate"] == 0:
+            say(f"The price of a latent bit, beta, is {spec.hparams['max_beta']:g} from the start.")
+    engine = _engine(spec, options, say)
+    task = _Task(spec, engine, options.seed, train_set, eval_set, load_dataset.sources(data))
+    return training_loop.Loop(task, folder, options, weights, report, say).run()
 
 
 def spec_to_train(
@@ -139,7 +131,7 @@ def _weights(
     return weights
 
 
-def _open_run(folder: Path, spec: model_spec.ModelSpec, data: str | Path, options: Options) -> Path:
+def _open_run(run: str | Path, spec: model_spec.ModelSpec, data: str | Path, options: Options) -> RunFolder:
     ours = spec.shape()
 
     def differs(record: dict[str, Any]) -> str:
@@ -149,7 +141,7 @@ def _open_run(folder: Path, spec: model_spec.ModelSpec, data: str | Path, option
         found = [(name, theirs) for name, theirs in before.shape().items() if theirs != ours[name]]
         return f"{before.name} with {found[0][0]} {found[0][1]}, not {ours[found[0][0]]}" if found else ""
 
-    return training_loop.open_run(folder, options, data, {"spec": spec.to_json()}, spec.hparams, differs)
+    return run_folder.open_run(run, options, data, {"spec": spec.to_json()}, spec.hparams, differs)
 
 
 def step_bytes(spec: model_spec.ModelSpec) -> float:
@@ -203,40 +195,38 @@ def _engine(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], N
     return tf_graph.TrainingGraph(spec, options.seed, options.threads, cudnn=engine == "cudnn")
 
 
-class _Trainer(training_loop.Loop):
-    """The loop for melodies."""
+class _Task(training_loop.Task):
+    """A model of melodies and its windows."""
 
     def __init__(
         self,
         spec: model_spec.ModelSpec,
-        folder: Path,
-        options: Options,
+        engine: Any,
+        seed: int,
         train_set: training_windows.WindowSet,
         eval_set: training_windows.WindowSet,
-        start: dict[str, np.ndarray] | None,
-        report: Callable[[Progress], None] | None,
-        say: Callable[[str], None],
+        sources: list[dict[str, Any]],
     ) -> None:
-        self.spec, self.train_set, self.held_out = spec, train_set, eval_set is not train_set
-        self.eval_tokens = eval_set.drawn(_EVAL_WINDOWS, 0).tokens
-        super().__init__(folder, options, _engine(spec, options, say), spec.hparams["batch_size"], start, report, say)
+        self.spec, self.engine, self.batch_size, self.seed = spec, engine, spec.hparams["batch_size"], seed
+        self.pieces, self.sources, self.held_out = train_set.pieces, sources, eval_set is not train_set
+        self.train_tokens, self.eval_tokens = train_set.tokens, eval_set.drawn(_EVAL_WINDOWS, 0).tokens
 
     def batches(self, step: int) -> Iterator[np.ndarray]:
-        return training_windows.batches(self.train_set.tokens, self.batch_size, self.options.seed, step)
+        return training_windows.batches(self.train_tokens, self.batch_size, self.seed, step)
 
     def measure(self, weights: dict[str, np.ndarray]) -> evaluation.Metrics:
         return evaluation.evaluate(numpy_engine.Engine(self.spec, weights), self.eval_tokens)
 
-    def write_model(self, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        model_folder.write(self.folder / "model", self.spec, weights, meta)
+    def worth(self, line: dict[str, Any]) -> float:
+        # By accuracy alone the best model might only hold notes and start none.
+        return (float(line["accuracy"]) + float(line["onset_accuracy"])) / 2
 
-    def write_samples(self, folder: Path) -> None:
+    def write_model(self, folder: Path, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        model_folder.write(folder, self.spec, weights, meta)
+
+    def write_samples(self, folder: Path, step: int) -> None:
         from calmvae.generate import sampling
 
-        model = MelodyModel(self.folder, self.spec, numpy_engine.Engine(self.spec, self.engine.weights()))
-        rows = np.random.default_rng(self.options.seed).permutation(len(self.eval_tokens))[:4]
-        given = excerpts_of(self.eval_tokens[rows])
-        sampling.write_training_samples(model, given, folder, self.step, self.options.seed)
-
-    def pieces(self) -> int:
-        return self.train_set.pieces
+        model = MelodyModel(folder, self.spec, numpy_engine.Engine(self.spec, self.engine.weights()))
+        rows = np.random.default_rng(self.seed).permutation(len(self.eval_tokens))[:4]
+        sampling.write_training_samples(model, excerpts_of(self.eval_tokens[rows]), folder, step, self.seed)
