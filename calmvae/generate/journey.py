@@ -7,7 +7,7 @@ makes the phrases, `phrase_editing` and `key_finding` shape them, `harmonize` ac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from calmvae.common.errors import OptionError
 from calmvae.generate import journey_notes, journey_plan
 from calmvae.generate.arguments import opened_piece
 from calmvae.generate.journey_notes import Phrase
-from calmvae.generate.journey_phrases import Source, Traveller
+from calmvae.generate.journey_phrases import Source, Traveller, Walk
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.generate.made_piece import Made, lead
 from calmvae.latent import calm_prior, slerp
@@ -120,12 +120,11 @@ def journey(
     first = 0 if accompanied else int(np.argmax(a.tokens >= melody_tokens.FIRST_PITCH))
     plan = journey_plan.plan(minutes, start, end, a.velocity, onsets, first / STEPS_PER_QUARTER * 60 / start)
     traveller = Traveller(a, b, model, plan, accompanied, seed)
-    walked = traveller.walk(progress)
-    piece = journey_notes.play(
-        walked, plan, range(plan.phrases), f"{a.name} to {b.name}" if a is not b else f"{a.name}, calmer"
-    )
+    walk = traveller.walk(progress)
+    name = f"{a.name} to {b.name}" if a is not b else f"{a.name}, calmer"
+    piece = journey_notes.play(walk.phrases, plan, range(plan.phrases), name)
     made = Made(piece, _sections(plan, traveller.opening), {}, []).begun()
-    made.info = _info(traveller, walked, made.piece) | {"silence_left_out": round(lead(piece), 2)}
+    made.info = _info(traveller, walk, made.piece) | {"silence_left_out": round(lead(piece), 2)}
     made.remarks = _remarks(traveller, made.info, a is b)
     return made
 
@@ -155,55 +154,56 @@ def returns(walked: Sequence[Phrase]) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def _info(traveller: Traveller, walked: Sequence[Phrase], piece: Piece) -> dict[str, Any]:
-    """Measurements for run.json: the plan, phrase by phrase, and what became of it."""
-    plan, apart = traveller.plan, foreign(walked)
-    bars = range(0, len(plan.qpm), journey_plan.PHRASE_BARS)
-    seconds = np.diff([plan.seconds(k * PHRASE_STEPS) for k in range(plan.phrases + 1)])
-    notes = [int((phrase.tokens >= melody_tokens.FIRST_PITCH).sum()) for phrase in walked]
-    minutes = by_minute(piece)
+def _info(traveller: Traveller, walk: Walk, piece: Piece) -> dict[str, Any]:
+    """Measurements for run.json: the plan, phrase by phrase, and the music made from it."""
+    plan, walked, opening = traveller.plan, walk.phrases, traveller.opening
+    begins = [plan.seconds(k * PHRASE_STEPS) for k in range(plan.phrases + 1)]
+    seconds, apart, minutes = np.diff(begins), foreign(walked), by_minute(piece)
+    planned = [traveller.planned(k, walk.level) for k in range(plan.phrases)]
     # With an accompaniment the planned rise is counted from where the music begins.
-    begun = [traveller.planned(k) for k in range(plan.phrases) if plan.seconds(k * PHRASE_STEPS) < 60]
-    risen = minutes[0] - float(np.mean(begun))
-    made = [value for phrase, value in zip(walked, apart, strict=True) if not phrase.given]
+    risen = minutes[0] - float(np.mean([value for value, begin in zip(planned, begins, strict=False) if begin < 60]))
+    notes = np.array([len(phrase_editing.onsets(phrase.tokens)) for phrase in walked])
     return {
         "keys": [str(key) for key in traveller.keys],
         "transposed": traveller.shift,
-        "stages": [round(plan.seconds(k * PHRASE_STEPS), 2) for k in plan.stages],
+        "stages": [round(begins[k], 2) for k in plan.stages],
         "plan": {
-            "seconds": [round(plan.seconds(k * PHRASE_STEPS), 2) for k in range(plan.phrases)],
-            "qpm": [round(float(plan.qpm[bar]), 2) for bar in bars],
-            "velocity": [round(float(value), 1) for value in plan.velocity],
-            "onsets_per_second": [round(float(v), 3) for v in plan.onsets / seconds],
-            "place": [round(float(value), 4) for value in plan.place],
-            "calmness": [round(min(traveller.planned(k) + risen, 100.0), 1) for k in range(plan.phrases)],
+            "seconds": _rounded(begins[:-1], 2),
+            "qpm": _rounded(plan.qpm[:: journey_plan.PHRASE_BARS], 2),
+            "velocity": _rounded(plan.velocity, 1),
+            "onsets_per_second": _rounded(plan.onsets / seconds, 3),
+            "place": _rounded(plan.place, 4),
+            "calmness": [round(min(value + risen, 100.0), 1) for value in planned],
             "longest_rest": round(_planned_rest(traveller), 2),
-            "end": round(plan.seconds(plan.phrases * PHRASE_STEPS), 2),
+            "end": round(begins[-1], 2),
         },
-        "onsets_per_second": [round(n / float(s), 3) for n, s in zip(notes, seconds, strict=True)],
+        "onsets_per_second": _rounded(notes / seconds, 3),
         "calmness_by_minute": minutes,
         "longest_rest": round(journey_notes.longest_rest(piece), 2),
-        "foreign": {"most": max(made, default=0.0), "most_of_a": max(apart[: traveller.opening], default=0.0)},
-        "phrases": {"all": len(walked), "given": traveller.opening, "returning": round(returns(walked), 3)},
-        "notes": {"all": len(piece.notes), **traveller.counts},
+        "foreign": {"most": max(apart[opening:], default=0.0), "most_of_a": max(apart[:opening])},
+        "phrases": {"all": len(walked), "given": opening, "returning": round(returns(walked), 3)},
+        "notes": {"all": len(piece.notes), **walk.counts},
     }
+
+
+def _rounded(values: Iterable[float], digits: int) -> list[float]:
+    return [round(float(value), digits) for value in values]
 
 
 def _planned_rest(traveller: Traveller) -> float:
     """The longest silence in seconds that the plan allows: A's own, and from the end of a phrase to the next note."""
-    plan, opening = traveller.plan, np.concatenate([traveller.given(k) for k in range(traveller.opening)])
-    steps = np.maximum(plan.rest, phrase_editing.longest_rest(opening) * (np.arange(plan.phrases) < traveller.opening))
+    plan = traveller.plan
+    longest = phrase_editing.longest_rest(traveller.given.reshape(-1))
+    steps = np.maximum(plan.rest, longest * (np.arange(plan.phrases) < traveller.opening))
     slowest = plan.qpm[journey_plan.PHRASE_BARS - 1 :: journey_plan.PHRASE_BARS]
     return float(((steps + phrase_editing.REST) / STEPS_PER_QUARTER * 60 / slowest).max())
 
 
 def _remarks(traveller: Traveller, info: dict[str, Any], alone: bool) -> list[str]:
-    """What the user should know; the last is the result."""
-    said, counts, keys = [], traveller.counts, traveller.keys
+    """Sentences for the user; the last is the result."""
+    said, counts, keys = [], info["notes"], traveller.keys
     if not traveller.has_direction:
-        said.append(
-            "The model has no calm direction (calmvae directions); tempo, velocity and density fall all the same."
-        )
+        said.append("The model has no calm direction (calmvae directions); tempo, velocity and density still fall.")
     if traveller.shift and not alone:
         said.append(f"B is transposed by {traveller.shift:+d} semitones, to {keys[1]}, as A is in {keys[0]}.")
     parts = {"moved": "moved by a semitone into the key", "octaves": "by octaves for smaller steps"}
