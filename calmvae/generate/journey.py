@@ -1,8 +1,8 @@
-"""A long piece that begins as one piece is and ends calm: `calmvae journey`.
+"""A long piece that begins as A and ends calm: `calmvae journey`.
 
-What is played comes, phrase by phrase, from a path through the latent space that leads from A to B and along the
-model's calm direction, while tempo, velocity and density fall. `journey_plan` plans, `journey_phrases`
-makes the phrases, `phrase_editing` and `key_finding` shape them, `harmonize` accompanies, `journey_notes` plays.
+The phrases come from a path through the latent space that leads from A to B and along the model's calm direction.
+Tempo, velocity and density fall on the way. `journey_plan` plans, `journey_phrases` makes the phrases, `phrase_choice`
+chooses each of them, `journey_notes` plays them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from calmvae.music import calmness, key_finding, melody_tokens, melody_windows, 
 from calmvae.music.calmness import DEFAULT_VELOCITY
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
 
-# Bars of a piece that a journey knows.
+# The bars of a piece that a journey takes.
 BARS = journey_plan.OPENING_PHRASES * journey_plan.PHRASE_BARS
-# Share of a phrase's time that may lie outside its neighbours' key; A's own phrases are as they are.
+# The share of a phrase's time that may lie outside the key of its neighbours, except in A's own phrases.
 FOREIGN = 0.2
-# A journey from a model begins a little louder than samples are played.
+# A journey from a model begins louder than samples are played, by this velocity.
 _LOUDER = 10
 
 
@@ -49,7 +49,7 @@ def of_piece(
 
     Args:
       piece, model, melody, track, start_bar: see `interpolation.interpolate`.
-      remarks: to which what the user should know is added.
+      remarks: sentences for the user are added to it.
 
     Raises:
       OptionError, InputError, EmptyMusicError: as `interpolation.interpolate`.
@@ -62,7 +62,7 @@ def of_piece(
 
 
 def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
-    """Sixteen fresh bars, from the whole prior, or from where calm music lies if the model has a calm prior."""
+    """A sample of 16 bars, from the calm prior if `calm` is set and the model has one, else from the standard prior."""
     _check(model)
     prior = calm_prior.load_prior(model) if calm and (model.source / calm_prior.PRIOR_FILE).is_file() else None
     count, size = BARS // model.spec.bars, prior.check(model).size if prior else model.spec.z_size
@@ -78,7 +78,8 @@ def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
 def _check(model: MelodyModel) -> None:
     if BARS % model.spec.bars:
         raise OptionError(
-            f"{model.spec.name} has windows of {model.spec.bars} bars, which do not fill a journey's {BARS}."
+            f"{model.spec.name} has windows of {model.spec.bars} bars, which do not fill a journey's {BARS}; choose "
+            "another model with --model."
         )
 
 
@@ -94,17 +95,17 @@ def journey(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Made:
-    """A long piece from A to B, calmer and calmer.
+    """A long piece from A to B that becomes calmer and calmer.
 
-    It begins with A's own melody (16 bars, or a quarter of a short journey), and goes on with phrases of 4 bars from
-    the path to B, which is transposed to A's signature.
+    It begins with A's own melody (16 bars, or a quarter of a short journey). Phrases of 4 bars from the path to B
+    follow. B is transposed to A's signature.
 
     Args:
       a, b: where it begins and where it leads, of `of_piece` or `of_model`.
-      model: of windows that fill 16 bars; with directions beside it the path turns along the calm one.
+      model: of windows that fill 16 bars; with directions in its folder, the path also follows the calm direction.
       minutes: how long, 1 to 180.
       start_qpm: tempo at the beginning, default A's.
-      end_qpm: tempo at the end, default 60 quarters a minute, or what is at least 30 and at most 45 % slower.
+      end_qpm: tempo at the end, default `journey_plan.end_tempo`.
       accompanied: whether a soft second voice plays chords.
       seed: of every draw.
       progress: called with the number of phrases made, and of all.
@@ -116,7 +117,7 @@ def journey(
     start = a.qpm if start_qpm is None else start_qpm
     end = journey_plan.end_tempo(start) if end_qpm is None else end_qpm
     onsets = int((a.tokens >= melody_tokens.FIRST_PITCH).sum()) / journey_plan.OPENING_PHRASES
-    # Chords begin with the first bar, a melody with its upbeat.
+    # Chords begin with the first bar, a melody alone with its upbeat.
     first = 0 if accompanied else int(np.argmax(a.tokens >= melody_tokens.FIRST_PITCH))
     plan = journey_plan.plan(minutes, start, end, a.velocity, onsets, first / STEPS_PER_QUARTER * 60 / start)
     traveller = Traveller(a, b, model, plan, accompanied, seed)
@@ -130,7 +131,7 @@ def journey(
 
 
 def by_minute(piece: Piece) -> list[float]:
-    """Calmness of each minute; what is left at the end counts if it lasts half a minute."""
+    """Calmness of each minute; the rest at the end counts if it lasts half a minute."""
     length = piece.duration
     count = max(1, int(length / 60 + 0.5))
     scores = [calmness.score(piece, 60.0 * k, min(60.0 * (k + 1), length)) for k in range(count)]
@@ -138,14 +139,14 @@ def by_minute(piece: Piece) -> list[float]:
 
 
 def foreign(walked: Sequence[Phrase]) -> list[float]:
-    """Of each phrase the share of its time that lies outside the key of its neighbours, see `key_finding.foreign`."""
+    """For each phrase, the share of its time outside the key of its neighbours, see `key_finding.foreign`."""
     times = [key_finding.shares(phrase.tokens) for phrase in walked]
     around = [sum((times[n] for n in (k - 1, k + 1) if 0 <= n < len(times)), np.zeros(12)) for k in range(len(times))]
     return [round(key_finding.foreign(time, near), 3) for time, near in zip(times, around, strict=True)]
 
 
 def returns(walked: Sequence[Phrase]) -> float:
-    """Share of phrases, A's own apart, of which one of the three before has half of the steps or more in common."""
+    """Share of phrases, without A's own, that share at least half of their steps with one of the three before."""
     own = [phrase for phrase in walked if not phrase.given]
     found = [
         any(float((phrase.tokens == before.tokens).mean()) >= 0.5 for before in own[max(k - 3, 0) : k])
@@ -160,7 +161,7 @@ def _info(traveller: Traveller, walk: Walk, piece: Piece) -> dict[str, Any]:
     begins = [plan.seconds(k * PHRASE_STEPS) for k in range(plan.phrases + 1)]
     seconds, apart, minutes = np.diff(begins), foreign(walked), by_minute(piece)
     planned = [traveller.planned(k, walk.level) for k in range(plan.phrases)]
-    # With an accompaniment the planned rise is counted from where the music begins.
+    # The plan is for the melody alone; a curve of the whole music starts where its first minute is.
     risen = minutes[0] - float(np.mean([value for value, begin in zip(planned, begins, strict=False) if begin < 60]))
     notes = np.array([len(phrase_editing.onsets(phrase.tokens)) for phrase in walked])
     return {
@@ -210,7 +211,7 @@ def _remarks(traveller: Traveller, info: dict[str, Any], alone: bool) -> list[st
     parts |= {"left_out": "left out", "lengthened": "held longer"}
     changed = ", ".join(f"{counts[name]} {words}" for name, words in parts.items() if counts[name])
     if changed:
-        said.append(f"Of the notes on the path, {changed}.")
+        said.append(f"Notes changed on the path: {changed}.")
     first, last = info["calmness_by_minute"][0], info["calmness_by_minute"][-1]
     qpm = traveller.plan.qpm
     said.append(
