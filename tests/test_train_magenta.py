@@ -235,7 +235,7 @@ def test_batches_smaller_and_larger_than_the_set(data, tmp_path):
     drawn = {row.tobytes() for row in reader.batch([w for piece in train_set.windows for w in piece])[0]}
     assert {row.tobytes() for row in inputs} == drawn and len(wanted) <= n
     said = []
-    assert train_magenta._batch_size(512, n, said.append) == n and f"Batches are of {n} windows" in said[0]
+    assert train_magenta._batch_size(512, n, said.append) == n and f"Batches have {n} windows" in said[0]
 
 
 def test_all_windows_count_stocks_converter_keeps_few(data, music):

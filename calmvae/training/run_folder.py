@@ -16,7 +16,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from calmvae.training.training_options import Options
 
 
 class RunFolder:
-    """The files of one training, which all its sessions share; `open_run` makes one."""
+    """The files of one training. All its sessions share them; `open_run` opens them."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.model = path, path / "model"
@@ -101,7 +101,7 @@ def open_run(
       data: the data set.
       record: what run.json says of the model.
       hparams: all hparams of this session.
-      differs: takes an earlier run.json; says in words how its model differs from ours, or "".
+      differs: takes an earlier run.json; returns how its model differs from ours, in words, or "".
 
     Raises:
       OutputError: the folder is not a run folder, is of another training, or cannot be made.
@@ -137,3 +137,9 @@ def open_run(
     sessions = [*before.get("sessions", []), session]
     output_folder.write_json(record_file, {"calmvae": "train", **record, "sessions": sessions})
     return RunFolder(path)
+
+
+def difference(name: str, before: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """The first hparam in which an earlier model of a config differs from ours, in words, or ""."""
+    found = [(key, value) for key, value in before.items() if value != ours.get(key)]
+    return f"{name} with {found[0][0]} {found[0][1]}, not {ours.get(found[0][0])}" if found else ""

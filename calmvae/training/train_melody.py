@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from calmvae.training.training_options import Options
 ENGINES = {
     "auto": "numpy; cudnn where there is a GPU; magenta for dropout and residual connections",
     "numpy": "calmvae's own gradient, the fastest on a CPU",
-    "cudnn": "Magenta's graph on TensorFlow with Keras' LSTM kernel, cuDNN's on a GPU",
+    "cudnn": "Magenta's graph on TensorFlow with Keras' LSTM kernel, which is cuDNN's on a GPU",
     "magenta": "Magenta's graph on TensorFlow",
 }
 
@@ -68,7 +69,7 @@ def train(
         if start is None and len(spec.level_lengths or ()) > 2:
             say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
         if start is not None and spec.hparams["beta_rate"] == 0:
-            say(f"The price of a latent bit, beta, is {spec.hparams['max_beta']:g} from the start.")
+            say(f"Beta is {spec.hparams['max_beta']:g} from the start.")
     engine = _engine(spec, options, say)
     task = _Task(spec, engine, options.seed, train_set, eval_set, load_dataset.sources(data))
     return training_loop.Loop(task, folder, options, weights, report, say).run()
@@ -77,16 +78,16 @@ def train(
 def spec_to_train(
     config: str | None, settings: list[str], start: find_model.Opened | None, run: Path
 ) -> model_spec.ModelSpec:
-    """The config of melodies that was asked for, or that of the model to start from, with its sizes.
+    """The given config of melodies, or that of the model to start from, with the sizes of that model.
 
-    Where all levels come from that model, the price of the latent bits is held where a training ends: `beta_rate` is 0,
-    unless the settings or the earlier sessions of the run have another.
+    If all levels come from that model, beta is `max_beta` from the start: `beta_rate` is 0, unless the settings or the
+    last session of the run have another rate.
 
     Args:
       config: its name. settings: hparams, as NAME=VALUE. start: the model to start from. run: the run folder.
 
     Raises:
-      ModelError: the config of the model to start from is not known, or not one of melodies.
+      ModelError: the config of the model to start from is not known, or not of melodies.
     """
     if start and not config:
         if start.spec is None:
@@ -105,12 +106,12 @@ def spec_to_train(
 
 
 def _beta_rate_of(run: Path, tuned: bool) -> float | None:
-    """What the last session of a run had, if it is one of fine-tuning."""
+    """The `beta_rate` of the last session of a run, if the run fine-tunes a model."""
     try:
         sessions = json.loads((run / output_folder.RUN_FILE).read_text(encoding="utf-8"))["sessions"]
         tuned = tuned or any(session["options"]["init"] for session in sessions)
         return float(sessions[-1]["hparams"]["beta_rate"]) if tuned else None
-    # No such run; `train` says what is amiss with one of another kind.
+    # There is no such run yet. If the folder holds something else, `train` refuses it.
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
@@ -118,12 +119,12 @@ def _beta_rate_of(run: Path, tuned: bool) -> float | None:
 def _weights(
     spec: model_spec.ModelSpec, start: find_model.Opened, options: Options, say: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """The weights to start from: those of a model of the same shape, or of one whose windows ours are made of."""
+    """The weights of a model of the same shape, or grown from a model of shorter windows."""
     from calmvae.training import grow_model, numpy_trainer
 
     weights, source = dict(start.weights), start.spec
     if source and grow_model.can_grow(source, spec):
-        say(f"{options.init} gives the levels up to its {source.bars} bars; those above start from nothing.")
+        say(f"{options.init} gives the levels up to its {source.bars} bars; the levels above start untrained.")
         return grow_model.grown(
             source, weights, spec, numpy_trainer.initial_weights(numpy_engine.weight_shapes(spec), options.seed)
         )
@@ -132,33 +133,30 @@ def _weights(
 
 
 def _open_run(run: str | Path, spec: model_spec.ModelSpec, data: str | Path, options: Options) -> RunFolder:
-    ours = spec.shape()
-
     def differs(record: dict[str, Any]) -> str:
         if "config" in record:
             return f"{record['config']}, not {spec.name}"
         before = model_spec.ModelSpec.from_json(record["spec"])
-        found = [(name, theirs) for name, theirs in before.shape().items() if theirs != ours[name]]
-        return f"{before.name} with {found[0][0]} {found[0][1]}, not {ours[found[0][0]]}" if found else ""
+        return run_folder.difference(before.name, before.shape(), spec.shape())
 
     return run_folder.open_run(run, options, data, {"spec": spec.to_json()}, spec.hparams, differs)
 
 
 def step_bytes(spec: model_spec.ModelSpec) -> float:
-    """About how much memory a step of training takes on a processor, in bytes.
+    """An estimate of the memory that a training step takes on a CPU, in bytes.
 
-    The weights five times (gradient, Adam's two moments, a copy) and ten numbers of 4 bytes for every cell of every
-    layer at every step; measured for five configs, that is from 0.8 to 1.1 times what a step takes.
+    It counts the weights five times (gradient, Adam's two moments, a copy), and ten numbers of 4 bytes for every cell
+    of every layer at every step. For five configs it was 0.8 to 1.1 times the measured memory.
     """
     hparams, cells = spec.hparams, 0
     for sizes, levels, ways in (
         (hparams["enc_rnn_size"], spec.encoder_lengths, 2),
         (hparams["dec_rnn_size"], spec.level_lengths, 1),
     ):
-        # Of an encoder the lowest level comes first, of a decoder the highest; each has as many steps as its product.
+        # From the highest level down; an encoder names its lowest level first. A level has the product as its steps.
         lengths = list(levels or [spec.steps])[:: -1 if ways == 2 else 1]
-        cells += ways * sum(sizes) * sum(int(np.prod(lengths[: k + 1])) for k in range(len(lengths)))
-    weights = sum(int(np.prod(shape)) for shape in numpy_engine.weight_shapes(spec).values())
+        cells += ways * sum(sizes) * int(np.cumprod(lengths).sum())
+    weights = sum(math.prod(shape) for shape in numpy_engine.weight_shapes(spec).values())
     return 4.0 * (5 * weights + 10 * hparams["batch_size"] * cells)
 
 
@@ -169,7 +167,7 @@ def _check_memory(spec: model_spec.ModelSpec, options: Options) -> None:
         fitting = max(1, int(batch * 0.8 * there / needed))
         raise OptionError(
             f"a step of {spec.name} with batches of {batch} takes about {needed / 1e9:.0f} GB of memory, and this "
-            f"machine has {there / 1e9:.0f} GB; make the batches smaller: --set batch_size={fitting}."
+            f"machine has {there / 1e9:.0f} GB; use smaller batches: --set batch_size={fitting}."
         )
 
 
@@ -178,14 +176,16 @@ def _has_gpu() -> bool:
 
 
 def _engine(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], None]) -> Any:
-    """What computes the steps: calmvae's own gradient, or Magenta's graph where that can do more."""
+    """The engine that the options name; "auto" takes the fastest one that can train the spec."""
     from calmvae.training import numpy_trainer, tf_graph
 
     if options.engine not in ENGINES:
         raise OptionError(f"unknown engine '{options.engine}'; choose one of {', '.join(ENGINES)}.")
     able = numpy_trainer.supports(spec)
     if options.engine in ("numpy", "cudnn") and not able:
-        raise OptionError(f"dropout and residual connections need --engine magenta; {options.engine} has neither.")
+        raise OptionError(
+            f"--engine {options.engine} has no dropout and no residual connections; use --engine magenta."
+        )
     engine = options.engine
     if engine == "auto":
         engine = "magenta" if not able else "cudnn" if _has_gpu() else "numpy"

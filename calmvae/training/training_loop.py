@@ -72,7 +72,7 @@ class Result:
         """The best evaluation, and that of the model that is kept if they differ."""
         best, kept = _words(self.best), _words(self.kept)
         if best != kept:
-            return f"kept is the model of {kept}; the best was {best}"
+            return f"the model kept has {kept}; the best had {best}"
         return f"best held-out {best}" if self.held_out else f"best {best}, on the training windows"
 
 
