@@ -24,7 +24,7 @@ from calmvae.midi import note_sequence, read_music, tfrecord, write_midi
 from calmvae.midi.piece import Note, Piece
 from calmvae.model import config_catalog, magenta_windows
 from calmvae.model.magenta_model import MagentaModel
-from calmvae.training import tf_graph, train_magenta, train_melody
+from calmvae.training import run_folder, tf_graph, train_magenta
 from calmvae.training.training_options import Options
 from tests.conftest import tiny_spec
 from tests.random_checkpoints import hparams_of, save_random, small_config
@@ -166,7 +166,7 @@ def test_fine_tuning_starts_from_the_weights_and_goes_on(checkpoint, data, tmp_p
     with pytest.raises(OutputError, match="with z_size 8, not 9"):
         go(DRUMS, data(DRUMS), run, ["z_size=9"])
     with pytest.raises(OutputError, match=f"holds a training of {DRUMS}, not calm-mel_2bar"):
-        train_melody._open_run(run, tiny_spec(), "data", options())
+        run_folder.open_run(run, options(), "data", {"spec": tiny_spec().to_json()}, {})
     with pytest.raises(ModelError, match="do not fit"):
         find_model.open_model(start, TRIO)
 

@@ -14,7 +14,7 @@ from calmvae.latent import attribute_vectors
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 from calmvae.model.melody_model import MelodyModel, melody_of, on_own_time
-from calmvae.music import calmness, melody_tokens, melody_windows
+from calmvae.music import calmness, key_finding, melody_tokens, melody_windows
 
 # At the amount 1. A fall of tempo by less than a third did not lower heart rate (van Dyck 2017).
 SLOWER, SOFTER = 0.3, 14
@@ -103,8 +103,7 @@ def similarity(given: np.ndarray, made: np.ndarray) -> dict[str, float]:
         sound.
     """
     ours, theirs = (melody_tokens.sounding_tokens(tokens).astype(np.int64) for tokens in (given, made))
-    heard = [some[some >= melody_tokens.FIRST_PITCH] % 12 for some in (ours, theirs)]
-    shares = [np.bincount(some, minlength=12).astype(np.float64) for some in heard]
+    shares = [key_finding.shares(tokens) for tokens in (given, made)]
     norm = np.linalg.norm(shares[0]) * np.linalg.norm(shares[1])
     both = (ours >= melody_tokens.FIRST_PITCH) & (theirs >= melody_tokens.FIRST_PITCH)
     a, b = ours[both], theirs[both]

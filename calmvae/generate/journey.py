@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from calmvae.common.errors import OptionError
-from calmvae.generate import journey_notes, journey_plan
+from calmvae.generate import journey_notes, journey_plan, phrase_choice
 from calmvae.generate.arguments import opened_piece
 from calmvae.generate.journey_notes import Phrase
-from calmvae.generate.journey_phrases import Source, Traveller, Walk
+from calmvae.generate.journey_phrases import Source, State, Traveller
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.generate.made_piece import Made, lead
 from calmvae.latent import calm_prior, slerp
@@ -25,7 +25,7 @@ from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import DEFAULT_PROGRAM
 from calmvae.model.melody_model import MelodyModel
-from calmvae.music import calmness, key_finding, melody_tokens, melody_windows, phrase_editing
+from calmvae.music import calmness, key_finding, melody_windows, phrase_editing
 from calmvae.music.calmness import DEFAULT_VELOCITY
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
 
@@ -70,7 +70,7 @@ def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
     windows = model.engine.decode(prior.latents(draws) if prior else draws, 0.0, seed)
     name = f"a {'calm ' * calm}sample of {model.spec.name}"
     tokens = melody_windows.join_windows(windows)
-    if not (tokens >= melody_tokens.FIRST_PITCH).any():
+    if not len(phrase_editing.onsets(tokens)):
         raise OptionError(f"the {'calm ' * calm}sample of seed {seed} is silent; choose another --seed.")
     return Source(name, tokens, journey_plan.DEFAULT_QPM, DEFAULT_VELOCITY + _LOUDER, DEFAULT_PROGRAM)
 
@@ -116,16 +116,16 @@ def journey(
     _check(model)
     start = a.qpm if start_qpm is None else start_qpm
     end = journey_plan.end_tempo(start) if end_qpm is None else end_qpm
-    onsets = int((a.tokens >= melody_tokens.FIRST_PITCH).sum()) / journey_plan.OPENING_PHRASES
+    onsets = phrase_editing.onsets(a.tokens)
     # Chords begin with the first bar, a melody alone with its upbeat.
-    first = 0 if accompanied else int(np.argmax(a.tokens >= melody_tokens.FIRST_PITCH))
-    plan = journey_plan.plan(minutes, start, end, a.velocity, onsets, first / STEPS_PER_QUARTER * 60 / start)
+    silence = 0.0 if accompanied else int(onsets[0]) / STEPS_PER_QUARTER * 60 / start
+    plan = journey_plan.plan(minutes, start, end, a.velocity, len(onsets) / journey_plan.OPENING_PHRASES, silence)
     traveller = Traveller(a, b, model, plan, accompanied, seed)
-    walk = traveller.walk(progress)
+    walked, end_state = traveller.walk(progress)
     name = f"{a.name} to {b.name}" if a is not b else f"{a.name}, calmer"
-    piece = journey_notes.play(walk.phrases, plan, range(plan.phrases), name)
+    piece = journey_notes.play(walked, plan, range(plan.phrases), name)
     made = Made(piece, _sections(plan, traveller.opening), {}, []).begun()
-    made.info = _info(traveller, walk, made.piece) | {"silence_left_out": round(lead(piece), 2)}
+    made.info = _info(traveller, walked, end_state, made.piece) | {"silence_left_out": round(lead(piece), 2)}
     made.remarks = _remarks(traveller, made.info, a is b)
     return made
 
@@ -155,12 +155,12 @@ def returns(walked: Sequence[Phrase]) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def _info(traveller: Traveller, walk: Walk, piece: Piece) -> dict[str, Any]:
+def _info(traveller: Traveller, walked: Sequence[Phrase], state: State, piece: Piece) -> dict[str, Any]:
     """Measurements for run.json: the plan, phrase by phrase, and the music made from it."""
-    plan, walked, opening = traveller.plan, walk.phrases, traveller.opening
+    plan, opening = traveller.plan, traveller.opening
     begins = [plan.seconds(k * PHRASE_STEPS) for k in range(plan.phrases + 1)]
     seconds, apart, minutes = np.diff(begins), foreign(walked), by_minute(piece)
-    planned = [traveller.planned(k, walk.level) for k in range(plan.phrases)]
+    planned = [traveller.planned(k, state.level) for k in range(plan.phrases)]
     # The plan is for the melody alone; a curve of the whole music starts where its first minute is.
     risen = minutes[0] - float(np.mean([value for value, begin in zip(planned, begins, strict=False) if begin < 60]))
     notes = np.array([len(phrase_editing.onsets(phrase.tokens)) for phrase in walked])
@@ -183,7 +183,7 @@ def _info(traveller: Traveller, walk: Walk, piece: Piece) -> dict[str, Any]:
         "longest_rest": round(journey_notes.longest_rest(piece), 2),
         "foreign": {"most": max(apart[opening:], default=0.0), "most_of_a": max(apart[:opening])},
         "phrases": {"all": len(walked), "given": opening, "returning": round(returns(walked), 3)},
-        "notes": {"all": len(piece.notes), **walk.counts},
+        "notes": {"all": len(piece.notes), **{name: state.counts[name] for name in phrase_choice.COUNTS}},
     }
 
 

@@ -63,7 +63,7 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
-class _State:
+class State:
     """Everything that a phrase takes from the phrases before it.
 
     Attributes:
@@ -85,21 +85,6 @@ class _State:
     lately: Sequence[tuple[float, float]] = ()
     level: float = 0.0
     counts: Counter[str] = dataclasses.field(default_factory=Counter)
-
-
-@dataclasses.dataclass(frozen=True)
-class Walk:
-    """All phrases of a journey.
-
-    Attributes:
-      phrases: in order.
-      level: calmness of A.
-      counts: notes changed, see `phrase_choice.Chosen`.
-    """
-
-    phrases: list[Phrase]
-    level: float
-    counts: dict[str, int]
 
 
 class Traveller:
@@ -141,14 +126,14 @@ class Traveller:
         way = max(k - first, 0) / max(self.plan.phrases - 1 - first, 1)
         return level + way * max(min(_RISE, _HIGHEST - level), 0.0)
 
-    def walk(self, progress: Callable[[int, int], None] | None = None) -> Walk:
-        """Makes all phrases, minute by minute.
+    def walk(self, progress: Callable[[int, int], None] | None = None) -> tuple[list[Phrase], State]:
+        """Makes all phrases, minute by minute; returns them and the state at the end.
 
         Args:
           progress: called with the number of phrases made, and of all.
         """
         walked: list[Phrase] = []
-        state, before, minute = _State(), -math.inf, 0
+        state, before, minute = State(), -math.inf, 0
         while len(walked) < self.plan.phrases:
             tries = []
             for n in range(_TRIES):
@@ -160,9 +145,9 @@ class Traveller:
             minute += 1
             if progress:
                 progress(len(walked), self.plan.phrases)
-        return Walk(walked, state.level, {name: state.counts[name] for name in phrase_choice.COUNTS})
+        return walked, state
 
-    def _until(self, end: float, walked: Sequence[Phrase], state: _State, lift: float) -> tuple[list[Phrase], _State]:
+    def _until(self, end: float, walked: Sequence[Phrase], state: State, lift: float) -> tuple[list[Phrase], State]:
         """The phrases so far and all that begin before a time in seconds."""
         made = list(walked)
         while len(made) < self.plan.phrases and self._begins(len(made)) < end - 1e-6:
@@ -182,7 +167,7 @@ class Traveller:
         end = min(60.0 * (minute + 1), self._begins(len(walked)))
         return calmness.score(piece, 60.0 * minute, end).calmness
 
-    def _next(self, state: _State, lift: float) -> tuple[Phrase, _State]:
+    def _next(self, state: State, lift: float) -> tuple[Phrase, State]:
         """The next phrase, and the state after it.
 
         Args:
@@ -220,7 +205,7 @@ class Traveller:
         return phrase, dataclasses.replace(state, at=k + 1, last=phrase, lately=lately)
 
     def _material(self, k: int, number: int) -> np.ndarray:
-        """The material of a period (its number) whose first phrase is k, see `_State`."""
+        """The material of a period (its number) whose first phrase is k, see `State`."""
         place, steps = float(self.plan.place[k]), self.model.spec.steps
         (mu_a, sigma_a), (mu_b, sigma_b) = self._latents
         z = slerp.slerp(mu_a, mu_b, place) + AMOUNT * place * self._direction
@@ -230,7 +215,7 @@ class Traveller:
         joined = [melody_windows.join_windows(row) for row in windows.reshape(len(_SPREADS), -1, steps)]
         return np.stack([melody_windows.cut_windows(row, PHRASE_STEPS)[0] for row in joined])
 
-    def _wanted(self, state: _State, letter: int, full: bool, lift: float) -> Wanted:
+    def _wanted(self, state: State, letter: int, full: bool, lift: float) -> Wanted:
         """How the next phrase should be.
 
         Where the last minute was less calm than planned, it should be calmer, to make up for that; where the last

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +54,15 @@ def sample(
     model = opened_model(model)
     _check(n, temperature, qpm, velocity, program)
     model.check_voice(program, velocity)
-    size: int = model.z_size
-    place: Callable[[np.ndarray], np.ndarray] = np.asarray
     if prior:
         if not isinstance(model, MelodyModel):
             raise OptionError(f"a prior goes with melody models, and {model.name} is none; leave it out.")
-        size, place = prior.check(model).size, prior.latents
+        prior.check(model)
 
     def walk(k: int, points: int, every: int) -> np.ndarray:
-        return place(slerp.walk(np.random.default_rng([seed, k]), points, every, size))
+        size = prior.size if prior else model.z_size
+        z = slerp.walk(np.random.default_rng([seed, k]), points, every, size)
+        return prior.latents(z) if prior else z
 
     made = []
     drawn = model.sample(n, walk, bars=bars, temperature=temperature, seed=seed, chords=chords, controls=controls)
@@ -86,7 +86,9 @@ def _check(n: int, temperature: float, qpm: float, velocity: int, program: int) 
     if not 10 <= qpm <= 400:
         raise OptionError(f"--qpm is {qpm:g}; it must be from 10 to 400 quarters per minute.")
     if not 1 <= velocity <= 127 or not 0 <= program <= 127:
-        raise OptionError(f"velocity {velocity} must be from 1 to 127 and program {program} from 0 to 127.")
+        raise OptionError(
+            f"velocity is {velocity} and program {program}; they must be from 1 to 127 and from 0 to 127."
+        )
 
 
 def write_training_samples(model: Model, given: Sequence[Excerpt], folder: Path, step: int, seed: int) -> None:

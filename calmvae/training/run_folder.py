@@ -16,13 +16,13 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from calmvae.checkpoints import model_folder, tf_checkpoint
 from calmvae.common import magenta_import, output_folder
 from calmvae.common.errors import OutputError
+from calmvae.model.model_spec import ModelSpec
 from calmvae.training.training_options import Options
 
 
@@ -91,7 +91,6 @@ def open_run(
     data: str | Path,
     record: dict[str, Any],
     hparams: dict[str, Any],
-    differs: Callable[[dict[str, Any]], str],
 ) -> RunFolder:
     """Makes a run folder or checks an earlier one, and adds a session to its run.json.
 
@@ -99,9 +98,8 @@ def open_run(
       path: the run folder.
       options: how to train.
       data: the data set.
-      record: what run.json says of the model.
+      record: the model, for run.json: its "spec", or "config" and "hparams" if it is not of melodies.
       hparams: all hparams of this session.
-      differs: takes an earlier run.json; returns how its model differs from ours, in words, or "".
 
     Raises:
       OutputError: the folder is not a run folder, is of another training, or cannot be made.
@@ -112,7 +110,7 @@ def open_run(
     if record_file.exists():
         try:
             before = json.loads(record_file.read_text(encoding="utf-8"))
-            difference = differs(before)
+            difference = _difference(before, record)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise OutputError(f"{path} was not made by `calmvae train`; choose another run folder with -o.") from None
         if difference:
@@ -139,7 +137,19 @@ def open_run(
     return RunFolder(path)
 
 
-def difference(name: str, before: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """The first hparam in which an earlier model of a config differs from ours, in words, or ""."""
-    found = [(key, value) for key, value in before.items() if value != ours.get(key)]
-    return f"{name} with {found[0][0]} {found[0][1]}, not {ours.get(found[0][0])}" if found else ""
+def _difference(before: dict[str, Any], record: dict[str, Any]) -> str:
+    """How the model of an earlier run.json differs from that of a new one, in words, or ""."""
+    (name, shape), (our_name, our_shape) = _model_of(before), _model_of(record)
+    # Models of melodies with other names may have the same weights.
+    if name != our_name and ("config" in before or "config" in record):
+        return f"{name}, not {our_name}"
+    found = [(key, value) for key, value in shape.items() if value != our_shape.get(key)]
+    return f"{name} with {found[0][0]} {found[0][1]}, not {our_shape.get(found[0][0])}" if found else ""
+
+
+def _model_of(record: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name of a config, and the hparams that decide the shapes of the weights."""
+    if "config" in record:
+        return record["config"], record["hparams"]
+    spec = ModelSpec.from_json(record["spec"])
+    return spec.name, spec.shape()

@@ -25,7 +25,6 @@ from calmvae.model import config_catalog, model_spec
 from calmvae.model.magenta_model import MagentaModel
 from calmvae.model.magenta_windows import Reader, excerpt_of
 from calmvae.training import run_folder, training_loop
-from calmvae.training.run_folder import RunFolder
 from calmvae.training.training_loop import Progress, Result
 from calmvae.training.training_options import Options
 
@@ -93,7 +92,8 @@ def train(
     if not any(setting.partition("=")[0].strip() == "batch_size" for setting in settings or []):
         hparams["batch_size"] = _batch_size(hparams["batch_size"], len(train_set), say)
     config = known._replace(hparams=magenta_import.load().HParams(**hparams))
-    folder = _open_run(run, name, config, data, options)
+    shape = {key: hparams[key] for key in _SHAPE_HPARAMS if key in hparams}
+    folder = run_folder.open_run(run, options, data, {"config": name, "hparams": shape}, hparams)
     say("Building Magenta's graph.")
     # A built model belongs to its graph, and the sampler builds one of its own.
     unbuilt = config._replace(model=copy.deepcopy(config.model))
@@ -182,19 +182,6 @@ def say_converted(data: Path, name: str, say: Callable[[str], None]) -> None:
         say(f"{drums_only} of them are only drums; to keep them: calmvae convert --config {name}.")
 
 
-def _open_run(run: str | Path, name: str, config: Any, data: str | Path, options: Options) -> RunFolder:
-    values = config.hparams.values()
-    ours = {key: values[key] for key in _SHAPE_HPARAMS if key in values}
-
-    def differs(record: dict[str, Any]) -> str:
-        before = record["config"] if "config" in record else record["spec"]["name"]
-        if before != name:
-            return f"{before}, not {name}"
-        return run_folder.difference(name, record["hparams"], ours)
-
-    return run_folder.open_run(run, options, data, {"config": name, "hparams": ours}, values, differs)
-
-
 class _Task(training_loop.Task):
     """A config of Magenta's and its examples."""
 
@@ -222,30 +209,19 @@ class _Task(training_loop.Task):
         return self.train_set.batches(self.batch_size, self.seed, step)
 
     def measure(self, weights: dict[str, np.ndarray]) -> HeldOut:
-        hparams = self.config.hparams
-        nats, mu, sigma = self._measured()
-        kl = evaluation.kl_nats(mu, sigma)
-        cost = hparams.max_beta * np.maximum(kl - hparams.free_bits * np.log(2), 0)
-        return HeldOut(
-            windows=len(nats),
-            loss=float(nats.mean() + cost.mean()),
-            nats=float(nats.mean()),
-            kl_bits=float(kl.mean() / np.log(2)),
-        )
-
-    def _measured(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Nats `[n]`, mu and sigma `[n, z_size]` of the held-out windows."""
-        count, size = len(self.eval_windows), self.config.hparams.z_size
-        noise = np.random.default_rng(0).standard_normal((count, size)).astype(np.float32)
+        hparams, n = self.config.hparams, len(self.eval_windows)
+        noise = np.random.default_rng(0).standard_normal((n, hparams.z_size)).astype(np.float32)
         found = []
-        for first in range(0, count, self.batch_size):
-            rows = np.arange(first, min(first + self.batch_size, count))
+        for first in range(0, n, self.batch_size):
+            rows = np.arange(first, min(first + self.batch_size, n))
             # The graph takes full batches only; the windows that fill up the last one are not counted.
             full = np.resize(rows, self.batch_size)
             batch = self.eval_reader.batch([self.eval_windows[k] for k in full])
             found.append([part[: len(rows)] for part in self.engine.measure(batch, noise[full])])
         nats, mu, sigma = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return nats.astype(np.float64), mu, sigma
+        nats, kl = nats.astype(np.float64).mean(), evaluation.kl_nats(mu, sigma)
+        cost = hparams.max_beta * np.maximum(kl - hparams.free_bits * np.log(2), 0)
+        return HeldOut(n, float(nats + cost.mean()), float(nats), float(kl.mean() / np.log(2)))
 
     def worth(self, line: dict[str, Any]) -> float:
         return -float(line["loss"])

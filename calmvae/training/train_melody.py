@@ -18,7 +18,6 @@ from calmvae.latent import evaluation
 from calmvae.model import config_catalog, model_spec, numpy_engine
 from calmvae.model.melody_model import MelodyModel, excerpts_of
 from calmvae.training import run_folder, training_loop
-from calmvae.training.run_folder import RunFolder
 from calmvae.training.training_loop import Progress, Result
 from calmvae.training.training_options import Options
 
@@ -58,7 +57,7 @@ def train(
     """
     say = say or (lambda _: None)
     _check_memory(spec, options)
-    folder = _open_run(run, spec, data, options)
+    folder = run_folder.open_run(run, options, data, {"spec": spec.to_json()}, spec.hparams)
     train_set, eval_set = load_dataset.load(
         data, spec, options.melody, options.max_onsets, options.calmest, folder.path / "cache", say=say
     )
@@ -130,16 +129,6 @@ def _weights(
         )
     numpy_engine.check_weights(spec, weights)
     return weights
-
-
-def _open_run(run: str | Path, spec: model_spec.ModelSpec, data: str | Path, options: Options) -> RunFolder:
-    def differs(record: dict[str, Any]) -> str:
-        if "config" in record:
-            return f"{record['config']}, not {spec.name}"
-        before = model_spec.ModelSpec.from_json(record["spec"])
-        return run_folder.difference(before.name, before.shape(), spec.shape())
-
-    return run_folder.open_run(run, options, data, {"spec": spec.to_json()}, spec.hparams, differs)
 
 
 def step_bytes(spec: model_spec.ModelSpec) -> float:
