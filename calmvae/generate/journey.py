@@ -203,7 +203,7 @@ def _planned_rest(traveller: Traveller) -> float:
 def _remarks(traveller: Traveller, info: dict[str, Any], alone: bool) -> list[str]:
     """Sentences for the user; the last is the result."""
     said, counts, keys = [], info["notes"], traveller.keys
-    if not traveller.has_direction:
+    if not traveller.direction.any():
         said.append("The model has no calm direction (calmvae directions); tempo, velocity and density still fall.")
     if traveller.shift and not alone:
         said.append(f"B is transposed by {traveller.shift:+d} semitones, to {keys[1]}, as A is in {keys[0]}.")

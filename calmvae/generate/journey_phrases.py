@@ -108,17 +108,12 @@ class Traveller:
             model.engine.encode(melody_windows.cut_windows(tokens, model.spec.steps)[0]) for tokens in ends
         ]
         self._registers = [phrase_editing.mean_pitch(tokens) for tokens in ends]
-        self._direction = _calm_direction(model)
+        self.direction = _calm_direction(model)
         # A is given for sixteen bars, but for no more than a quarter of a short journey.
         self.opening = min(journey_plan.OPENING_PHRASES, max(1, plan.phrases // 4))
         opening, self._lengthened = phrase_editing.fill(a.tokens, GIVEN_REST)
         # A note that is held over from the phrase before is struck again.
         self.given = melody_windows.cut_windows(opening, PHRASE_STEPS)[0][: self.opening]
-
-    @property
-    def has_direction(self) -> bool:
-        """Whether the model has a calm direction."""
-        return bool(self._direction.any())
 
     def planned(self, k: int, level: float) -> float:
         """The calmness planned for the melody of a phrase: A's level at first, then evenly more."""
@@ -208,7 +203,7 @@ class Traveller:
         """The material of a period (its number) whose first phrase is k, see `State`."""
         place, steps = float(self.plan.place[k]), self.model.spec.steps
         (mu_a, sigma_a), (mu_b, sigma_b) = self._latents
-        z = slerp.slerp(mu_a, mu_b, place) + AMOUNT * place * self._direction
+        z = slerp.slerp(mu_a, mu_b, place) + AMOUNT * place * self.direction
         noise = np.random.default_rng([self.seed, 2, number]).standard_normal((len(_SPREADS), *z.shape))
         z = z + _SPREADS[:, None, None] * ((1 - place) * sigma_a + place * sigma_b) * noise
         windows = self.model.engine.decode(z.reshape(-1, z.shape[-1]).astype(np.float32))

@@ -85,9 +85,13 @@ class Graph:
             clipped = [g * scale for g in gradients]
         return optimizer.apply_gradients(zip(clipped, variables, strict=True), global_step=self.step, name="train_step")
 
-    def _step(self, feed: dict[Any, np.ndarray]) -> dict[str, float]:
+    def _feed(self, batch: Any) -> dict[Any, np.ndarray]:
+        """A batch by placeholder."""
+        raise NotImplementedError
+
+    def train(self, batch: Any) -> dict[str, float]:
         """One step; returns its scalars by Magenta's names, means over the batch."""
-        _, values = self.session.run([self.train_op, self.scalars], feed)
+        _, values = self.session.run([self.train_op, self.scalars], self._feed(batch))
         return {name: float(np.mean(value)) for name, value in values.items()}
 
     def global_step(self) -> int:
@@ -122,7 +126,7 @@ class Graph:
 
 
 class TrainingGraph(Graph):
-    """The graph for melodies.
+    """The graph for melodies. A batch is uint8 `[batch_size, steps]`.
 
     Args:
       spec: the config.
@@ -146,13 +150,16 @@ class TrainingGraph(Graph):
         lengths = self.tf.fill([self.spec.hparams["batch_size"]], self.spec.steps)
         return self.config.model.train(self._one_hot, self._one_hot, lengths)
 
-    def train(self, tokens: np.ndarray) -> dict[str, float]:
-        """One step on a batch uint8 `[batch_size, steps]`; returns its scalars by Magenta's names, batch means."""
-        return self._step({self.tokens: tokens})
+    def _feed(self, batch: np.ndarray) -> dict[Any, np.ndarray]:
+        return {self.tokens: batch}
 
 
 class ExampleGraph(Graph):
-    """The graph for any config of Magenta's. It evaluates too, teacher-forced and without dropout."""
+    """The graph for any config of Magenta's. It evaluates too, teacher-forced and without dropout.
+
+    A batch is inputs, outputs and controls, float32 `[batch_size, length, depth]`, and lengths, int32 `[batch_size]` or
+    in the shape of the converter.
+    """
 
     def _make_inputs(self) -> None:
         tf, converter, batch = self.tf, self.config.data_converter, self.config.hparams.batch_size
@@ -192,20 +199,11 @@ class ExampleGraph(Graph):
     def _feed(self, batch: Sequence[np.ndarray]) -> dict[Any, np.ndarray]:
         return dict(zip([*self._sequences, self._lengths], batch, strict=True))
 
-    def train(self, batch: Sequence[np.ndarray]) -> dict[str, float]:
-        """One step; returns its scalars by Magenta's names, means over the batch.
-
-        Args:
-          batch: inputs, outputs and controls float32 `[batch_size, length, depth]`, and lengths int32 `[batch_size]` or
-            in the shape of the converter.
-        """
-        return self._step(self._feed(batch))
-
     def measure(self, batch: Sequence[np.ndarray], noise: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Each example's reconstruction loss in nats `[batch_size]`, and mu and sigma of its posterior.
 
         Args:
-          batch: as of `train`.
+          batch: as for `train`.
           noise: of the draw from the posterior, `[batch_size, z_size]`.
         """
         return self.session.run(self._measured, {**self._feed(batch), self._noise: noise})

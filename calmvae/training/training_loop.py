@@ -82,7 +82,7 @@ def _words(line: dict[str, Any]) -> str:
     return f"{said} at step {line.get('step', 0)}"
 
 
-class Task:
+class Task(Protocol):
     """What is trained, on which examples, and how it is measured. `Loop` trains it.
 
     Attributes:
@@ -101,23 +101,18 @@ class Task:
 
     def batches(self, step: int) -> Iterator[Any]:
         """The batches for `engine.train`, from a step on."""
-        raise NotImplementedError
 
     def measure(self, weights: dict[str, Any]) -> Metrics:
         """Evaluates the present weights."""
-        raise NotImplementedError
 
     def worth(self, line: dict[str, Any]) -> float:
         """The score of an evaluation, a line of metrics.jsonl; the best has the highest."""
-        raise NotImplementedError
 
     def write_model(self, folder: Path, weights: dict[str, Any], meta: dict[str, Any]) -> None:
         """Writes a model folder."""
-        raise NotImplementedError
 
     def write_samples(self, folder: Path, step: int) -> None:
         """Writes samples of the present model."""
-        raise NotImplementedError
 
 
 class Loop:
@@ -182,9 +177,8 @@ class Loop:
             if not math.isfinite(scalars["loss"]):
                 self._finish("not a number", began)
                 raise DataError(
-                    f"the loss is {scalars['loss']} at step {self.step}; the last good checkpoint is "
-                    f"{self.folder.checkpoint() or 'none yet'}; lower the learning rate "
-                    "(--set learning_rate=0.0003) and go on from there."
+                    f"the loss is {scalars['loss']} at step {self.step}; lower the learning rate with --set "
+                    f"learning_rate=0.0003; the training then goes on from {self.folder.checkpoint() or 'its start'}."
                 )
             metrics, better = self._evaluate() if self.step % options.eval_every == 0 else (None, False)
             if self.step % options.save_every == 0:
