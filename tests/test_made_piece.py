@@ -73,7 +73,7 @@ def test_no_command_writes_silence(tmp_path, command):
     given = [path_of("one_late_short_note")] * (2 if command == "interpolate" else 1)
     done = run_calmvae(command, *given, "-o", tmp_path / "out", "--no-sound", "--no-picture")
     if done.returncode:
-        assert done.returncode == 2 and "would be silent: the model makes no note" in done.stderr
+        assert done.returncode == 2 and "would be silent, because the model decodes no note" in done.stderr
         assert not (tmp_path / "out").exists()
     else:
         written = sorted((tmp_path / "out").rglob("*.mid"))
@@ -81,7 +81,7 @@ def test_no_command_writes_silence(tmp_path, command):
 
 
 def test_silence_is_one_sentence():
-    with pytest.raises(EmptyMusicError, match=r"'x calmer' would be silent: the model makes no note of what was given"):
+    with pytest.raises(EmptyMusicError, match=r"'x calmer' would be silent, because the model decodes no note"):
         Made(Piece([], name="x calmer"), [], {}, []).begun()
 
 

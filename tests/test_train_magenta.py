@@ -24,7 +24,8 @@ from calmvae.midi import note_sequence, read_music, tfrecord, write_midi
 from calmvae.midi.piece import Note, Piece
 from calmvae.model import config_catalog, magenta_windows
 from calmvae.model.magenta_model import MagentaModel
-from calmvae.training import tf_graph, train_magenta, train_melody, training_loop
+from calmvae.training import run_folder, tf_graph, train_magenta
+from calmvae.training.training_options import Options
 from tests.conftest import tiny_spec
 from tests.random_checkpoints import hparams_of, save_random, small_config
 
@@ -99,9 +100,9 @@ def checkpoint(tmp_path_factory):
     return functools.cache(lambda name: save_random(name, folder / name / "model.ckpt-7"))
 
 
-def options(**changes) -> training_loop.Options:
+def options(**changes) -> Options:
     few = {"steps": 12, "eval_every": 6, "save_every": 6, "sample_every": 0, "log_every": 1, "threads": 1}
-    return training_loop.Options(**{**few, **changes})
+    return Options(**{**few, **changes})
 
 
 def go(name, data, run, settings=QUICK, start=None, **changes):
@@ -165,7 +166,7 @@ def test_fine_tuning_starts_from_the_weights_and_goes_on(checkpoint, data, tmp_p
     with pytest.raises(OutputError, match="with z_size 8, not 9"):
         go(DRUMS, data(DRUMS), run, ["z_size=9"])
     with pytest.raises(OutputError, match=f"holds a training of {DRUMS}, not calm-mel_2bar"):
-        train_melody._open_run(run, tiny_spec(), "data", options())
+        run_folder.open_run(run, options(), "data", {"spec": tiny_spec().to_json()}, {})
     with pytest.raises(ModelError, match="do not fit"):
         find_model.open_model(start, TRIO)
 
@@ -234,7 +235,7 @@ def test_batches_smaller_and_larger_than_the_set(data, tmp_path):
     drawn = {row.tobytes() for row in reader.batch([w for piece in train_set.windows for w in piece])[0]}
     assert {row.tobytes() for row in inputs} == drawn and len(wanted) <= n
     said = []
-    assert train_magenta._batch_size(512, n, said.append) == n and f"Batches are of {n} windows" in said[0]
+    assert train_magenta._batch_size(512, n, said.append) == n and f"Batches have {n} windows" in said[0]
 
 
 def test_all_windows_count_stocks_converter_keeps_few(data, music):

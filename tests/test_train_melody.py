@@ -100,7 +100,7 @@ def test_engines_are_checked(data, tmp_path):
     with pytest.raises(OptionError, match="unknown engine 'fast'; choose one of auto, numpy, cudnn, magenta"):
         train_melody.train(tiny_spec(), data, tmp_path / "a", options(engine="fast"))
     dropping = model_spec.with_hparams(tiny_spec(), {"dropout_keep_prob": 0.9})
-    with pytest.raises(OptionError, match="need --engine magenta"):
+    with pytest.raises(OptionError, match="use --engine magenta"):
         train_melody.train(dropping, data, tmp_path / "b", options(engine="numpy"))
     said = []
     train_melody.train(dropping, data, tmp_path / "c", options(steps=1, eval_every=1), say=said.append)
@@ -116,7 +116,7 @@ def measured(monkeypatch) -> list[tuple[float, float]]:
         accuracy, onsets = numbers.pop(0)
         return evaluation.Metrics(10, accuracy, onsets, 0.5, 0.0, 9.0, 3.0, 2)
 
-    monkeypatch.setattr(train_melody._Trainer, "measure", measure)
+    monkeypatch.setattr(train_melody._Task, "measure", measure)
     return numbers
 
 
@@ -139,7 +139,7 @@ def test_the_last_model_is_not_called_the_best(data, tmp_path, measured):
     measured += [(0.8, 0.6), (0.7, 0.5), (0.75, 0.5), (0.76, 0.5)]
     result, best = steps_called_best(data, tmp_path / "run", keep="last", patience=1)
     assert best == [2] and (result.best["step"], result.kept["step"], result.step) == (2, 6, 6)
-    told = "kept is the model of accuracy 0.750, onsets 0.500 at step 6; the best was accuracy 0.800, onsets 0.600"
+    told = "the model kept has accuracy 0.750, onsets 0.500 at step 6; the best had accuracy 0.800, onsets 0.600"
     assert result.words().startswith(told)
     assert open_model.load_model(tmp_path / "run").meta["step"] == 6
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -166,7 +166,7 @@ def test_fine_tuning_holds_the_price_of_the_bits(data, tmp_path):
         said.append,
     )  # fmt: skip
     assert betas[1:] == pytest.approx([spec.hparams["max_beta"]] * 5)
-    assert "The price of a latent bit, beta, is 0.6 from the start." in said
+    assert "Beta is 0.6 from the start." in said
     # It goes on so, also without --from; and a run from before goes on as it began.
     assert train_melody.spec_to_train(None, [], None, run).hparams["beta_rate"] == 0
     record = json.loads((run / "run.json").read_text())

@@ -1,4 +1,4 @@
-"""The arguments of generating functions: models and pieces opened, options checked."""
+"""The arguments of the functions that generate: opens models and pieces, checks options."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from calmvae.model.interface import Model
 
 
 def opened_model(model: Model | str | Path) -> Model:
-    """A loaded model, of that or of what `load_model` takes."""
+    """A loaded model as it is, anything else through `load_model`."""
     return model if isinstance(model, Model) else open_model.load_model(model)
 
 
 def opened_piece(piece: Piece | str | Path) -> Piece:
-    """A piece, of that or of a music file."""
+    """A piece as it is, a music file read."""
     return piece if isinstance(piece, Piece) else read_music.read_piece(piece)
 
 

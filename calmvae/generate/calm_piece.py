@@ -1,4 +1,4 @@
-"""A piece made calmer: its latents moved along the model's calm direction, slower and softer."""
+"""A calmer version of a piece: its latents move along the calm direction, and it is played slower and softer."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from calmvae.latent import attribute_vectors
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 from calmvae.model.melody_model import MelodyModel, melody_of, on_own_time
-from calmvae.music import calmness, melody_tokens, melody_windows
+from calmvae.music import calmness, key_finding, melody_tokens, melody_windows
 
 # At the amount 1. A fall of tempo by less than a third did not lower heart rate (van Dyck 2017).
 SLOWER, SOFTER = 0.3, 14
 
 
 def load(model: MelodyModel) -> attribute_vectors.Directions:
-    """The attribute vectors that lie beside a model.
+    """The attribute vectors in a model's folder.
 
     Raises:
-      ModelError: there are none, or they are damaged or of another model.
+      ModelError: there are none, they are damaged, or they belong to another model.
     """
     path = model.source / attribute_vectors.FILE
     if not path.is_file():
@@ -43,17 +43,18 @@ def calm(
     melody: str = "skyline",
     track: int | str | None = None,
 ) -> Made:
-    """A piece's melody made calmer, window by window: its latents moved along the calm direction, slower and softer.
+    """Makes a piece's melody calmer, window by window: along the calm direction, slower and softer.
 
     Args:
       piece: a piece or music file.
-      model: with directions beside it.
-      amount: 0 leaves what the model makes of the piece; 1 moves it by the difference between the calmest and the least
-        calm quarter of music, and plays it 30 % slower and 14 velocities softer.
+      model: with directions in its folder.
+      amount: 0 reconstructs the piece; 1 moves it by the difference between the calmest and the least calm quarter of
+        music, and plays it 30 % slower and 14 velocities softer.
       melody, track: see `reconstruction.reconstruct`.
 
     Raises:
-      OptionError: the amount is out of range. InputError, EmptyMusicError, ModelError: the file or model is of no use.
+      OptionError: the amount is out of range.
+      InputError, EmptyMusicError, ModelError: the file or the model cannot be used.
     """
     if not 0 <= amount <= 2:
         raise OptionError(f"--amount is {amount:g}; it must be from 0 to 2.")
@@ -73,13 +74,13 @@ def calm(
         "similarity": {name: round(value, 3) for name, value in similarity(line.tokens, tokens).items()},
         "melody": dataclasses.asdict(line.report),
     }
-    remarks.append(f"Calmness {before.calmness:.0f} of the melody as given, {after.calmness:.0f} now.")
+    remarks.append(f"Calmness: {before.calmness:.0f} in the given melody, {after.calmness:.0f} now.")
     sections = [Section(0.0, line.bars * 4.0, made.name, emphasis=True)]
     return Made(made, sections, info, remarks, beside=played(given, amount, softer=False)).begun()
 
 
 def played(piece: Piece, amount: float, softer: bool = True, backwards: bool = False) -> Piece:
-    """A piece slower and softer by an amount; or, backwards, the piece that this made of it."""
+    """A piece played slower and softer by an amount; with `backwards`, the piece before that."""
     slower, less = 1 / (1 - SLOWER * amount), round(SOFTER * amount) if softer else 0
     if backwards:
         slower, less = 1 / slower, -less
@@ -98,11 +99,11 @@ def similarity(given: np.ndarray, made: np.ndarray) -> dict[str, float]:
     """How alike two melodies are, tokens `[steps]` each.
 
     Returns:
-      chroma: cosine of their pitch-class durations; contour: correlation of what sounds at each step, where both sound.
+      chroma: cosine of their pitch-class durations; contour: correlation of their pitches over the steps where both
+        sound.
     """
     ours, theirs = (melody_tokens.sounding_tokens(tokens).astype(np.int64) for tokens in (given, made))
-    heard = [some[some >= melody_tokens.FIRST_PITCH] % 12 for some in (ours, theirs)]
-    shares = [np.bincount(some, minlength=12).astype(np.float64) for some in heard]
+    shares = [key_finding.shares(tokens) for tokens in (given, made)]
     norm = np.linalg.norm(shares[0]) * np.linalg.norm(shares[1])
     both = (ours >= melody_tokens.FIRST_PITCH) & (theirs >= melody_tokens.FIRST_PITCH)
     a, b = ours[both], theirs[both]

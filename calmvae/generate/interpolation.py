@@ -1,4 +1,4 @@
-"""A piece that travels from one piece to another through the latent space of a model."""
+"""Interpolation: a piece that travels from one piece to another through the latent space of a model."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def interpolate(
       melody: a method of `melody_extraction.METHODS`.
       tracks: take the melody from this track of A, of B.
       start_bars: first bar (from 1) to take of A, of B; default the first with a note.
-      endpoints: "original" begins and ends with the given music itself, "decoded" with what the model makes of it;
-        default is the model's affair.
+      endpoints: "original" begins and ends with the given music itself, "decoded" with its reconstruction; default
+        `Model.endpoints`.
 
     Raises:
-      OptionError, InputError, EmptyMusicError, ModelError: an option, a file or the model is not usable.
+      OptionError, InputError, EmptyMusicError, ModelError: an option, a file or the model cannot be used.
     """
     model = opened_model(model)
     endpoints = model.endpoints if endpoints is None else endpoints
@@ -70,7 +70,7 @@ def interpolate(
     segments = _segments(ends, decoded, steps, endpoints == "original")
     piece, sections = model.play(segments, f"{ends[0].name} to {ends[1].name}")
     count = ends[0].count
-    # At temperature 0 the ends are decoded already.
+    # At temperature 0 the path has decoded the ends already.
     backs = [decoded[:count], decoded[-count:]]
     if temperature:
         backs = [model.decode(mu, like=[end] * count) for end, mu in zip(ends, means, strict=True)]
@@ -100,23 +100,15 @@ def _measured(model: Model, ends: list[Excerpt], backs: list[Any], segments: lis
 
 def _segments(ends: list[Excerpt], decoded: Any, steps: int, original: bool) -> list[Segment]:
     """The steps from A to B; `original` has the given music itself at both ends."""
-    count, segments = ends[0].count, []
-    for k, t in enumerate(np.linspace(0.0, 1.0, steps)):
-        end = {0: ends[0], steps - 1: ends[1]}.get(k)
-        given = end if original else None
-        windows = decoded[k * count : (k + 1) * count]
-        segments.append(
-            Segment(
-                windows=given.windows if given else windows,
-                tied=given.tied if given else np.zeros(len(windows), bool),
-                qpm=float(ends[0].qpm ** (1 - t) * ends[1].qpm ** t),
-                voices=_voices(ends[0], ends[1], float(t)),
-                label={0: "A", steps - 1: "B"}.get(k, f"{k}/{steps - 1}"),
-                given=end is not None,
-                excerpt=ends[2 * k >= steps],
-                written=given is not None,
-            )
-        )
+    (a, b), count, segments = ends, ends[0].count, []
+    for k, t in enumerate(np.linspace(0.0, 1.0, steps).tolist()):
+        windows, qpm = decoded[k * count : (k + 1) * count], a.qpm ** (1 - t) * b.qpm**t
+        label, nearest = f"{k}/{steps - 1}", ends[2 * k >= steps]
+        segments.append(Segment(windows, np.zeros(count, bool), qpm, _voices(a, b, t), label, excerpt=nearest))
+    for segment, end, label in ((segments[0], a, "A"), (segments[-1], b, "B")):
+        segment.label, segment.given = label, True
+        if original:
+            segment.windows, segment.tied, segment.written = end.windows, end.tied, True
     return segments
 
 

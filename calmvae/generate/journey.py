@@ -1,23 +1,23 @@
-"""A long piece that begins as one piece is and ends calm: `calmvae journey`.
+"""A long piece that begins as A and ends calm: `calmvae journey`.
 
-What is played comes, phrase by phrase, from a path through the latent space that leads from A to B and along the
-model's calm direction, while tempo, velocity and density fall. `journey_plan` plans, `journey_phrases`
-makes the phrases, `phrase_editing` and `key_finding` shape them, `harmonize` accompanies, `journey_notes` plays.
+The phrases come from a path through the latent space that leads from A to B and along the model's calm direction.
+Tempo, velocity and density fall on the way. `journey_plan` plans, `journey_phrases` makes the phrases, `phrase_choice`
+chooses each of them, `journey_notes` plays them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from calmvae.common.errors import OptionError
-from calmvae.generate import journey_notes, journey_plan
+from calmvae.generate import journey_notes, journey_plan, phrase_choice
 from calmvae.generate.arguments import opened_piece
 from calmvae.generate.journey_notes import Phrase
-from calmvae.generate.journey_phrases import Source, Traveller
+from calmvae.generate.journey_phrases import Source, State, Traveller
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.generate.made_piece import Made, lead
 from calmvae.latent import calm_prior, slerp
@@ -25,15 +25,15 @@ from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import DEFAULT_PROGRAM
 from calmvae.model.melody_model import MelodyModel
-from calmvae.music import calmness, key_finding, melody_tokens, melody_windows, phrase_editing
+from calmvae.music import calmness, key_finding, melody_windows, phrase_editing
 from calmvae.music.calmness import DEFAULT_VELOCITY
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
 
-# Bars of a piece that a journey knows.
+# The bars of a piece that a journey takes.
 BARS = journey_plan.OPENING_PHRASES * journey_plan.PHRASE_BARS
-# Share of a phrase's time that may lie outside its neighbours' key; A's own phrases are as they are.
+# The share of a phrase's time that may lie outside the key of its neighbours, except in A's own phrases.
 FOREIGN = 0.2
-# A journey from a model begins a little louder than samples are played.
+# A journey from a model begins louder than samples are played, by this velocity.
 _LOUDER = 10
 
 
@@ -49,7 +49,7 @@ def of_piece(
 
     Args:
       piece, model, melody, track, start_bar: see `interpolation.interpolate`.
-      remarks: to which what the user should know is added.
+      remarks: sentences for the user are added to it.
 
     Raises:
       OptionError, InputError, EmptyMusicError: as `interpolation.interpolate`.
@@ -63,7 +63,7 @@ def of_piece(
 
 
 def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
-    """Sixteen fresh bars, from the whole prior, or from where calm music lies if the model has a calm prior."""
+    """A sample of 16 bars, from the calm prior if `calm` is set and the model has one, else from the standard prior."""
     _check(model)
     prior = calm_prior.load_prior(model) if calm and (model.source / calm_prior.PRIOR_FILE).is_file() else None
     count, size = BARS // model.spec.bars, prior.check(model).size if prior else model.spec.z_size
@@ -71,7 +71,7 @@ def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
     windows = model.engine.decode(prior.latents(draws) if prior else draws, 0.0, seed)
     name = f"a {'calm ' * calm}sample of {model.spec.name}"
     tokens = melody_windows.join_windows(windows)
-    if not (tokens >= melody_tokens.FIRST_PITCH).any():
+    if not len(phrase_editing.onsets(tokens)):
         raise OptionError(f"the {'calm ' * calm}sample of seed {seed} is silent; choose another --seed.")
     return Source(name, tokens, journey_plan.DEFAULT_QPM, DEFAULT_VELOCITY + _LOUDER, DEFAULT_PROGRAM)
 
@@ -79,7 +79,8 @@ def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
 def _check(model: MelodyModel) -> None:
     if BARS % model.spec.bars:
         raise OptionError(
-            f"{model.spec.name} has windows of {model.spec.bars} bars, which do not fill a journey's {BARS}."
+            f"{model.spec.name} has windows of {model.spec.bars} bars, which do not fill a journey's {BARS}; choose "
+            "another model with --model."
         )
 
 
@@ -95,17 +96,17 @@ def journey(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Made:
-    """A long piece from A to B, calmer and calmer.
+    """A long piece from A to B that becomes calmer and calmer.
 
-    It begins with A's own melody (16 bars, or a quarter of a short journey), and goes on with phrases of 4 bars from
-    the path to B, which is transposed to A's signature.
+    It begins with A's own melody (16 bars, or a quarter of a short journey). Phrases of 4 bars from the path to B
+    follow. B is transposed to A's signature.
 
     Args:
       a, b: where it begins and where it leads, of `of_piece` or `of_model`.
-      model: of windows that fill 16 bars; with directions beside it the path turns along the calm one.
+      model: of windows that fill 16 bars; with directions in its folder, the path also follows the calm direction.
       minutes: how long, 1 to 180.
       start_qpm: tempo at the beginning, default A's.
-      end_qpm: tempo at the end, default 60 quarters a minute, or what is at least 30 and at most 45 % slower.
+      end_qpm: tempo at the end, default `journey_plan.end_tempo`.
       accompanied: whether a soft second voice plays chords.
       seed: of every draw.
       progress: called with the number of phrases made, and of all.
@@ -116,23 +117,22 @@ def journey(
     _check(model)
     start = a.qpm if start_qpm is None else start_qpm
     end = journey_plan.end_tempo(start) if end_qpm is None else end_qpm
-    onsets = int((a.tokens >= melody_tokens.FIRST_PITCH).sum()) / journey_plan.OPENING_PHRASES
-    # Chords begin with the first bar, a melody with its upbeat.
-    first = 0 if accompanied else int(np.argmax(a.tokens >= melody_tokens.FIRST_PITCH))
-    plan = journey_plan.plan(minutes, start, end, a.velocity, onsets, first / STEPS_PER_QUARTER * 60 / start)
+    onsets = phrase_editing.onsets(a.tokens)
+    # Chords begin with the first bar, a melody alone with its upbeat.
+    silence = 0.0 if accompanied else int(onsets[0]) / STEPS_PER_QUARTER * 60 / start
+    plan = journey_plan.plan(minutes, start, end, a.velocity, len(onsets) / journey_plan.OPENING_PHRASES, silence)
     traveller = Traveller(a, b, model, plan, accompanied, seed)
-    walked = traveller.walk(progress)
-    piece = journey_notes.play(
-        walked, plan, range(plan.phrases), f"{a.name} to {b.name}" if a is not b else f"{a.name}, calmer"
-    )
+    walked, end_state = traveller.walk(progress)
+    name = f"{a.name} to {b.name}" if a is not b else f"{a.name}, calmer"
+    piece = journey_notes.play(walked, plan, range(plan.phrases), name)
     made = Made(piece, _sections(plan, traveller.opening), {}, []).begun()
-    made.info = _info(traveller, walked, made.piece) | {"silence_left_out": round(lead(piece), 2)}
+    made.info = _info(traveller, walked, end_state, made.piece) | {"silence_left_out": round(lead(piece), 2)}
     made.remarks = _remarks(traveller, made.info, a is b)
     return made
 
 
 def by_minute(piece: Piece) -> list[float]:
-    """Calmness of each minute; what is left at the end counts if it lasts half a minute."""
+    """Calmness of each minute; the rest at the end counts if it lasts half a minute."""
     length = piece.duration
     count = max(1, int(length / 60 + 0.5))
     scores = [calmness.score(piece, 60.0 * k, min(60.0 * (k + 1), length)) for k in range(count)]
@@ -140,14 +140,14 @@ def by_minute(piece: Piece) -> list[float]:
 
 
 def foreign(walked: Sequence[Phrase]) -> list[float]:
-    """Of each phrase the share of its time that lies outside the key of its neighbours, see `key_finding.foreign`."""
+    """For each phrase, the share of its time outside the key of its neighbours, see `key_finding.foreign`."""
     times = [key_finding.shares(phrase.tokens) for phrase in walked]
     around = [sum((times[n] for n in (k - 1, k + 1) if 0 <= n < len(times)), np.zeros(12)) for k in range(len(times))]
     return [round(key_finding.foreign(time, near), 3) for time, near in zip(times, around, strict=True)]
 
 
 def returns(walked: Sequence[Phrase]) -> float:
-    """Share of phrases, A's own apart, of which one of the three before has half of the steps or more in common."""
+    """Share of phrases, without A's own, that share at least half of their steps with one of the three before."""
     own = [phrase for phrase in walked if not phrase.given]
     found = [
         any(float((phrase.tokens == before.tokens).mean()) >= 0.5 for before in own[max(k - 3, 0) : k])
@@ -156,62 +156,63 @@ def returns(walked: Sequence[Phrase]) -> float:
     return float(np.mean(found)) if found else 0.0
 
 
-def _info(traveller: Traveller, walked: Sequence[Phrase], piece: Piece) -> dict[str, Any]:
-    """Measurements for run.json: the plan, phrase by phrase, and what became of it."""
-    plan, apart = traveller.plan, foreign(walked)
-    bars = range(0, len(plan.qpm), journey_plan.PHRASE_BARS)
-    seconds = np.diff([plan.seconds(k * PHRASE_STEPS) for k in range(plan.phrases + 1)])
-    notes = [int((phrase.tokens >= melody_tokens.FIRST_PITCH).sum()) for phrase in walked]
-    minutes = by_minute(piece)
-    # With an accompaniment the planned rise is counted from where the music begins.
-    begun = [traveller.planned(k) for k in range(plan.phrases) if plan.seconds(k * PHRASE_STEPS) < 60]
-    risen = minutes[0] - float(np.mean(begun))
-    made = [value for phrase, value in zip(walked, apart, strict=True) if not phrase.given]
+def _info(traveller: Traveller, walked: Sequence[Phrase], state: State, piece: Piece) -> dict[str, Any]:
+    """Measurements for run.json: the plan, phrase by phrase, and the music made from it."""
+    plan, opening = traveller.plan, traveller.opening
+    begins = [plan.seconds(k * PHRASE_STEPS) for k in range(plan.phrases + 1)]
+    seconds, apart, minutes = np.diff(begins), foreign(walked), by_minute(piece)
+    planned = [traveller.planned(k, state.level) for k in range(plan.phrases)]
+    # The plan is for the melody alone; a curve of the whole music starts where its first minute is.
+    risen = minutes[0] - float(np.mean([value for value, begin in zip(planned, begins, strict=False) if begin < 60]))
+    notes = np.array([len(phrase_editing.onsets(phrase.tokens)) for phrase in walked])
     return {
         "keys": [str(key) for key in traveller.keys],
         "transposed": traveller.shift,
-        "stages": [round(plan.seconds(k * PHRASE_STEPS), 2) for k in plan.stages],
+        "stages": [round(begins[k], 2) for k in plan.stages],
         "plan": {
-            "seconds": [round(plan.seconds(k * PHRASE_STEPS), 2) for k in range(plan.phrases)],
-            "qpm": [round(float(plan.qpm[bar]), 2) for bar in bars],
-            "velocity": [round(float(value), 1) for value in plan.velocity],
-            "onsets_per_second": [round(float(v), 3) for v in plan.onsets / seconds],
-            "place": [round(float(value), 4) for value in plan.place],
-            "calmness": [round(min(traveller.planned(k) + risen, 100.0), 1) for k in range(plan.phrases)],
+            "seconds": _rounded(begins[:-1], 2),
+            "qpm": _rounded(plan.qpm[:: journey_plan.PHRASE_BARS], 2),
+            "velocity": _rounded(plan.velocity, 1),
+            "onsets_per_second": _rounded(plan.onsets / seconds, 3),
+            "place": _rounded(plan.place, 4),
+            "calmness": [round(min(value + risen, 100.0), 1) for value in planned],
             "longest_rest": round(_planned_rest(traveller), 2),
-            "end": round(plan.seconds(plan.phrases * PHRASE_STEPS), 2),
+            "end": round(begins[-1], 2),
         },
-        "onsets_per_second": [round(n / float(s), 3) for n, s in zip(notes, seconds, strict=True)],
+        "onsets_per_second": _rounded(notes / seconds, 3),
         "calmness_by_minute": minutes,
         "longest_rest": round(journey_notes.longest_rest(piece), 2),
-        "foreign": {"most": max(made, default=0.0), "most_of_a": max(apart[: traveller.opening], default=0.0)},
-        "phrases": {"all": len(walked), "given": traveller.opening, "returning": round(returns(walked), 3)},
-        "notes": {"all": len(piece.notes), **traveller.counts},
+        "foreign": {"most": max(apart[opening:], default=0.0), "most_of_a": max(apart[:opening])},
+        "phrases": {"all": len(walked), "given": opening, "returning": round(returns(walked), 3)},
+        "notes": {"all": len(piece.notes), **{name: state.counts[name] for name in phrase_choice.COUNTS}},
     }
+
+
+def _rounded(values: Iterable[float], digits: int) -> list[float]:
+    return [round(float(value), digits) for value in values]
 
 
 def _planned_rest(traveller: Traveller) -> float:
     """The longest silence in seconds that the plan allows: A's own, and from the end of a phrase to the next note."""
-    plan, opening = traveller.plan, np.concatenate([traveller.given(k) for k in range(traveller.opening)])
-    steps = np.maximum(plan.rest, phrase_editing.longest_rest(opening) * (np.arange(plan.phrases) < traveller.opening))
+    plan = traveller.plan
+    longest = phrase_editing.longest_rest(traveller.given.reshape(-1))
+    steps = np.maximum(plan.rest, longest * (np.arange(plan.phrases) < traveller.opening))
     slowest = plan.qpm[journey_plan.PHRASE_BARS - 1 :: journey_plan.PHRASE_BARS]
     return float(((steps + phrase_editing.REST) / STEPS_PER_QUARTER * 60 / slowest).max())
 
 
 def _remarks(traveller: Traveller, info: dict[str, Any], alone: bool) -> list[str]:
-    """What the user should know; the last is the result."""
-    said, counts, keys = [], traveller.counts, traveller.keys
-    if not traveller.has_direction:
-        said.append(
-            "The model has no calm direction (calmvae directions); tempo, velocity and density fall all the same."
-        )
+    """Sentences for the user; the last is the result."""
+    said, counts, keys = [], info["notes"], traveller.keys
+    if not traveller.direction.any():
+        said.append("The model has no calm direction (calmvae directions); tempo, velocity and density still fall.")
     if traveller.shift and not alone:
         said.append(f"B is transposed by {traveller.shift:+d} semitones, to {keys[1]}, as A is in {keys[0]}.")
     parts = {"moved": "moved by a semitone into the key", "octaves": "by octaves for smaller steps"}
     parts |= {"left_out": "left out", "lengthened": "held longer"}
     changed = ", ".join(f"{counts[name]} {words}" for name, words in parts.items() if counts[name])
     if changed:
-        said.append(f"Of the notes on the path, {changed}.")
+        said.append(f"Notes changed on the path: {changed}.")
     first, last = info["calmness_by_minute"][0], info["calmness_by_minute"][-1]
     qpm = traveller.plan.qpm
     said.append(

@@ -1,4 +1,4 @@
-"""Phrases at their places in a journey's plan, as notes."""
+"""The notes of a journey: its phrases, played as the plan says."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from calmvae.midi.piece import Note, Piece
 from calmvae.music import harmonize, melody_tokens
 from calmvae.music.melody_tokens import STEPS_PER_BAR
 
-# The accompaniment's velocity as a share of the melody's, and what it does not fall below.
+# The accompaniment's velocity as a share of the melody's, and its lowest velocity.
 _SOFT, _FAINTEST = 0.62, 18
-# Sustained strings accompany what is no keyboard.
+# A keyboard accompanies itself, any other instrument is accompanied by sustained strings.
 _KEYBOARDS, STRINGS = 24, 48
 _TRACKS = {0: "melody", 1: "melody, later", 2: "accompaniment"}
 
@@ -28,8 +28,8 @@ class Phrase:
       letter: which quarter of its material it is.
       program: of the melody.
       given: whether it is A itself.
-      softer: how much softer than planned it is played, in velocities.
-      chords: one a bar, or none.
+      softer: by how many velocities it is softer than planned.
+      chords: one per bar, or none.
     """
 
     tokens: np.ndarray
@@ -41,12 +41,12 @@ class Phrase:
 
 
 def play(walked: Sequence[Phrase], plan: Itinerary, numbers: Sequence[int], name: str = "") -> Piece:
-    """Phrases as a piece.
+    """Makes a piece of phrases.
 
     Args:
       walked: the phrases.
       plan: says when and how loud.
-      numbers: of each phrase its place in the plan.
+      numbers: the place of each phrase in the plan.
       name: of the piece.
     """
     notes: list[Note] = []
@@ -69,7 +69,7 @@ def play(walked: Sequence[Phrase], plan: Itinerary, numbers: Sequence[int], name
 
 
 def _accompaniment(phrase: Phrase, plan: Itinerary, at: int, velocity: float) -> list[Note]:
-    """The chords, which end where the melody ends."""
+    """The notes of the chords, which end with the melody."""
     sounding = melody_tokens.sounding_tokens(phrase.tokens)
     end = int(np.flatnonzero(sounding)[-1]) + 1 if sounding.any() else PHRASE_STEPS
     soft = int(np.clip(round(velocity * _SOFT), _FAINTEST, 127))

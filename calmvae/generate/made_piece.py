@@ -1,10 +1,9 @@
-"""What calmvae makes: a piece and the messages about it, from its first note on."""
+"""The result of a command: a piece, which begins with its first note, and the messages about it."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,9 @@ from calmvae.common.errors import EmptyMusicError
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 
-# A bar of 4/4, the metre of all that is made, in quarter notes and in sixteenths.
+# A bar of 4/4, the metre of every piece made, in quarter notes and in sixteenths.
 _QUARTERS, _SIXTEENTHS = 4, 16
-# Seconds; less is no silence.
+# A silence shorter than this many seconds is none.
 _LEAST = 1e-6
 
 
@@ -27,9 +26,9 @@ class Made:
       piece: the music.
       sections: its parts.
       info: measurements for run.json.
-      remarks: what the user should know, one sentence each.
-      parts: the sections as pieces of their own (of an interpolation: its steps).
-      beside: another piece to show in the picture (of a reconstruction: the given melody).
+      remarks: sentences for the user.
+      parts: the sections as pieces of their own (for an interpolation, its steps).
+      beside: another piece to show in the picture (for a reconstruction, the given melody).
     """
 
     piece: Piece
@@ -43,29 +42,33 @@ class Made:
         """The same from its first note on.
 
         Args:
-          grid: take away whole steps of so many quarter notes only, so that notes beside the grid stay where they are.
+          grid: only whole steps of this many quarter notes are removed, so that notes off the grid stay off it.
 
         Raises:
-          EmptyMusicError: it has none.
+          EmptyMusicError: it has no notes.
         """
         if not self.piece.notes:
             raise EmptyMusicError(
-                f"'{self.piece.name}' would be silent: the model makes no note of what was given; give a piece "
-                "with more notes, or choose another model."
+                f"'{self.piece.name}' would be silent, because the model decodes no note; give a piece with more "
+                "notes, or choose another model with --model."
             )
         silence = lead(self.piece, grid)
+        begin = float(self.piece.quarters(silence))
         return dataclasses.replace(
             self,
             piece=without(self.piece, silence),
-            sections=_shifted(self.sections, self.piece, silence),
+            sections=[
+                dataclasses.replace(section, start=max(section.start - begin, 0.0), end=section.end - begin)
+                for section in self.sections
+            ],
             parts=[without(part, lead(part, grid)) for part in self.parts],
             beside=self.beside and without(self.beside, silence),
         )
 
 
 def lead(piece: Piece, grid: float = 0.0) -> float:
-    """Seconds of silence before the first note, whole steps of a grid in quarter notes if one is given; 0 for a piece
-    without notes."""
+    """Seconds of silence before the first note, in whole steps of a grid if one is given (in quarter notes); 0 for a
+    piece without notes."""
     starts = piece.columns().start
     found = float(starts.min()) if len(starts) else 0.0
     if grid:
@@ -74,11 +77,11 @@ def lead(piece: Piece, grid: float = 0.0) -> float:
 
 
 def without(piece: Piece, seconds: float) -> Piece:
-    """A piece in 4/4 from a time on. What sounds at that time begins there; the bar lines stand where they were.
+    """A piece in 4/4 without its first seconds. Notes that sound at the cut begin there; bar lines keep their places.
 
     Args:
       piece: with bar lines at every fourth quarter note.
-      seconds: how much is taken away in front.
+      seconds: how much to remove.
     """
     if not seconds:
         return piece
@@ -96,12 +99,3 @@ def without(piece: Piece, seconds: float) -> Piece:
         bar = float(piece.seconds(np.ceil(begin / _QUARTERS - _LEAST) * _QUARTERS)) - seconds
         metres = [(0.0, left // shared, _SIXTEENTHS // shared), (bar, _QUARTERS, 4)]
     return dataclasses.replace(piece, notes=notes, tempos=tempos, time_signatures=metres)
-
-
-def _shifted(given: Iterable[Section], piece: Piece, seconds: float) -> list[Section]:
-    """Sections of a piece from which silence in front was taken away."""
-    begin = float(piece.quarters(seconds))
-    return [
-        dataclasses.replace(section, start=max(section.start - begin, 0.0), end=section.end - begin)
-        for section in given
-    ]

@@ -1,4 +1,4 @@
-"""A piece encoded and decoded by a model."""
+"""Reconstruction: a piece encoded and decoded by a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def reconstruct(
     melody: str = "skyline",
     track: int | str | None = None,
 ) -> Made:
-    """What the model makes of a piece: encoded and decoded, window by window, at its own tempo.
+    """Encodes and decodes a piece, window by window, and keeps its tempo.
 
     Raises:
       OptionError, InputError, EmptyMusicError, ModelError: as `interpolate`.

@@ -1,8 +1,8 @@
-"""Fresh pieces from a prior, and what a model in training makes."""
+"""Fresh pieces from a prior, and the samples of a model in training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,30 +39,30 @@ def sample(
 
     Args:
       model: a loaded model or what `load_model` takes.
-      n: pieces; piece k depends on the seed and k alone.
-      bars: of each, a multiple of the model's window; default 16, of models that are not of melodies one window.
-      temperature: 0 decodes the likeliest notes, 1 as the model believes.
+      n: how many; piece k depends on the seed and k alone.
+      bars: of each, a multiple of the model's window; default 16, or one window if the model is not of melodies.
+      temperature: 0 decodes the likeliest notes, 1 draws from the model's distribution.
       seed: of latents and draws.
       qpm, velocity, program: how to play them.
-      prior: a personal or a calm one of this model; default the standard normal one.
+      prior: a personal or a calm prior of this model; default the standard normal one.
       chords: for models that play over chords, such as "C G Am F".
       controls: for models conditioned on something else, `[max_seq_len, control_depth]`.
 
     Raises:
-      OptionError, ModelError: an option, the model or the prior is not usable.
+      OptionError, ModelError: an option, the model or the prior cannot be used.
     """
     model = opened_model(model)
-    check_sampling(n, temperature, qpm, velocity, program)
+    _check(n, temperature, qpm, velocity, program)
     model.check_voice(program, velocity)
-    size: int = model.z_size
-    place: Callable[[np.ndarray], np.ndarray] = np.asarray
     if prior:
         if not isinstance(model, MelodyModel):
             raise OptionError(f"a prior goes with melody models, and {model.name} is none; leave it out.")
-        size, place = prior.check(model).size, prior.latents
+        prior.check(model)
 
     def walk(k: int, points: int, every: int) -> np.ndarray:
-        return place(slerp.walk(np.random.default_rng([seed, k]), points, every, size))
+        size = prior.size if prior else model.z_size
+        z = slerp.walk(np.random.default_rng([seed, k]), points, every, size)
+        return prior.latents(z) if prior else z
 
     made = []
     drawn = model.sample(n, walk, bars=bars, temperature=temperature, seed=seed, chords=chords, controls=controls)
@@ -79,22 +79,23 @@ def sample(
     return made
 
 
-def check_sampling(n: int, temperature: float, qpm: float, velocity: int, program: int) -> None:
-    """Raises an `OptionError` for an option of `sample` that is out of range."""
+def _check(n: int, temperature: float, qpm: float, velocity: int, program: int) -> None:
     if n < 1:
         raise OptionError(f"-n is {n}; ask for at least 1 sample.")
     check_temperature(temperature)
     if not 10 <= qpm <= 400:
         raise OptionError(f"--qpm is {qpm:g}; it must be from 10 to 400 quarters per minute.")
     if not 1 <= velocity <= 127 or not 0 <= program <= 127:
-        raise OptionError(f"velocity {velocity} must be from 1 to 127 and program {program} from 0 to 127.")
+        raise OptionError(
+            f"velocity is {velocity} and program {program}; they must be from 1 to 127 and from 0 to 127."
+        )
 
 
 def write_training_samples(model: Model, given: Sequence[Excerpt], folder: Path, step: int, seed: int) -> None:
-    """Writes what a model in training makes: held-out windows with their reconstructions, and four samples.
+    """Writes held-out windows with their reconstructions, and four fresh samples.
 
     Args:
-      model: with the weights of now.
+      model: with its present weights.
       given: excerpts of one window each, at least one.
       folder: for `step-NNNNNNNN.mid` and `.png`.
       step: of the training. seed: of the draws.

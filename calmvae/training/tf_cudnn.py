@@ -1,8 +1,8 @@
 """Magenta's melody models with Keras' LSTM kernel, which is cuDNN's on a GPU and TensorFlow's own elsewhere.
 
-Magenta's loops take the steps of a sequence one by one; cuDNN takes a whole sequence at once. Variables keep
-Magenta's names and layout, so checkpoints fit either way. A decoder that is fed its own output (scheduled sampling)
-has to go step by step, and keeps Magenta's loop.
+Magenta's loops compute a sequence step by step; cuDNN computes all its steps at once. Variables keep Magenta's names
+and layout, so that checkpoints fit both. With scheduled sampling the decoder needs its own output at each step, and
+keeps Magenta's loop.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def model(spec: model_spec.ModelSpec) -> Any:
 
     class Encoder(lstm_models.BidirectionalLstmEncoder):
         def encode(self, sequence, sequence_length):
-            """All windows of a batch are of full length, so `sequence_length` tells nothing."""
+            """All windows of a batch have full length, so `sequence_length` is not needed."""
             tf = door.tf
             inputs, lasts = tf.transpose(sequence, [1, 0, 2]), []
-            # A name by itself, a scope as a level of a hierarchical encoder.
+            # It is a name in a flat encoder, and a scope in a level of a hierarchical one.
             level = getattr(self._name_or_scope, "name", self._name_or_scope)
             for layer, units in enumerate(spec.hparams["enc_rnn_size"]):
                 outputs, lasts = [], []
@@ -65,7 +65,7 @@ def _lstm(tf: Any, scope: str, inputs: Any, units: int, c: Any = None, h: Any = 
     from tf_keras.src.layers.rnn.lstm import lstm_with_backend_selection
 
     depth = int(inputs.shape[2])
-    # The segments of a level share them.
+    # The segments of a level share their variables.
     with tf.variable_scope(tf.get_variable_scope(), reuse=tf.AUTO_REUSE):
         kernel = tf.get_variable(f"{scope}/kernel", [depth + units, 4 * units])
         bias = tf.get_variable(f"{scope}/bias", [4 * units], initializer=tf.zeros_initializer())

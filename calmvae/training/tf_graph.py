@@ -1,4 +1,4 @@
-"""Magenta's training graph with what training needs around it: placeholders, clipping, named tensors."""
+"""Magenta's training graphs: `model.train` with its inputs, clipping, checkpoints and, for some, an evaluation."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from calmvae.training import tf_cudnn as fast
 
 
 class Graph:
-    """One graph and session around Magenta's `model.train`; a subclass says what goes in.
+    """One graph and session around Magenta's `model.train`; a subclass makes the inputs.
 
-    Gradients are clipped and applied as Magenta's music_vae_train does.
+    Gradients are clipped and applied as in Magenta's music_vae_train.
 
     Args:
       name: of the config.
-      config: Magenta's Config, its model not built yet.
+      config: Magenta's Config, with a model that is not built yet.
       seed: of the initial weights and of every random op.
-      threads: of TensorFlow within an operation, default all cores.
+      threads: of TensorFlow within an operation, default one per core.
     """
 
     def __init__(self, name: str, config: Any, seed: int, threads: int | None = None) -> None:
         self.tf = tf = magenta_import.load().tf
         self.name, self.config, self._seed = name, config, seed
-        # Keras draws the seeds of the dense layers' first weights.
+        # Keras seeds the initial weights of the dense layers from the global random state.
         with tf.Graph().as_default() as graph, warnings.catch_warnings(), magenta_import.seeded([seed]):
             warnings.simplefilter("ignore")
             tf.set_random_seed(seed)
@@ -39,7 +39,7 @@ class Graph:
             optimizer = self._build_training()
             self.step = config.model.global_step
             self.loss = config.model.loss
-            self.train_op = self._apply(optimizer, config)
+            self.train_op = self._apply(optimizer)
             self.scalars = {op.name: op.inputs[1] for op in graph.get_operations() if op.type == "ScalarSummary"}
             self.variables = {v.op.name: v for v in tf.trainable_variables()}
             self._values = {n: tf.placeholder(tf.float32, v.shape) for n, v in self.variables.items()}
@@ -61,39 +61,41 @@ class Graph:
         raise NotImplementedError
 
     def _build_training(self) -> Any:
-        """Feeds them to `model.train`; returns the optimizer."""
+        """Calls `model.train` on them; returns the optimizer."""
         raise NotImplementedError
 
     def _build_more(self) -> None:
-        """For what a subclass needs besides, in the same graph."""
+        """Adds to the graph, if a subclass needs more."""
 
-    def _apply(self, optimizer: Any, config: Any) -> Any:
-        tf, hparams, loss = self.tf, config.hparams, config.model.loss
-        gradients, variables = zip(*optimizer.compute_gradients(loss), strict=True)
+    def _apply(self, optimizer: Any) -> Any:
+        tf, hparams = self.tf, self.config.hparams
+        gradients, variables = zip(*optimizer.compute_gradients(self.loss), strict=True)
         norm = tf.global_norm(gradients, name="norm")
         tf.summary.scalar("global_norm", norm)
         if hparams.clip_mode == "value":
             limit = hparams.grad_clip
             clipped = [tf.clip_by_value(g, -limit, limit) for g in gradients]
         else:
-            # Not `tf.cond`: a scaling factor does the same, and a step to be ignored is scaled to nothing.
+            # Instead of a `tf.cond`: a gradient that is too large is scaled to 0.
             scale = tf.where(
                 norm < hparams.grad_norm_clip_to_zero,
                 hparams.grad_clip / tf.maximum(norm, hparams.grad_clip),
                 tf.zeros_like(norm),
             )
             clipped = [g * scale for g in gradients]
-        return optimizer.apply_gradients(
-            zip(clipped, variables, strict=True), global_step=config.model.global_step, name="train_step"
-        )
+        return optimizer.apply_gradients(zip(clipped, variables, strict=True), global_step=self.step, name="train_step")
 
-    def _step(self, feed: dict[Any, np.ndarray]) -> dict[str, float]:
-        """One step. Returns its scalars by Magenta's names, batch means."""
-        _, values = self.session.run([self.train_op, self.scalars], feed)
+    def _feed(self, batch: Any) -> dict[Any, np.ndarray]:
+        """A batch by placeholder."""
+        raise NotImplementedError
+
+    def train(self, batch: Any) -> dict[str, float]:
+        """One step; returns its scalars by Magenta's names, means over the batch."""
+        _, values = self.session.run([self.train_op, self.scalars], self._feed(batch))
         return {name: float(np.mean(value)) for name, value in values.items()}
 
     def global_step(self) -> int:
-        """Steps taken, those of resumed trainings included."""
+        """The number of steps taken, also before a resumption."""
         return int(self.session.run(self.step))
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -101,7 +103,7 @@ class Graph:
         return self.session.run(self.variables)
 
     def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Sets all weights, leaving step and optimiser fresh.
+        """Sets all weights, and leaves step and optimiser fresh.
 
         Raises:
           ModelError: the shapes do not fit.
@@ -111,11 +113,11 @@ class Graph:
         self.session.run(self._assign, {self._values[n]: weights[n] for n in self.variables})
 
     def save(self, prefix: str) -> str:
-        """Writes a checkpoint `prefix-STEP` with optimiser slots; keeps the newest three."""
+        """Writes a checkpoint `prefix-STEP` with optimiser slots, and keeps the newest three."""
         return self.saver.save(self.session, prefix, global_step=self.global_step(), write_meta_graph=False)
 
     def restore(self, checkpoint: str) -> None:
-        """Takes weights, optimiser and step from a checkpoint of `save`."""
+        """Reads weights, optimiser and step from a checkpoint of `save`."""
         self.saver.restore(self.session, checkpoint)
 
     def close(self) -> None:
@@ -124,12 +126,12 @@ class Graph:
 
 
 class TrainingGraph(Graph):
-    """The graph for melodies.
+    """The graph for melodies. A batch is uint8 `[batch_size, steps]`.
 
     Args:
       spec: the config.
       seed, threads: see `Graph`.
-      cudnn: with the layers of `tf_cudnn.py` instead of Magenta's.
+      cudnn: takes the layers of `tf_cudnn.py` instead of Magenta's.
     """
 
     def __init__(self, spec: model_spec.ModelSpec, seed: int, threads: int | None = None, cudnn: bool = False) -> None:
@@ -148,34 +150,35 @@ class TrainingGraph(Graph):
         lengths = self.tf.fill([self.spec.hparams["batch_size"]], self.spec.steps)
         return self.config.model.train(self._one_hot, self._one_hot, lengths)
 
-    def train(self, tokens: np.ndarray) -> dict[str, float]:
-        """One step on a batch uint8 `[batch_size, steps]`. Returns its scalars by Magenta's names, batch means."""
-        return self._step({self.tokens: tokens})
+    def _feed(self, batch: np.ndarray) -> dict[Any, np.ndarray]:
+        return {self.tokens: batch}
 
 
 class ExampleGraph(Graph):
-    """The graph for any config of Magenta's, which measures too: without dropout, the decoder fed the true steps."""
+    """The graph for any config of Magenta's. It evaluates too, teacher-forced and without dropout.
+
+    A batch is inputs, outputs and controls, float32 `[batch_size, length, depth]`, and lengths, int32 `[batch_size]` or
+    in the shape of the converter.
+    """
 
     def _make_inputs(self) -> None:
         tf, converter, batch = self.tf, self.config.data_converter, self.config.hparams.batch_size
         depths = (converter.input_depth, converter.output_depth, int(converter.control_depth or 0))
         self._sequences = [tf.placeholder(tf.float32, [batch, None, depth]) for depth in depths]
         self._lengths = tf.placeholder(tf.int32, [batch, *map(int, converter.length_shape)])
-        # A built model holds on to its graph's tensors.
+        self._controls = self._sequences[2] if converter.control_depth else None
+        # A built model cannot be copied.
         self._measuring = copy.deepcopy(self.config.model)
 
-    def _controls(self) -> Any:
-        return self._sequences[2] if self.config.data_converter.control_depth else None
-
     def _build_training(self) -> Any:
-        # Else a step's draws, of what is dropped and of what the decoder hears, come in any order.
+        # Without this, the draws of a step (dropout, the decoder's own output) would come in any order.
         with magenta_seeds.seeded_training(self._seed):
-            return self.config.model.train(*self._sequences[:2], self._lengths, self._controls())
+            return self.config.model.train(*self._sequences[:2], self._lengths, self._controls)
 
     def _build_more(self) -> None:
-        """A second model of the same variables, for `measure`."""
+        """A second model with the same variables, for `measure`."""
         tf, model = self.tf, self._measuring
-        # Else Magenta feeds the decoder its own draws wherever a model is not trained, and notes that in the hparams.
+        # A model that is not trained would feed the decoder its own output, and would say so in the hparams.
         hparams = magenta_import.load().HParams(
             **{**self.config.hparams.values(), "sampling_schedule": "constant", "sampling_rate": 0.0}
         )
@@ -184,32 +187,23 @@ class ExampleGraph(Graph):
             model.build(hparams, self.config.data_converter.output_depth, is_training=False)
             z = mu = sigma = self._noise = tf.zeros([hparams.batch_size, 0])
             if hparams.z_size:
-                posterior = model.encode(inputs, self._lengths, self._controls())
+                posterior = model.encode(inputs, self._lengths, self._controls)
                 mu, sigma = posterior.loc, posterior.scale.diag
                 self._noise = tf.placeholder(tf.float32, [hparams.batch_size, hparams.z_size])
                 z = mu + sigma * self._noise
             before = tf.pad(outputs[:, :-1], [(0, 0), (1, 0), (0, 0)])
             given = z if hparams.z_size else None
-            nats = model.decoder.reconstruction_loss(before, outputs, self._lengths, given, self._controls())[0]
+            nats = model.decoder.reconstruction_loss(before, outputs, self._lengths, given, self._controls)[0]
         self._measured = nats, mu, sigma
 
     def _feed(self, batch: Sequence[np.ndarray]) -> dict[Any, np.ndarray]:
         return dict(zip([*self._sequences, self._lengths], batch, strict=True))
 
-    def train(self, batch: Sequence[np.ndarray]) -> dict[str, float]:
-        """One step. Returns its scalars by Magenta's names, batch means.
-
-        Args:
-          batch: inputs, outputs and controls float32 `[batch_size, length, depth]`, and lengths int32 `[batch_size]`
-            or of what shape the converter's are.
-        """
-        return self._step(self._feed(batch))
-
     def measure(self, batch: Sequence[np.ndarray], noise: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What each example of a batch costs the decoder in nats `[batch_size]`, and mu and sigma of its posterior.
+        """Each example's reconstruction loss in nats `[batch_size]`, and mu and sigma of its posterior.
 
         Args:
-          batch: as of `train`.
+          batch: as for `train`.
           noise: of the draw from the posterior, `[batch_size, z_size]`.
         """
         return self.session.run(self._measured, {**self._feed(batch), self._noise: noise})

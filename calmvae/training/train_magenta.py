@@ -1,12 +1,10 @@
-"""Train, resume and fine-tune the configs that are not of melodies, through Magenta's own graph on TensorFlow.
-
-The run folder is that of `training`; the best model is that of the lowest held-out loss.
-"""
+"""Train, resume and fine-tune configs that are not of melodies with Magenta's graph on TensorFlow."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,24 +23,25 @@ from calmvae.latent import evaluation
 from calmvae.midi import tfrecord
 from calmvae.model import config_catalog, model_spec
 from calmvae.model.magenta_model import MagentaModel
-from calmvae.model.magenta_windows import Reader, Window, excerpt_of
-from calmvae.training import training_loop
-from calmvae.training.training_loop import Options, Progress, Result
+from calmvae.model.magenta_windows import Reader, excerpt_of
+from calmvae.training import run_folder, training_loop
+from calmvae.training.training_loop import Progress, Result
+from calmvae.training.training_options import Options
 
 _EVAL_WINDOWS = 1024
 _SAMPLES = 4
-# Decide the names and shapes of the weights, beside those of melody configs.
+# These hparams decide the names and shapes of the weights.
 _SHAPE_HPARAMS = (*model_spec.SHAPE_HPARAMS, "nade_num_hidden", "control_preprocessing_rnn_size")
 
 
 @dataclasses.dataclass
 class HeldOut:
-    """How a model does on held-out windows: without dropout, each step after the true ones.
+    """The evaluation of a model on held-out windows, teacher-forced and without dropout.
 
     Attributes:
       windows: how many.
-      loss: what training minimises, once the KL has its full price: nats + max_beta * what of the KL is not free.
-      nats: mean negative log-likelihood of a window given a draw from its posterior, always the same draw.
+      loss: nats + max_beta * the KL beyond the free bits, which training minimises in the end.
+      nats: mean negative log-likelihood of a window, given a draw from its posterior that is always the same.
       kl_bits: mean KL of the posterior from the prior.
     """
 
@@ -52,7 +51,7 @@ class HeldOut:
     kl_bits: float
 
     def words(self) -> str:
-        """The measurements that a line of progress has room for."""
+        """The numbers that fit into a line of progress."""
         return f"loss {self.loss:.2f} ({self.nats:.2f} nats, KL {self.kl_bits:.1f} bits)"
 
 
@@ -66,7 +65,7 @@ def train(
     report: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Result:
-    """Trains until a limit, early stop or interruption; called again, goes on from the last checkpoint.
+    """Trains until a limit, early stopping or an interruption; called again, goes on from the last checkpoint.
 
     Args:
       name: the config.
@@ -74,15 +73,17 @@ def train(
       run: the run folder.
       options: see `Options`; those of melodies must be left alone.
       settings: hparams, `["learning_rate=0.0003"]`.
-      start: the model to start from, its sizes are taken too.
-      report: called every `log_every` steps.
-      say: called with sentences worth reading.
+      start: the model to start from; its sizes are taken too.
+      report: called every `log_every` steps and after every evaluation.
+      say: called with sentences for the user.
 
     Raises:
-      DataError: nothing to train on, or the loss is no longer a number.
+      DataError: there is nothing to train on, or the loss is no longer a number.
       OptionError: an option or hparam is not for this config, or out of range.
       ModelError: `start` does not fit. OutputError: the run folder is not ours or of another config.
     """
+    from calmvae.training import tf_graph
+
     say = say or (lambda _: None)
     check_options(name, options)
     known = magenta_import.load().configs.CONFIG_MAP[name]
@@ -91,14 +92,18 @@ def train(
     if not any(setting.partition("=")[0].strip() == "batch_size" for setting in settings or []):
         hparams["batch_size"] = _batch_size(hparams["batch_size"], len(train_set), say)
     config = known._replace(hparams=magenta_import.load().HParams(**hparams))
-    folder = _open_run(Path(run), name, config, data, options)
-    trainer = _Trainer(name, config, folder, options, (train_set, eval_set), start, report, say)
-    trainer.sources = load_dataset.sources(data)
-    return trainer.run()
+    shape = {key: hparams[key] for key in _SHAPE_HPARAMS if key in hparams}
+    folder = run_folder.open_run(run, options, data, {"config": name, "hparams": shape}, hparams)
+    say("Building Magenta's graph.")
+    # A built model belongs to its graph, and the sampler builds one of its own.
+    unbuilt = config._replace(model=copy.deepcopy(config.model))
+    engine = tf_graph.ExampleGraph(name, unbuilt, options.seed, options.threads)
+    task = _Task(name, config, engine, options.seed, (train_set, eval_set), load_dataset.sources(data))
+    return training_loop.Loop(task, folder, options, start.weights if start else None, report, say).run()
 
 
 def check_options(name: str, options: Options) -> None:
-    """Raises an `OptionError` for an option of melodies with a config that is none."""
+    """Raises an `OptionError` if an option is for melodies only."""
     ours = Options()
     for option in ("melody", "max_onsets", "calmest"):
         if getattr(options, option) != getattr(ours, option):
@@ -110,7 +115,7 @@ def check_options(name: str, options: Options) -> None:
 
 
 def _hparams(name: str, config: Any, settings: list[str], start: find_model.Opened | None) -> dict[str, Any]:
-    """Those of the config, with the sizes of the model to start from and what the user set."""
+    """The hparams of the config, changed by the model to start from and by the user."""
     values = copy.deepcopy(config.hparams.values()) | (start.hparams if start else {})
     spec = model_spec.ModelSpec(name, config_catalog.window_bars(config), "", None, values)
     return model_spec.with_hparams(spec, settings).hparams
@@ -119,25 +124,25 @@ def _hparams(name: str, config: Any, settings: list[str], start: find_model.Open
 def _batch_size(wanted: int, windows: int, say: Callable[[str], None]) -> int:
     if windows >= wanted:
         return wanted
-    say(f"Batches are of {windows} windows, all there are, instead of the config's {wanted} (--set batch_size=...).")
+    say(f"Batches have {windows} windows, the whole data set, instead of the config's {wanted} (--set batch_size=...).")
     return windows
 
 
 def load(data: str | Path, name: str, say: Callable[[str], None]) -> tuple[Examples, Examples]:
-    """The examples to train on and the held-out ones; the former themselves where no piece is held out.
+    """The examples to train on and the held-out ones; twice the former if no piece is held out.
 
     Args:
-      data: a folder of TFRecords, or one.
+      data: a folder of TFRecords, or one TFRecord.
       name: the config.
       say: called with the counts.
 
     Raises:
-      DataError: nothing to train on.
+      DataError: there is nothing to train on.
     """
     config = magenta_import.load().configs.CONFIG_MAP[name]
-    files = dict(zip(("train", "eval"), load_dataset.data_files(data), strict=True))
     train_set, eval_set = (
-        Examples.read(Reader(config, mode), tfrecord.note_sequences(files[mode])) for mode in ("train", "eval")
+        Examples.read(Reader(config, mode), tfrecord.note_sequences(files))
+        for mode, files in zip(("train", "eval"), load_dataset.data_files(data), strict=True)
     )
     say_converted(Path(data), name, say)
     left_out = train_set.left_out + eval_set.left_out
@@ -163,11 +168,12 @@ def load(data: str | Path, name: str, say: Callable[[str], None]) -> tuple[Examp
 
 
 def say_converted(data: Path, name: str, say: Callable[[str], None]) -> None:
-    """Says what was left out when the files were converted, which may have been for another config."""
+    """Says which pieces were left out when the files were converted, maybe for another config."""
     if not (data / convert_folder.MANIFEST).is_file():
         return
-    skipped = Counter(r["detail"] for r in convert_folder.read_manifest(data) if r["status"] == "skipped")
-    drums_only = sum(r.get("reason") == "drums-only" for r in convert_folder.read_manifest(data))
+    records = convert_folder.read_manifest(data)
+    skipped = Counter(r["detail"] for r in records if r["status"] == "skipped")
+    drums_only = sum(r.get("reason") == "drums-only" for r in records)
     if skipped:
         most = ", ".join(f"{count} ({why})" for why, count in skipped.most_common(3))
         more = ", ..." if len(skipped) > 3 else "."
@@ -176,99 +182,57 @@ def say_converted(data: Path, name: str, say: Callable[[str], None]) -> None:
         say(f"{drums_only} of them are only drums; to keep them: calmvae convert --config {name}.")
 
 
-def _open_run(folder: Path, name: str, config: Any, data: str | Path, options: Options) -> Path:
-    values = config.hparams.values()
-    ours = {key: values[key] for key in _SHAPE_HPARAMS if key in values}
-
-    def differs(record: dict[str, Any]) -> str:
-        before = record["config"] if "config" in record else record["spec"]["name"]
-        if before != name:
-            return f"{before}, not {name}"
-        found = [(key, theirs) for key, theirs in record["hparams"].items() if theirs != ours.get(key)]
-        return f"{name} with {found[0][0]} {found[0][1]}, not {ours.get(found[0][0])}" if found else ""
-
-    return training_loop.open_run(folder, options, data, {"config": name, "hparams": ours}, values, differs)
-
-
-class _Trainer(training_loop.Loop):
-    """The loop for examples of Magenta's converters."""
-
-    score, more_is_better = ("loss",), False
+class _Task(training_loop.Task):
+    """A config of Magenta's and its examples."""
 
     def __init__(
         self,
         name: str,
         config: Any,
-        folder: Path,
-        options: Options,
+        engine: Any,
+        seed: int,
         sets: tuple[Examples, Examples],
-        start: find_model.Opened | None,
-        report: Callable[[Progress], None] | None,
-        say: Callable[[str], None],
+        sources: list[dict[str, Any]],
     ) -> None:
-        from calmvae.training import tf_graph
-
-        self.name, self.config, self.train_set = name, config, sets[0]
-        self.held_out = sets[1] is not sets[0]
-        self.eval_windows = _drawn(sets[1], _EVAL_WINDOWS)
-        self.eval_reader = sets[1].reader
-        # Its graph is built once; the weights change.
-        self.sampler = MagentaModel(folder, name, config, {})
-        # A model that was built belongs to its graph.
-        unbuilt = config._replace(model=copy.deepcopy(config.model))
-        say("Building Magenta's graph.")
-        engine = tf_graph.ExampleGraph(name, unbuilt, options.seed, options.threads)
-        super().__init__(
-            folder, options, engine, config.hparams.batch_size, start.weights if start else None, report, say
-        )
+        self.name, self.config, self.engine, self.seed = name, config, engine, seed
+        self.train_set, eval_set = sets
+        self.batch_size, self.pieces, self.sources = config.hparams.batch_size, len(self.train_set.pieces), sources
+        self.held_out = eval_set is not self.train_set
+        # Always the same windows.
+        windows = list(itertools.chain.from_iterable(eval_set.windows))
+        drawn = np.random.default_rng(0).permutation(len(windows))[:_EVAL_WINDOWS]
+        self.eval_windows, self.eval_reader = [windows[k] for k in np.sort(drawn)], eval_set.reader
+        # Its graph is built once; its weights change.
+        self.sampler = MagentaModel(Path(name), name, config, {})
 
     def batches(self, step: int) -> Iterator[list[np.ndarray]]:
-        return self.train_set.batches(self.batch_size, self.options.seed, step)
-
-    def pieces(self) -> int:
-        return len(self.train_set.pieces)
+        return self.train_set.batches(self.batch_size, self.seed, step)
 
     def measure(self, weights: dict[str, np.ndarray]) -> HeldOut:
-        hparams = self.config.hparams
-        nats, mu, sigma = self._measured(self.eval_windows)
-        kl = evaluation.kl_nats(mu, sigma)
-        cost = hparams.max_beta * np.maximum(kl - hparams.free_bits * np.log(2), 0)
-        return HeldOut(
-            windows=len(nats),
-            loss=float(nats.mean() + cost.mean()),
-            nats=float(nats.mean()),
-            kl_bits=float(kl.mean() / np.log(2)),
-        )
-
-    def _measured(self, windows: list[Window]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Nats `[n]`, mu and sigma `[n, z_size]`."""
-        size = self.config.hparams.z_size
-        noise = np.random.default_rng(0).standard_normal((len(windows), size)).astype(np.float32)
+        hparams, n = self.config.hparams, len(self.eval_windows)
+        noise = np.random.default_rng(0).standard_normal((n, hparams.z_size)).astype(np.float32)
         found = []
-        for first in range(0, len(windows), self.batch_size):
-            rows = np.arange(first, min(first + self.batch_size, len(windows)))
-            # A batch has always as many; what fills it up is not counted.
+        for first in range(0, n, self.batch_size):
+            rows = np.arange(first, min(first + self.batch_size, n))
+            # The graph takes full batches only; the windows that fill up the last one are not counted.
             full = np.resize(rows, self.batch_size)
-            batch = self.eval_reader.batch([windows[k] for k in full])
+            batch = self.eval_reader.batch([self.eval_windows[k] for k in full])
             found.append([part[: len(rows)] for part in self.engine.measure(batch, noise[full])])
         nats, mu, sigma = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        return nats.astype(np.float64), mu, sigma
+        nats, kl = nats.astype(np.float64).mean(), evaluation.kl_nats(mu, sigma)
+        cost = hparams.max_beta * np.maximum(kl - hparams.free_bits * np.log(2), 0)
+        return HeldOut(n, float(nats + cost.mean()), float(nats), float(kl.mean() / np.log(2)))
 
-    def write_model(self, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    def worth(self, line: dict[str, Any]) -> float:
+        return -float(line["loss"])
+
+    def write_model(self, folder: Path, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
         values = self.config.hparams.values()
         known = magenta_import.load().configs.CONFIG_MAP[self.name].hparams.values()
         changed = {key: values[key] for key in _SHAPE_HPARAMS if values.get(key) != known.get(key)}
-        model_folder.write_other(self.folder / "model", self.name, changed, weights, meta)
+        model_folder.write_other(folder, self.name, changed, weights, meta)
 
-    def write_samples(self, folder: Path) -> None:
+    def write_samples(self, folder: Path, step: int) -> None:
         self.sampler.weights = self.engine.weights()
         given = [excerpt_of(window, self.sampler.bars) for window in self.eval_windows[:_SAMPLES]]
-        sampling.write_training_samples(self.sampler, given, folder, self.step, self.options.seed)
-
-
-def _drawn(held_out: Examples, most: int) -> list[Window]:
-    """At most so many windows, always the same ones."""
-    windows = [window for piece in held_out.windows for window in piece]
-    if len(windows) <= most:
-        return windows
-    return [windows[k] for k in np.sort(np.random.default_rng(0).permutation(len(windows))[:most])]
+        sampling.write_training_samples(self.sampler, given, folder, step, self.seed)

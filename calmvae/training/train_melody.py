@@ -1,19 +1,9 @@
-"""Train, resume and fine-tune a calm-* model on a converted data set.
-
-A run folder tells its own story:
-
-    run.json       what was asked for, with what data, versions and hparams; how it stands and how it ended
-    notes.txt      what the user wrote with --note
-    metrics.jsonl  one line an evaluation
-    train/         the newest checkpoints with optimiser slots, to resume from
-    model/         the best model so far, ready to generate
-    events/        TensorBoard
-    samples/       what the model made of held-out windows, and out of nothing, as .mid and .png
-"""
+"""Train, resume and fine-tune a model of melodies on a converted data set; `run_folder` lists the files."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,13 +17,14 @@ from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation
 from calmvae.model import config_catalog, model_spec, numpy_engine
 from calmvae.model.melody_model import MelodyModel, excerpts_of
-from calmvae.training import training_loop
-from calmvae.training.training_loop import Options, Progress, Result
+from calmvae.training import run_folder, training_loop
+from calmvae.training.training_loop import Progress, Result
+from calmvae.training.training_options import Options
 
 ENGINES = {
     "auto": "numpy; cudnn where there is a GPU; magenta for dropout and residual connections",
     "numpy": "calmvae's own gradient, the fastest on a CPU",
-    "cudnn": "Magenta's graph on TensorFlow with Keras' LSTM kernel, cuDNN's on a GPU",
+    "cudnn": "Magenta's graph on TensorFlow with Keras' LSTM kernel, which is cuDNN's on a GPU",
     "magenta": "Magenta's graph on TensorFlow",
 }
 
@@ -49,52 +40,53 @@ def train(
     say: Callable[[str], None] | None = None,
     start: find_model.Opened | None = None,
 ) -> Result:
-    """Trains until a limit, early stop or interruption; called again, goes on from the last checkpoint.
+    """Trains until a limit, early stopping or an interruption; called again, goes on from the last checkpoint.
 
     Args:
       spec: config and hparams.
       data: a folder of `convert_folder.convert`, or a TFRecord of NoteSequences.
       run: the run folder.
       options: see `Options`.
-      report: called every `log_every` steps.
-      say: called with sentences worth reading.
-      start: the model of `options.init`, if it is open already.
+      report: called every `log_every` steps and after every evaluation.
+      say: called with sentences for the user.
+      start: the opened model of `options.init`; opened here if it is not given.
 
     Raises:
-      DataError: nothing to train on, or the loss is no longer a number.
+      DataError: there is nothing to train on, or the loss is no longer a number.
       ModelError: `options.init` does not fit. OutputError: the run folder is not ours or of another config.
     """
     say = say or (lambda _: None)
     _check_memory(spec, options)
-    folder = _open_run(Path(run), spec, data, options)
+    folder = run_folder.open_run(run, options, data, {"spec": spec.to_json()}, spec.hparams)
     train_set, eval_set = load_dataset.load(
-        data, spec, options.melody, options.max_onsets, options.calmest, folder / "cache", say=say
+        data, spec, options.melody, options.max_onsets, options.calmest, folder.path / "cache", say=say
     )
     if options.init and start is None:
         start = find_model.open_to_train(options.init, spec.name)
     weights = _weights(spec, start, options, say) if start else None
-    if start is None and len(spec.level_lengths or ()) > 2 and not (folder / "train").exists():
-        say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
-    if start is not None and spec.hparams["beta_rate"] == 0 and not (folder / "train").exists():
-        say(f"The price of a latent bit, beta, is {spec.hparams['max_beta']:g} from the start.")
-    trainer = _Trainer(spec, folder, options, train_set, eval_set, weights, report, say)
-    trainer.sources = load_dataset.sources(data)
-    return trainer.run()
+    if not folder.checkpoint():
+        if start is None and len(spec.level_lengths or ()) > 2:
+            say(f"{spec.name} learns far sooner from a model of 2 bars: see `calmvae grow --help`.")
+        if start is not None and spec.hparams["beta_rate"] == 0:
+            say(f"Beta is {spec.hparams['max_beta']:g} from the start.")
+    engine = _engine(spec, options, say)
+    task = _Task(spec, engine, options.seed, train_set, eval_set, load_dataset.sources(data))
+    return training_loop.Loop(task, folder, options, weights, report, say).run()
 
 
 def spec_to_train(
     config: str | None, settings: list[str], start: find_model.Opened | None, run: Path
 ) -> model_spec.ModelSpec:
-    """The config of melodies that was asked for, or that of the model to start from, with its sizes.
+    """The given config of melodies, or that of the model to start from, with the sizes of that model.
 
-    Where all levels come from that model, the price of the latent bits is held where a training ends: `beta_rate` is 0,
-    unless the settings or the earlier sessions of the run have another.
+    If all levels come from that model, beta is `max_beta` from the start: `beta_rate` is 0, unless the settings or the
+    last session of the run have another rate.
 
     Args:
       config: its name. settings: hparams, as NAME=VALUE. start: the model to start from. run: the run folder.
 
     Raises:
-      ModelError: the config of the model to start from is not known, or not one of melodies.
+      ModelError: the config of the model to start from is not known, or not of melodies.
     """
     if start and not config:
         if start.spec is None:
@@ -113,12 +105,12 @@ def spec_to_train(
 
 
 def _beta_rate_of(run: Path, tuned: bool) -> float | None:
-    """What the last session of a run had, if it is one of fine-tuning."""
+    """The `beta_rate` of the last session of a run, if the run fine-tunes a model."""
     try:
         sessions = json.loads((run / output_folder.RUN_FILE).read_text(encoding="utf-8"))["sessions"]
         tuned = tuned or any(session["options"]["init"] for session in sessions)
         return float(sessions[-1]["hparams"]["beta_rate"]) if tuned else None
-    # No such run; `train` says what is amiss with one of another kind.
+    # There is no such run yet. If the folder holds something else, `train` refuses it.
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
 
@@ -126,12 +118,12 @@ def _beta_rate_of(run: Path, tuned: bool) -> float | None:
 def _weights(
     spec: model_spec.ModelSpec, start: find_model.Opened, options: Options, say: Callable[[str], None]
 ) -> dict[str, np.ndarray]:
-    """The weights to start from: those of a model of the same shape, or of one whose windows ours are made of."""
+    """The weights of a model of the same shape, or grown from a model of shorter windows."""
     from calmvae.training import grow_model, numpy_trainer
 
     weights, source = dict(start.weights), start.spec
     if source and grow_model.can_grow(source, spec):
-        say(f"{options.init} gives the levels up to its {source.bars} bars; those above start from nothing.")
+        say(f"{options.init} gives the levels up to its {source.bars} bars; the levels above start untrained.")
         return grow_model.grown(
             source, weights, spec, numpy_trainer.initial_weights(numpy_engine.weight_shapes(spec), options.seed)
         )
@@ -139,34 +131,21 @@ def _weights(
     return weights
 
 
-def _open_run(folder: Path, spec: model_spec.ModelSpec, data: str | Path, options: Options) -> Path:
-    ours = spec.shape()
-
-    def differs(record: dict[str, Any]) -> str:
-        if "config" in record:
-            return f"{record['config']}, not {spec.name}"
-        before = model_spec.ModelSpec.from_json(record["spec"])
-        found = [(name, theirs) for name, theirs in before.shape().items() if theirs != ours[name]]
-        return f"{before.name} with {found[0][0]} {found[0][1]}, not {ours[found[0][0]]}" if found else ""
-
-    return training_loop.open_run(folder, options, data, {"spec": spec.to_json()}, spec.hparams, differs)
-
-
 def step_bytes(spec: model_spec.ModelSpec) -> float:
-    """About how much memory a step of training takes on a processor, in bytes.
+    """An estimate of the memory that a training step takes on a CPU, in bytes.
 
-    The weights five times (gradient, Adam's two moments, a copy) and ten numbers of 4 bytes for every cell of every
-    layer at every step; measured for five configs, that is from 0.8 to 1.1 times what a step takes.
+    It counts the weights five times (gradient, Adam's two moments, a copy), and ten numbers of 4 bytes for every cell
+    of every layer at every step. For five configs it was 0.8 to 1.1 times the measured memory.
     """
     hparams, cells = spec.hparams, 0
     for sizes, levels, ways in (
         (hparams["enc_rnn_size"], spec.encoder_lengths, 2),
         (hparams["dec_rnn_size"], spec.level_lengths, 1),
     ):
-        # Of an encoder the lowest level comes first, of a decoder the highest; each has as many steps as its product.
+        # From the highest level down; an encoder names its lowest level first. A level has the product as its steps.
         lengths = list(levels or [spec.steps])[:: -1 if ways == 2 else 1]
-        cells += ways * sum(sizes) * sum(int(np.prod(lengths[: k + 1])) for k in range(len(lengths)))
-    weights = sum(int(np.prod(shape)) for shape in numpy_engine.weight_shapes(spec).values())
+        cells += ways * sum(sizes) * int(np.cumprod(lengths).sum())
+    weights = sum(math.prod(shape) for shape in numpy_engine.weight_shapes(spec).values())
     return 4.0 * (5 * weights + 10 * hparams["batch_size"] * cells)
 
 
@@ -177,7 +156,7 @@ def _check_memory(spec: model_spec.ModelSpec, options: Options) -> None:
         fitting = max(1, int(batch * 0.8 * there / needed))
         raise OptionError(
             f"a step of {spec.name} with batches of {batch} takes about {needed / 1e9:.0f} GB of memory, and this "
-            f"machine has {there / 1e9:.0f} GB; make the batches smaller: --set batch_size={fitting}."
+            f"machine has {there / 1e9:.0f} GB; use smaller batches: --set batch_size={fitting}."
         )
 
 
@@ -186,14 +165,16 @@ def _has_gpu() -> bool:
 
 
 def _engine(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], None]) -> Any:
-    """What computes the steps: calmvae's own gradient, or Magenta's graph where that can do more."""
+    """The engine that the options name; "auto" takes the fastest one that can train the spec."""
     from calmvae.training import numpy_trainer, tf_graph
 
     if options.engine not in ENGINES:
         raise OptionError(f"unknown engine '{options.engine}'; choose one of {', '.join(ENGINES)}.")
     able = numpy_trainer.supports(spec)
     if options.engine in ("numpy", "cudnn") and not able:
-        raise OptionError(f"dropout and residual connections need --engine magenta; {options.engine} has neither.")
+        raise OptionError(
+            f"--engine {options.engine} has no dropout and no residual connections; use --engine magenta."
+        )
     engine = options.engine
     if engine == "auto":
         engine = "magenta" if not able else "cudnn" if _has_gpu() else "numpy"
@@ -203,40 +184,38 @@ def _engine(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], N
     return tf_graph.TrainingGraph(spec, options.seed, options.threads, cudnn=engine == "cudnn")
 
 
-class _Trainer(training_loop.Loop):
-    """The loop for melodies."""
+class _Task(training_loop.Task):
+    """A model of melodies and its windows."""
 
     def __init__(
         self,
         spec: model_spec.ModelSpec,
-        folder: Path,
-        options: Options,
+        engine: Any,
+        seed: int,
         train_set: training_windows.WindowSet,
         eval_set: training_windows.WindowSet,
-        start: dict[str, np.ndarray] | None,
-        report: Callable[[Progress], None] | None,
-        say: Callable[[str], None],
+        sources: list[dict[str, Any]],
     ) -> None:
-        self.spec, self.train_set, self.held_out = spec, train_set, eval_set is not train_set
-        self.eval_tokens = eval_set.drawn(_EVAL_WINDOWS, 0).tokens
-        super().__init__(folder, options, _engine(spec, options, say), spec.hparams["batch_size"], start, report, say)
+        self.spec, self.engine, self.batch_size, self.seed = spec, engine, spec.hparams["batch_size"], seed
+        self.pieces, self.sources, self.held_out = train_set.pieces, sources, eval_set is not train_set
+        self.train_tokens, self.eval_tokens = train_set.tokens, eval_set.drawn(_EVAL_WINDOWS, 0).tokens
 
     def batches(self, step: int) -> Iterator[np.ndarray]:
-        return training_windows.batches(self.train_set.tokens, self.batch_size, self.options.seed, step)
+        return training_windows.batches(self.train_tokens, self.batch_size, self.seed, step)
 
     def measure(self, weights: dict[str, np.ndarray]) -> evaluation.Metrics:
         return evaluation.evaluate(numpy_engine.Engine(self.spec, weights), self.eval_tokens)
 
-    def write_model(self, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        model_folder.write(self.folder / "model", self.spec, weights, meta)
+    def worth(self, line: dict[str, Any]) -> float:
+        # By accuracy alone the best model might only hold notes and start none.
+        return (float(line["accuracy"]) + float(line["onset_accuracy"])) / 2
 
-    def write_samples(self, folder: Path) -> None:
+    def write_model(self, folder: Path, weights: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        model_folder.write(folder, self.spec, weights, meta)
+
+    def write_samples(self, folder: Path, step: int) -> None:
         from calmvae.generate import sampling
 
-        model = MelodyModel(self.folder, self.spec, numpy_engine.Engine(self.spec, self.engine.weights()))
-        rows = np.random.default_rng(self.options.seed).permutation(len(self.eval_tokens))[:4]
-        given = excerpts_of(self.eval_tokens[rows])
-        sampling.write_training_samples(model, given, folder, self.step, self.options.seed)
-
-    def pieces(self) -> int:
-        return self.train_set.pieces
+        model = MelodyModel(folder, self.spec, numpy_engine.Engine(self.spec, self.engine.weights()))
+        rows = np.random.default_rng(self.seed).permutation(len(self.eval_tokens))[:4]
+        sampling.write_training_samples(model, excerpts_of(self.eval_tokens[rows]), folder, step, self.seed)

@@ -1,76 +1,46 @@
-"""What every training has in common: options, run folder, the loop and how it ends.
+"""The training loop: steps, evaluations, the best model, early stopping.
 
-`train_melody` trains melody models, `train_magenta` the other configs of Magenta's.
+`train_melody` trains melody models with it, `train_magenta` Magenta's other configs. `run_folder` has its files.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import json
 import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from calmvae.checkpoints import model_folder, tf_checkpoint
-from calmvae.common import magenta_import, output_folder
-from calmvae.common.errors import DataError, OptionError, OutputError
+from calmvae.common.errors import DataError
+from calmvae.training.run_folder import RunFolder
+from calmvae.training.training_options import Options
 
 
 class Metrics(Protocol):
-    """An evaluation: a dataclass of numbers that can be said in a few words."""
+    """An evaluation: a dataclass of numbers."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def words(self) -> str:
-        """The measurements that a line of progress has room for."""
-
-
-@dataclasses.dataclass
-class Options:
-    """How to train.
-
-    Attributes:
-      steps: stop at this global step (0: no limit).
-      minutes: stop after this much time in this session (0: no limit).
-      eval_every, save_every, sample_every, log_every: in steps.
-      patience: stop after so many evaluations without a better one (0: never, nor with `keep` "last").
-      melody: which melodies to take from a piece, see `training_windows.piece_windows`.
-      max_onsets: leave out windows in which more notes start than this (0: take all).
-      calmest: train and measure on only so large a share of the windows, those that score the calmest.
-      keep: "best" keeps the model of the best held-out score so far in model/, "last" that of the last evaluation. The
-        score of a melody model is the mean of accuracy and onset accuracy, of others the loss.
-      init: model or checkpoint to start from.
-      note: text for notes.txt.
-      seed: of weights, shuffling, transposition and sampling.
-      threads: to compute with, default one a core.
-      engine: a key of `train_melody.ENGINES`.
-    """
-
-    steps: int = 20000
-    minutes: float = 0.0
-    eval_every: int = 500
-    save_every: int = 500
-    sample_every: int = 2000
-    log_every: int = 50
-    patience: int = 20
-    melody: str = "skyline"
-    max_onsets: int = 0
-    calmest: float = 1.0
-    keep: str = "best"
-    init: str | None = None
-    note: str | None = None
-    seed: int = 0
-    threads: int | None = None
-    engine: str = "auto"
+        """The numbers that fit into a line of progress."""
 
 
 @dataclasses.dataclass
 class Progress:
-    """What a training reports now and then."""
+    """A report during a training.
+
+    Attributes:
+      step: of the training.
+      scalars: of this step, by Magenta's names.
+      examples_per_second: since the last report.
+      metrics: the evaluation, if this step has one.
+      best: whether that evaluation is the best so far.
+      held_out: whether evaluations are of held-out windows.
+    """
 
     step: int
     scalars: dict[str, float]
@@ -82,8 +52,15 @@ class Progress:
 
 @dataclasses.dataclass
 class Result:
-    """How a training ended: why, at which step, its best evaluation, and that of the model which is kept; whether both
-    are of held-out windows."""
+    """How a training ended.
+
+    Attributes:
+      reason: why.
+      step: at which step.
+      best: the best evaluation, a line of metrics.jsonl.
+      kept: the evaluation of the model that is kept.
+      held_out: whether both are of held-out windows.
+    """
 
     reason: str
     step: int
@@ -92,10 +69,10 @@ class Result:
     held_out: bool = True
 
     def words(self) -> str:
-        """The best evaluation, and that of the model which is kept where it is another."""
+        """The best evaluation, and that of the model that is kept if they differ."""
         best, kept = _words(self.best), _words(self.kept)
         if best != kept:
-            return f"kept is the model of {kept}; the best was {best}"
+            return f"the model kept has {kept}; the best had {best}"
         return f"best held-out {best}" if self.held_out else f"best {best}, on the training windows"
 
 
@@ -105,182 +82,126 @@ def _words(line: dict[str, Any]) -> str:
     return f"{said} at step {line.get('step', 0)}"
 
 
-def open_run(
-    folder: Path,
-    options: Options,
-    data: str | Path,
-    record: dict[str, Any],
-    hparams: dict[str, Any],
-    differs: Callable[[dict[str, Any]], str],
-) -> Path:
-    """Checks or makes the run folder and notes what was asked for.
+class Task(Protocol):
+    """What is trained, on which examples, and how it is measured. `Loop` trains it.
 
-    Args:
-      folder: the run folder.
-      options: how to train. data: on what.
-      record: what run.json says of the model.
-      hparams: all of them, noted for this session.
-      differs: what stands in the way of going on with the training of an earlier run.json, in words, or "".
-
-    Raises:
-      OutputError: the folder is not ours, of another training, or cannot be made. OptionError: no such `keep`.
+    Attributes:
+      engine: takes the steps: `numpy_trainer.Learner` or a graph of `tf_graph.py`.
+      batch_size: examples per step.
+      pieces: how many pieces the training windows are from.
+      sources: the collections of the data set, of `load_dataset.sources`.
+      held_out: whether evaluations are of held-out windows, or of the training windows because there are no others.
     """
-    if options.keep not in ("best", "last"):
-        raise OptionError(f"--keep is '{options.keep}'; choose best or last.")
-    record_file = folder / output_folder.RUN_FILE
-    before: dict[str, Any] = {}
-    if record_file.exists():
-        try:
-            before = json.loads(record_file.read_text(encoding="utf-8"))
-            difference = differs(before)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise OutputError(f"{folder} was not made by `calmvae train`; choose another run folder with -o.") from None
-        if difference:
-            raise OutputError(f"{folder} holds a training of {difference}; choose another run folder with -o.")
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is not empty and was not made by calmvae; choose another run folder with -o.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {folder} ({error.strerror}); choose another run folder with -o.") from None
-    if options.note:
-        with open(folder / "notes.txt", "a", encoding="utf-8") as file:
-            file.write(f"{time.strftime('%Y-%m-%d %H:%M')}  {options.note}\n")
-    sessions = before.get("sessions", [])
-    sessions.append(
-        {
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "command": output_folder.command_line(),
-            "data": str(data),
-            "options": dataclasses.asdict(options),
-            "hparams": hparams,
-            "versions": output_folder.versions(),
-        }
-    )
-    output_folder.write_json(record_file, {"calmvae": "train", **record, "sessions": sessions})
-    return folder
+
+    engine: Any
+    batch_size: int
+    pieces: int
+    sources: list[dict[str, Any]]
+    held_out: bool
+
+    def batches(self, step: int) -> Iterator[Any]:
+        """The batches for `engine.train`, from a step on."""
+
+    def measure(self, weights: dict[str, Any]) -> Metrics:
+        """Evaluates the present weights."""
+
+    def worth(self, line: dict[str, Any]) -> float:
+        """The score of an evaluation, a line of metrics.jsonl; the best has the highest."""
+
+    def write_model(self, folder: Path, weights: dict[str, Any], meta: dict[str, Any]) -> None:
+        """Writes a model folder."""
+
+    def write_samples(self, folder: Path, step: int) -> None:
+        """Writes samples of the present model."""
 
 
 class Loop:
-    """Steps, evaluations, checkpoints and samples until there is a reason to stop.
+    """Trains a task until there is a reason to stop.
 
-    A subclass says what a batch is, measures, writes the model and samples.
+    It goes on from the newest checkpoint of the run folder. Without one it starts from given weights, or else from
+    those that the engine drew.
 
     Args:
+      task: what to train.
       folder: the run folder.
       options: how to train.
-      engine: takes the steps: `numpy_trainer.Learner` or a graph of `tf_graph.py`.
-      batch_size: examples a step.
-      start: weights to start from, if the run folder holds no checkpoint yet.
-      report: called every `log_every` steps. say: called with sentences worth reading.
+      start: weights to start from.
+      report: called every `log_every` steps and after every evaluation.
+      say: called with sentences for the user.
     """
-
-    # Of an evaluation's numbers, those whose mean says which is best, and whether more of it is better. By accuracy
-    # alone a model that only holds notes would win where little was learned.
-    score: tuple[str, ...] = ("accuracy", "onset_accuracy")
-    more_is_better = True
-    # Whether evaluations are of held-out windows, or of the training's own for want of them.
-    held_out = True
 
     def __init__(
         self,
-        folder: Path,
+        task: Task,
+        folder: RunFolder,
         options: Options,
-        engine: Any,
-        batch_size: int,
-        start: Any,
-        report: Callable[[Progress], None] | None,
-        say: Callable[[str], None],
+        start: Mapping[str, Any] | None = None,
+        report: Callable[[Progress], None] | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> None:
-        self.folder, self.options, self.engine, self.batch_size = folder, options, engine, batch_size
-        self.report, self.say = report, say
-        self.sources: list[dict[str, Any]] = []
-        self.interrupted = False
-        self.best, self.kept, self.since_best = self._history()
-        checkpoint = tf_checkpoint.latest(folder / "train")
+        self.task, self.folder, self.options = task, folder, options
+        self.report, self.say = report or (lambda _: None), say or (lambda _: None)
+        lines, self.kept = folder.evaluations()
+        best = max(range(len(lines)), key=lambda k: task.worth(lines[k]), default=0)
+        self.best = lines[best] if lines else {}
+        self.since_best = len(lines[best + 1 :])
+        checkpoint = folder.checkpoint()
         if checkpoint:
-            self.engine.restore(checkpoint)
-            say(f"Going on from step {self.engine.global_step()} ({checkpoint}).")
+            task.engine.restore(checkpoint)
+            self.say(f"Going on from step {task.engine.global_step()} ({checkpoint}).")
         elif start:
-            self.engine.load_weights(start)
-            say(f"Starting from the weights of {options.init}.")
-        self.step = self.engine.global_step()
-        self.writer = magenta_import.load_tensorflow().summary.FileWriter(str(folder / "events"))
-
-    def batches(self, step: int) -> Iterator[Any]:
-        """What `engine.train` takes, from a step on."""
-        raise NotImplementedError
-
-    def measure(self, weights: dict[str, Any]) -> Metrics:
-        """How the present weights do on held-out windows."""
-        raise NotImplementedError
-
-    def write_model(self, weights: dict[str, Any], meta: dict[str, Any]) -> None:
-        """Writes them to model/."""
-        raise NotImplementedError
-
-    def write_samples(self, folder: Path) -> None:
-        """Writes what the model makes now."""
-        raise NotImplementedError
-
-    def pieces(self) -> int:
-        """How many are trained on."""
-        raise NotImplementedError
+            task.engine.load_weights(start)
+            self.say(f"Starting from the weights of {options.init}.")
+        self.step = task.engine.global_step()
+        self._saved = self.step if checkpoint else -1
 
     def run(self) -> Result:
-        self._watch_signals()
-        began = time.monotonic()
-        try:
-            reason = self._loop(began)
-        finally:
-            self._restore_signals()
-            self.writer.close()
-        self._finish(reason, time.monotonic() - began)
-        self.engine.close()
-        return Result(reason, self.step, self.best, self.kept, self.held_out)
+        """Trains.
 
-    def _loop(self, began: float) -> str:
-        options, batches = self.options, self.batches(self.step)
-        saved = self.step if (self.folder / "train").exists() else -1
-        lap_step, lap_time = self.step, time.monotonic()
-        while True:
-            reason = self._reason_to_stop(began)
-            if reason:
-                if saved != self.step:
-                    self._save()
-                if not self.kept or (options.keep == "last" and self.kept["step"] != self.step):
-                    self._evaluate()
-                return reason
-            scalars = self.engine.train(next(batches))
+        Raises:
+          DataError: the loss is no longer a number.
+        """
+        began = time.monotonic()
+        with contextlib.closing(self.folder), _interruptible(self.say) as interrupted:
+            reason = self._train(began, interrupted)
+        self._finish(reason, began)
+        self.task.engine.close()
+        return Result(reason, self.step, self.best, self.kept, self.task.held_out)
+
+    def _train(self, began: float, interrupted: threading.Event) -> str:
+        options, batches = self.options, self.task.batches(self.step)
+        lap_step, lap_time = self.step, began
+        while not (reason := self._reason_to_stop(began, interrupted)):
+            scalars = self.task.engine.train(next(batches))
             self.step += 1
             if not math.isfinite(scalars["loss"]):
-                last = tf_checkpoint.latest(self.folder / "train") or "none yet"
-                self._finish("not a number", time.monotonic() - began)
+                self._finish("not a number", began)
                 raise DataError(
-                    f"the loss is {scalars['loss']} at step {self.step}; the last good checkpoint is {last}; "
-                    "lower the learning rate (--set learning_rate=0.0003) and go on from there."
+                    f"the loss is {scalars['loss']} at step {self.step}; lower the learning rate with --set "
+                    f"learning_rate=0.0003; the training then goes on from {self.folder.checkpoint() or 'its start'}."
                 )
-            metrics, better = None, False
-            if self.step % options.eval_every == 0:
-                metrics, better = self._evaluate()
+            metrics, better = self._evaluate() if self.step % options.eval_every == 0 else (None, False)
             if self.step % options.save_every == 0:
                 self._save()
-                saved = self.step
             if options.sample_every and self.step % options.sample_every == 0:
-                self._sample()
+                self.task.write_samples(self.folder.samples(), self.step)
             logged = self.step % options.log_every == 0
             if logged:
-                self._write_events(scalars)
+                self.folder.add_events(self.step, scalars)
             if logged or metrics:
                 now = time.monotonic()
-                speed = (self.step - lap_step) * self.batch_size / max(now - lap_time, 1e-9)
+                speed = (self.step - lap_step) * self.task.batch_size / max(now - lap_time, 1e-9)
                 lap_step, lap_time = self.step, now
-                if self.report:
-                    self.report(Progress(self.step, scalars, speed, metrics, better, self.held_out))
+                self.report(Progress(self.step, scalars, speed, metrics, better, self.task.held_out))
+        if self._saved != self.step:
+            self._save()
+        if not self.kept or (options.keep == "last" and self.kept["step"] != self.step):
+            self._evaluate()
+        return reason
 
-    def _reason_to_stop(self, began: float) -> str | None:
+    def _reason_to_stop(self, began: float, interrupted: threading.Event) -> str | None:
         options = self.options
-        if self.interrupted:
+        if interrupted.is_set():
             return "interrupted"
         if options.steps and self.step >= options.steps:
             return "steps reached"
@@ -291,75 +212,48 @@ class Loop:
         return None
 
     def _save(self) -> None:
-        (self.folder / "train").mkdir(exist_ok=True)
-        self.engine.save(str(self.folder / "train" / "model.ckpt"))
+        self.folder.save(self.task.engine)
+        self._saved = self.step
 
     def _evaluate(self) -> tuple[Metrics, bool]:
-        weights = self.engine.weights()
-        metrics = self.measure(weights)
-        line = {"step": self.step, **dataclasses.asdict(metrics)}
-        with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self._write_events({f"eval/{name}": float(value) for name, value in dataclasses.asdict(metrics).items()})
-        better = not self.best or self._worth(line) > self._worth(self.best)
+        """Evaluates the present model and keeps it if it should be kept; says whether it is the best so far."""
+        weights, worth = self.task.engine.weights(), self.task.worth
+        metrics = self.task.measure(weights)
+        numbers = dataclasses.asdict(metrics)
+        line = {"step": self.step, **numbers}
+        self.folder.add_evaluation(line)
+        self.folder.add_events(self.step, {f"eval/{name}": float(value) for name, value in numbers.items()})
+        better = not self.best or worth(line) > worth(self.best)
         self.since_best = 0 if better else self.since_best + 1
         self.best = line if better else self.best
-        # The best so far is not there any more if it came before a session that kept its last.
-        if self.options.keep == "last" or not self.kept or self._worth(line) > self._worth(self.kept):
+        # After a session with `keep` "last", the kept model may be worse than the best so far.
+        if self.options.keep == "last" or not self.kept or worth(line) > worth(self.kept):
             self.kept = line
-            meta = {"step": self.step, "metrics": dataclasses.asdict(metrics), "pieces": self.pieces()}
-            meta |= {"data": self.sources} if self.sources else {}
-            self.write_model(weights, meta)
+            meta = {"step": self.step, "metrics": numbers, "pieces": self.task.pieces}
+            meta |= {"data": self.task.sources} if self.task.sources else {}
+            self.task.write_model(self.folder.model, weights, meta)
         return metrics, better
 
-    def _worth(self, line: dict[str, Any]) -> float:
-        mean = sum(float(line[name]) for name in self.score) / len(self.score)
-        return mean if self.more_is_better else -mean
+    def _finish(self, reason: str, began: float) -> None:
+        self.folder.finish(reason, self.step, time.monotonic() - began, self.best, self.kept)
 
-    def _write_events(self, scalars: dict[str, float]) -> None:
-        summary = magenta_import.load_tensorflow().Summary()
-        for name, value in scalars.items():
-            summary.value.add(tag=name, simple_value=value)
-        self.writer.add_summary(summary, self.step)
 
-    def _sample(self) -> None:
-        (self.folder / "samples").mkdir(exist_ok=True)
-        self.write_samples(self.folder / "samples")
+@contextlib.contextmanager
+def _interruptible(say: Callable[[str], None]) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; a second one acts at once."""
+    event = threading.Event()
+    before: dict[int, Any] = {}
 
-    def _history(self) -> tuple[dict[str, Any], dict[str, Any], int]:
-        """Best evaluation so far, that of the model which is kept, and the number of those after the best, so that a
-        resumed run does not forget."""
-        try:
-            text = (self.folder / "metrics.jsonl").read_text(encoding="utf-8")
-            lines = [json.loads(line) for line in text.splitlines()]
-            step = json.loads((self.folder / "model" / model_folder.SPEC_FILE).read_text(encoding="utf-8"))["step"]
-            kept = next(line for line in reversed(lines) if line["step"] == step)
-        except (OSError, ValueError, KeyError, TypeError, StopIteration):
-            return {}, {}, 0
-        best = max(range(len(lines)), key=lambda i: self._worth(lines[i]))
-        return lines[best], kept, len(lines) - 1 - best
+    def stop(number: int, _frame: Any) -> None:
+        event.set()
+        signal.signal(number, before[number])
+        say("Stopping after this step, with a checkpoint.")
 
-    def _finish(self, reason: str, seconds: float) -> None:
-        path = self.folder / output_folder.RUN_FILE
-        record = json.loads(path.read_text(encoding="utf-8"))
-        record["sessions"][-1] |= {"ended": reason, "step": self.step, "seconds": round(seconds, 1)}
-        record |= {"step": self.step, "best": self.best, "kept": self.kept}
-        output_folder.write_json(path, record)
-
-    def _watch_signals(self) -> None:
-        self._handlers: dict[int, Any] = {}
-        if threading.current_thread() is not threading.main_thread():
-            return
-
-        def stop(number: int, _frame: Any) -> None:
-            # The first one ends the training in order; a second one is obeyed at once.
-            self.interrupted = True
-            signal.signal(number, self._handlers[number])
-            self.say("Stopping after this step, with a checkpoint.")
-
+    if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, stop)
-
-    def _restore_signals(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
+            before[number] = signal.signal(number, stop)
+    try:
+        yield event
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
