@@ -457,7 +457,7 @@ def test_a_packed_file_without_a_container(tmp_path):
         ("UTF-16", "utf-16", ""),
         ("ISO-8859-1", "latin1", ""),
         ("windows-1252", "cp1252", ""),
-        ("UTF-8", "latin1", "they are read as Latin-1"),
+        ("UTF-8", "latin1", "it is read as Latin-1"),
     ],
 )
 def test_letters(tmp_path, declared, encoding, said):
