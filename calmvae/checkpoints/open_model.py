@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae.checkpoints import find_model
+from calmvae.common import magenta_import
 from calmvae.common.errors import OptionError
 from calmvae.model import config_catalog, interface, numpy_engine
 from calmvae.model.melody_model import MelodyModel
@@ -56,7 +57,6 @@ def of_opened(opened: find_model.Opened, hparams: dict[str, Any] | None = None) 
     """The model of weights opened by `find_model.open_model`; `hparams` replace those of Magenta's config."""
     if opened.spec is not None:
         return _of_melodies(opened, opened.spec)
-    from calmvae.common import magenta_import
     from calmvae.model import magenta_config, magenta_model
 
     door = magenta_import.load()

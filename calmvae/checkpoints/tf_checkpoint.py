@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from calmvae.checkpoints import tar_files, tf_checkpoint_reader, tf_old_names
+from calmvae.common import magenta_import
 from calmvae.common.errors import ModelError
 from calmvae.model import numpy_engine
 from calmvae.model.model_spec import ModelSpec
@@ -55,8 +56,6 @@ class Checkpoint:
 
     def _read_by_tensorflow(self, slots: bool) -> dict[str, np.ndarray]:
         """For very old checkpoints, whose index is compressed."""
-        from calmvae.common import magenta_import
-
         tf = magenta_import.load_tensorflow()
         try:
             reader = tf.train.load_checkpoint(str(self.path))
@@ -139,8 +138,6 @@ def write(prefix: str | Path, variables: Mapping[str, Any], keep: int = 0) -> st
       variables: names to arrays.
       keep: how many checkpoints of this name to keep; older ones are removed (0 keeps all).
     """
-    from calmvae.common import magenta_import
-
     tf = magenta_import.load_tensorflow()
     prefix = Path(prefix)
     prefix.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from calmvae.common import magenta_import
 from calmvae.common.errors import InputError
+from calmvae.common.text import are, count
 from calmvae.midi import music_files, note_sequence_bytes, read_music
 from calmvae.midi.piece import Note, Piece
 
@@ -62,10 +63,10 @@ def piece_of(sequence: Any, name: str = "") -> Piece:
         if n.end_time > n.start_time
     ]
     warnings = []
-    if len(notes) < len(sequence.notes):
-        warnings.append(f"{len(sequence.notes) - len(notes)} notes of no length are left out.")
+    if silent := len(sequence.notes) - len(notes):
+        warnings.append(f"{count(silent, 'note')} of no length {are(silent)} left out.")
     if unusable := sum(not 0 < t.qpm < math.inf for t in sequence.tempos):
-        warnings.append(f"{unusable} unusable tempo marks are left out.")
+        warnings.append(f"{count(unusable, 'unusable tempo mark')} {are(unusable)} left out.")
     return Piece(
         notes=notes,
         tempos=[(t.time, t.qpm) for t in sequence.tempos],

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from calmvae.common import magenta_import
 from calmvae.common.errors import DataError
 
 _MASK = 0xA282EAD8
@@ -59,8 +60,6 @@ def note_sequences(paths: Iterable[str | Path]) -> Iterator[Any]:
     Raises:
       DataError: a file is missing or damaged.
     """
-    from calmvae.common import magenta_import
-
     note_seq = magenta_import.load_note_seq()
     from google.protobuf.message import DecodeError
 

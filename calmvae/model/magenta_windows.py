@@ -242,7 +242,8 @@ def excerpt(
         one = "" if len(windows) == 1 else f" in one reading of {len(windows)}"
         remarks.append(f"{name}: {text.bars(first.bar, first.bar + reader.bars - 1)} of {len(cuts)}{one} are used.")
     if unknown := sum(reader.unknown_drums(cut.sequence) for cut, _ in found):
-        remarks.append(f"{name}: {unknown} drum notes are left out: {config} has no class for their pitches.")
+        left_out = f"{text.count(unknown, 'drum note')} {text.are(unknown)} left out"
+        remarks.append(f"{name}: {left_out}: {config} has no class for their pitches.")
     velocity = float(np.mean([note.velocity for cut, _ in found for note in cut.sequence.notes]))
     chosen_windows = [max(some, key=_height) if reader.is_melody else some[0] for _, some in found]
     outputs = [window.outputs.unpack() for window in chosen_windows]
