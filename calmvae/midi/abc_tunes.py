@@ -110,7 +110,7 @@ def _play(tune: list[str], program: Path) -> Performance | Damaged:
             return Damaged(f"abc2midi cannot be run ({error.strerror})")
         remarks = [" ".join(remark.split())[:120] for remark in _REMARK.findall(done.stdout.decode("utf-8", "replace"))]
         if not target.is_file():
-            return Damaged(remarks[-1] if remarks else "abc2midi makes nothing of it")
+            return Damaged(remarks[-1] if remarks else "abc2midi cannot play it")
         midi = target.read_bytes()
     try:
         played = midi_read.of_all([_on_time(midi_events.read(midi))])[0]

@@ -127,7 +127,7 @@ class _Score:
         found = {place: qpm for place, text in words.items() if (qpm := musicxml_signs.tempo_of_words(text))}
         if found:
             place, qpm = min(found.items())
-            self.said.append(f"Its tempo is given in words alone; {words[place]!r} is played at {qpm:g}.")
+            self.said.append(f"Its tempo is given only in words; {words[place]!r} is played at {qpm:g}.")
         return found
 
     def _as_played(self, events: dict[Place, Any]) -> list[tuple[Fraction, Any]]:

@@ -44,7 +44,7 @@ class MelodyReport:
         if n := self.octave_folded:
             said.append(f"{count(n, 'note')} outside A0 to C8 {are(n)} moved by octaves")
         if self.realigned:
-            said.append("the notes start beside the file's beats, so the grid is laid where the notes are")
+            said.append("the notes start off the file's beats, so the grid is aligned with the notes")
         if n := self.off_grid:
             said.append(f"{n} of {count(self.in_melody, 'melody note')} {are(n)} moved to the sixteenth grid")
         return said
