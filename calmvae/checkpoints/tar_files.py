@@ -16,7 +16,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -121,13 +121,9 @@ def _mapped(path: Path, offset: int, size: int) -> np.ndarray:
 
 def _unpacked(path: Path, kind: str, members: list[tarfile.TarInfo], folder: Path) -> dict[str, np.ndarray]:
     """Unpacks files under numbers as names."""
-    wanted = {member.offset: k for k, member in enumerate(members)}
     with _archive(path, kind) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.offset in wanted else None
-            if content is None:
-                continue
-            with open(folder / str(wanted[member.offset]), "wb") as file:
-                shutil.copyfileobj(content, file, _CHUNK)
+        for k, member in enumerate(members):
+            with open(folder / str(k), "wb") as file:
+                shutil.copyfileobj(cast(IO[bytes], archive.extractfile(member)), file, _CHUNK)
     # Not mapped, because some systems cannot remove a mapped file.
     return {member.name: np.fromfile(folder / str(k), np.uint8) for k, member in enumerate(members)}

@@ -70,12 +70,8 @@ def note_sequences(pieces: Sequence[Named]) -> list[bytes]:
     bends, bend_times = (np.concatenate(some) for some in zip(*(played.bends for played in all_played), strict=True))
     of_bend = written(10, 3, [(1, bend_times), (2, bends[:, 1])], [played.bends[0][:, 0] for played in all_played])
     controls, times = (np.concatenate(some) for some in zip(*(played.controls for played in all_played), strict=True))
-    of_control = written(
-        11,
-        4,
-        [(1, times), (2, controls[:, 1]), (3, controls[:, 2])],
-        [played.controls[0][:, 0] for played in all_played],
-    )
+    fields = [(1, times), (2, controls[:, 1]), (3, controls[:, 2])]
+    of_control = written(11, 4, fields, [played.controls[0][:, 0] for played in all_played])
     return [_whole(*each) for each in zip(pieces, of_note, of_bend, of_control, strict=True)]
 
 
