@@ -471,10 +471,10 @@ def test_more_than_was_published_is_refused(site, target):
     size = len(BODY) - 1
     fails(site, target, f"is not the published file .it has {len(BODY)} bytes and not {size}", size=size)
     site.plans = [{"chunked": True}]
-    fails(site, target, f"is not the published file .it goes on after {size} bytes", size=size)
+    fails(site, target, f"is not the published file .it has more than {size} bytes", size=size)
     left(target, BODY[:1000])
     site.plans = [{"chunked": True, "headers": {"Content-Range": f"bytes 1000-{size}/*"}}]
-    fails(site, target, f"is not the published file .it goes on after {size} bytes", size=size)
+    fails(site, target, f"is not the published file .it has more than {size} bytes", size=size)
     # Less is, too.
     fails(site, target, f"is not the published file .it has {len(BODY)} bytes and not {size + 2}", size=size + 2)
     assert len(site.asked) == 4
@@ -482,9 +482,9 @@ def test_more_than_was_published_is_refused(site, target):
 
 def test_a_file_without_end_is_refused(site, target, monkeypatch):
     site.plans = [{"endless": True, "chunked": True}] * 2
-    fails(site, target, f"it goes on after {len(BODY)} bytes", size=len(BODY))
+    fails(site, target, f"it has more than {len(BODY)} bytes", size=len(BODY))
     monkeypatch.setattr(download, "_MOST", 3_000_000)
-    fails(site, target, "it goes on after 3000000 bytes")
+    fails(site, target, "it has more than 3000000 bytes")
 
 
 def test_less_than_the_rest(site, target):

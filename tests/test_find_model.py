@@ -142,7 +142,7 @@ def test_alike_configs_have_to_be_named(tmp_path):
     config = "groovae_2bar_humanize"
     weights = {name: np.zeros(shape, np.float32) for name, shape in config_catalog.shapes(config).items()}
     prefix = tf_checkpoint.write(tmp_path / "g.ckpt", weights)
-    with pytest.raises(ModelError, match=r"groovae_2bar_humanize, .*alike; say which with --config"):
+    with pytest.raises(ModelError, match=r"groovae_2bar_humanize, .*alike; choose one of them with --config"):
         find_model.open_model(prefix)
     assert find_model.open_model(prefix, config).config == config
 

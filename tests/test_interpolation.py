@@ -156,7 +156,7 @@ def test_what_is_left_out_is_said(model):
     ("change", "sentence"),
     [
         ({"steps": 1}, "at least 2"),
-        ({"bars": 0}, r"^--bars is 0, but calm-mel_2bar makes multiples of 2 bars; give such as --bars 4\.$"),
+        ({"bars": 0}, r"^--bars is 0, but calm-mel_2bar makes multiples of 2 bars; give for example --bars 4\.$"),
         ({"bars": 3}, "multiples of 2"),
         ({"bars": -2}, "multiples of 2"),
         ({"temperature": -1.0}, "from 0"),

@@ -192,8 +192,11 @@ SHARD, MANIFEST, CONFIG = "group1-shard1of1.bin", "weights_manifest.json", "conf
 FIRST = (0, "weights", 0)
 DAMAGES = {
     "missing shard": (lambda f: (f / SHARD).unlink(), "group1-shard1of1.bin cannot be read .No such file"),
-    "short shard": (lambda f: (f / SHARD).write_bytes(b"123"), r"take \d+ bytes and 3 are in group1-shard1of1.bin;"),
-    "long shard": (lambda f: (f / SHARD).write_bytes(bytes(10**6)), "and 1000000 are in"),
+    "short shard": (
+        lambda f: (f / SHARD).write_bytes(b"123"),
+        r"need \d+ bytes, but there are 3 in group1-shard1of1.bin;",
+    ),
+    "long shard": (lambda f: (f / SHARD).write_bytes(bytes(10**6)), "there are 1000000 in"),
     "shard is a folder": (lambda f: ((f / SHARD).unlink(), (f / SHARD).mkdir()), "group1-shard1of1.bin"),
     "no manifest": (lambda f: (f / MANIFEST).unlink(), "weights_manifest.json cannot be read"),
     "cut manifest": (lambda f: (f / MANIFEST).write_text("[{"), "weights_manifest.json is not a readable"),
@@ -202,7 +205,10 @@ DAMAGES = {
     "manifest of another kind": (lambda f: (f / MANIFEST).write_text("{}"), "dict instead of list"),
     "no paths": (lambda f: (f / MANIFEST).write_text('[{"weights": []}]'), "no 'paths'"),
     "paths of another kind": (lambda f: (f / MANIFEST).write_text("[3]"), "weights_manifest.json is not a readable"),
-    "no numbers": (lambda f: (f / SHARD).write_bytes(b"\xff" * (f / SHARD).stat().st_size), "no finite numbers"),
+    "no numbers": (
+        lambda f: (f / SHARD).write_bytes(b"\xff" * (f / SHARD).stat().st_size),
+        "values that are not finite",
+    ),
     "two of a name": (lambda f: changed(f, MANIFEST, *FIRST, "name", "encoder/mu/bias"), "two weights encoder/mu/bias"),
     "config of another kind": (lambda f: (f / CONFIG).write_text("[]"), "list instead of dict"),
     "config without type": (lambda f: (f / CONFIG).write_text("{}"), "no 'type'"),
@@ -226,7 +232,7 @@ for path in (
 for shape in ("3", None, [-1, 4], [0], [2.5], [True], [10**400], [2**31], [1] * 50, ["4"]):
     damage = (lambda f, shape=shape: changed(f, MANIFEST, *FIRST, "shape", shape), "has the shape")
     DAMAGES[f"shape {str(shape)[:20]}"] = damage
-DAMAGES["large shape"] = (lambda f: changed(f, MANIFEST, *FIRST, "shape", [2**30] * 8), r"take \d{60,} bytes")
+DAMAGES["large shape"] = (lambda f: changed(f, MANIFEST, *FIRST, "shape", [2**30] * 8), r"need \d{60,} bytes")
 for name in ("a\nb", "n" * 201):
     damage = (lambda f, name=name: changed(f, MANIFEST, *FIRST, "name", name), "a weight has the name")
     DAMAGES[f"name {name[:5]!r}"] = damage
@@ -265,9 +271,9 @@ def facts_with(spec: model_spec.ModelSpec, **args: Any) -> magenta_js.Facts:
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        ({"minPitch": 48, "maxPitch": 83}, "pitches 48 to 83, calmvae's have 21 to 108; take a model of these"),
+        ({"minPitch": 48, "maxPitch": 83}, "pitches 48 to 83, calmvae needs 21 to 108; take such a model"),
         ({"minPitch": None}, "pitches None to 108"),
-        ({"numSteps": 30}, "have 30 steps; whole bars of 16"),
+        ({"numSteps": 30}, "have 30 steps; calmvae needs a multiple of 16"),
         ({"numSteps": None}, "have None steps"),
         ({"numSteps": 16 * 10**9}, "up to 4096: fetch"),
         ({"numSegments": 5}, r"levels \[5, 6\] do not make up its 32 steps"),
@@ -330,7 +336,7 @@ def test_what_cannot_be_exported_is_one_sentence(tmp_path):
     with pytest.raises(ModelError, match="the weights do not fit config calm-mel_2bar"):
         magenta_js.export(tmp_path, spec, random_weights(tiny_spec("calm-mel_2bar-big")))
     weights["encoder/mu/bias"][0] = np.nan
-    with pytest.raises(ModelError, match="encoder/mu/bias has values that are no finite numbers; train"):
+    with pytest.raises(ModelError, match="encoder/mu/bias has values that are not finite; train"):
         magenta_js.export(tmp_path, spec, weights)
     assert not list(tmp_path.iterdir())
 

@@ -304,7 +304,7 @@ def metronome(unit: str, dots: int, figure: str) -> str:
         (metronome("quarter", 0, "60-66"), 60, ""),
         (words("Langsam ♩ = 56"), 56, ""),
         (words("♪ = 80"), 40, ""),
-        (words("Adagio molto"), 66, "Its tempo is given in words alone; 'Adagio molto' is played at 66"),
+        (words("Adagio molto"), 66, "Its tempo is given only in words; 'Adagio molto' is played at 66"),
         (words("nicht zu schnell"), 120, ""),
         (metronome("quarter", 0, "slow"), 120, "1 tempo mark that cannot be used is left out"),
         *((sound(tempo=tempo), 120, "1 tempo mark that cannot be used") for tempo in ("-60", "nan", "inf", "1e9", "0")),
@@ -457,7 +457,7 @@ def test_a_packed_file_without_a_container(tmp_path):
         ("UTF-16", "utf-16", ""),
         ("ISO-8859-1", "latin1", ""),
         ("windows-1252", "cp1252", ""),
-        ("UTF-8", "latin1", "they are read as Latin-1"),
+        ("UTF-8", "latin1", "it is read as Latin-1"),
     ],
 )
 def test_letters(tmp_path, declared, encoding, said):

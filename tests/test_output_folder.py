@@ -117,7 +117,7 @@ def test_a_run_json_of_someone_elses_stays(tmp_path, text):
 def test_the_folder_of_another_command_is_left_alone(tmp_path, other, typed):
     record = json.dumps({"calmvae": other, "sessions": [1]})
     (tmp_path / "run.json").write_text(record)
-    with pytest.raises(OutputError, match=f"holds what `calmvae {typed}` made; choose another folder with -o"):
+    with pytest.raises(OutputError, match=f"was made by `calmvae {typed}`; choose another folder with -o"):
         make(tmp_path, {"x.mid": "x"})
     assert (tmp_path / "run.json").read_text() == record
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from calmvae.common.errors import MissingDependencyError, OptionError, OutputError
-from calmvae.midi import audio, piano_roll
+from calmvae.midi import audio, piano_roll, roll_geometry
 from calmvae.midi.audio import write_wav
 from calmvae.midi.piano_roll import Section, write_piano_roll
 from calmvae.midi.piece import Note, Piece
@@ -52,7 +52,7 @@ def where(image: np.ndarray, color: str, slack: int = 0) -> tuple[np.ndarray, np
 
 def systems(image: np.ndarray) -> int:
     """How many rows of music there are: runs of ink just right of the left margin."""
-    ink = (image[100:, round(piano_roll.LEFT * 110) + 4] != 255).any(axis=-1)
+    ink = (image[100:, round(roll_geometry.LEFT * 110) + 4] != 255).any(axis=-1)
     runs = np.flatnonzero(np.diff(np.r_[0, ink, 0]) == 1), np.flatnonzero(np.diff(np.r_[0, ink, 0]) == -1)
     return int(((runs[1] - runs[0]) > 60).sum())
 
@@ -81,7 +81,7 @@ def test_a_note_lies_at_its_bar_and_its_pitch(tmp_path):
     piece = notes((60, 127, 2.0, 4.0), (65, 127, 6.0, 8.0), (62, 1, 7.9, 8.0))
     image = pixels(write_piano_roll(piece, tmp_path / "roll.png"))
     y, x = where(image, BLUE)
-    roll = (piano_roll.LEFT * 110, image.shape[1] - piano_roll.RIGHT * 110)
+    roll = (roll_geometry.LEFT * 110, image.shape[1] - roll_geometry.RIGHT * 110)
     at = (x - roll[0]) / (roll[1] - roll[0])
     # The velocity scale above has the same blue.
     low, high = (at > 0.2) & (at < 0.6) & (y > 60), (at > 0.7) & (y > 60)
@@ -103,15 +103,15 @@ def test_sections_are_bands_in_order(tmp_path):
     image = pixels(write_piano_roll(bars(16), tmp_path / "roll.png", sections=sections))
     for color in (SAND, COOL, PALE):
         assert len(where(plain, color)[0]) < 50 and len(where(image, color)[0]) > 5000
-    quarter = (image.shape[1] - (piano_roll.LEFT + piano_roll.RIGHT) * 110) / 4
+    quarter = (image.shape[1] - (roll_geometry.LEFT + roll_geometry.RIGHT) * 110) / 4
     for color, begin in ((PALE, quarter), (COOL, 2 * quarter)):
-        x = where(image, color)[1] - piano_roll.LEFT * 110
+        x = where(image, color)[1] - roll_geometry.LEFT * 110
         assert (x.min(), x.max()) == pytest.approx((begin, begin + quarter), abs=4)
     # Labels are written and the lines where sections meet are heavier than bar lines.
     for ink in (piano_roll.EMPHASIS[2], piano_roll.BETWEEN[0][2]):
         assert len(where(image[:100], ink, 20)[0]) > len(where(plain[:100], ink, 20)[0]) + 15
     assert len(where(image, piano_roll.SEAM)[0]) > len(where(plain, piano_roll.SEAM)[0]) + 300
-    assert image.shape[0] == plain.shape[0] + round(piano_roll.STRIP * 110)
+    assert image.shape[0] == plain.shape[0] + round(roll_geometry.STRIP * 110)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (24, 1), (32, 2), (64, 4), (192, 8)])
@@ -120,9 +120,9 @@ def test_more_music_gives_more_rows(tmp_path, count, expected):
 
 
 def test_rows_begin_with_sections():
-    assert piano_roll._bars_per_row(32, set(range(0, 32, 4))) == 16
-    assert piano_roll._bars_per_row(36, set(range(0, 36, 6))) == 18
-    assert all(-(-n // piano_roll._bars_per_row(n, set())) <= piano_roll.MAX_ROWS for n in range(1, 3000, 7))
+    assert roll_geometry.bars_per_row(32, set(range(0, 32, 4))) == 16
+    assert roll_geometry.bars_per_row(36, set(range(0, 36, 6))) == 18
+    assert all(-(-n // roll_geometry.bars_per_row(n, set())) <= roll_geometry.MAX_ROWS for n in range(1, 3000, 7))
 
 
 def test_a_release_over_the_bar_line_opens_no_bar(tmp_path):
@@ -169,7 +169,7 @@ def test_forty_minutes_of_fifty_thousand_notes(tmp_path):
     piece = notes(*[(36 + i * 7 % 60, 20 + i % 100, i * length, (i + 3) * length) for i in range(50000)])
     path = write_piano_roll(piece, tmp_path / "roll.png", title="Long", dpi=300)
     image = pixels(path)
-    assert path.stat().st_size < 3e6 and image.shape[0] * image.shape[1] < 1.1 * piano_roll.MAX_PIXELS
+    assert path.stat().st_size < 3e6 and image.shape[0] * image.shape[1] < 1.1 * roll_geometry.MAX_PIXELS
 
 
 def test_no_notes(tmp_path):
@@ -271,7 +271,7 @@ def test_an_ordinary_piece_is_not_scaled(tmp_path, monkeypatch):
 
 def test_no_notes_give_a_short_silence(tmp_path):
     samples = played(tmp_path, Piece([]))
-    assert len(samples) == round(piano_roll.TAIL_SECONDS * RATE) and not samples.any()
+    assert len(samples) == round(audio.TAIL_SECONDS * RATE) and not samples.any()
 
 
 def test_memory_does_not_grow_with_length(tmp_path):

@@ -191,7 +191,7 @@ SUM = '[[models.ours.files]]\nname = "ours.tar"\n'
         (MIRROR + MIRROR, "is damaged (Cannot"),
         (MIRROR.replace('"tar"', '"zip"'), "the kind of ours is 'zip', not one of tar, checkpoint, magenta-js, bundle"),
         (MIRROR.replace("http:", "gs:"), "not one that starts with https://"),
-        (MIRROR.replace("ours.tar", "a b"), "ends in no name of a file"),
+        (MIRROR.replace("ours.tar", "a b"), "does not end in a file name"),
         (MIRROR + "bars = '2'", "ours has bars = '2'"),
         (MIRROR + "whta = 'x'", "ours has whta = 'x'"),
         (MIRROR + SUM + "sha256 = 'ab'", "not 64 hexadecimal digits"),
@@ -205,12 +205,14 @@ def test_damaged_is_one_sentence(other, text, sentence):
     with pytest.raises(InputError, match=re.escape(sentence)) as told:
         registry.entries()
     assert "\n" not in str(told.value) and str(told.value).startswith(f"the registry {path} is damaged (")
-    assert str(told.value).endswith("; mend it or unset CALMVAE_REGISTRY.")
+    assert str(told.value).endswith("; repair it or unset CALMVAE_REGISTRY.")
 
 
 def test_missing_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("CALMVAE_REGISTRY", str(tmp_path / "none.toml"))
-    with pytest.raises(InputError, match=r"none\.toml cannot be read \(No such file or directory\); mend it or unset"):
+    with pytest.raises(
+        InputError, match=r"none\.toml cannot be read \(No such file or directory\); repair it or unset"
+    ):
         registry.find("ours")
 
 

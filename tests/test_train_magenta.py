@@ -370,7 +370,7 @@ def test_interpolation(name, checkpoint, music):
         (DRUMS, {"steps": 1}, "--steps is 1"),
         (DRUMS, {"melody": "lowest"}, "--melody goes with melody configs"),
         (DRUMS, {"tracks": (None, "1")}, "--track goes with melody configs"),
-        (DRUMS, {"bars": 4}, "--bars is 4; a step of cat-drums_2bar_small has 2"),
+        (DRUMS, {"bars": 4}, "--bars is 4, but a step of cat-drums_2bar_small has 2"),
         (DRUMS, {"endpoints": "both"}, "--endpoints is 'both'"),
         (DRUMS, {"temperature": 9.0}, "--temperature is 9"),
         (DRUMS, {"start_bars": (99, None)}, "bar 99 of band0 was asked for; it has bars 1 to 18"),

@@ -1,1 +1,1 @@
-"""How models are stored, found and opened."""
+"""Models as files: found, opened, fetched and written."""

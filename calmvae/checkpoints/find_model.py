@@ -1,9 +1,9 @@
-"""A name or path to weights and the config they are of, whatever it stands for.
+"""Finds the weights and the config of a model by its name or path.
 
-An embedded model, a model or run folder, one imported or fetched by `calmvae models`, a TensorFlow checkpoint (prefix,
-folder or .tar, of today's or an older layout), a magenta-js folder. The config is what was asked for, or what
-model.json, magenta-js' config.json or the registry says, or the one whose variables have these names and shapes; which
-of them it was is kept, and a model that does not fit is refused with the first variables that differ.
+It may be an embedded model, a model or run folder, one imported or fetched by `calmvae models`, a TensorFlow checkpoint
+(prefix, folder or .tar, in today's or an older layout) or a magenta-js folder. Its config comes from the caller, from
+model.json, magenta-js' config.json or the registry, or is the one whose variables have the same names and shapes. A
+model that does not fit its config is refused; the error names the first variables that differ.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from calmvae.music.melody_tokens import STEPS_PER_BAR
 
 @dataclasses.dataclass
 class Opened:
-    """Weights and what they are.
+    """The weights of a model and its config.
 
     Attributes:
       place: the folder, file or prefix.
-      form: what kind of thing that is, in words.
+      form: its kind in words, such as "TensorFlow checkpoint".
       weights: variables under today's names.
       config: name of the config.
-      told_by: what the config is known by, in words.
-      spec: of a melody config, else None.
-      hparams: of another config: those in which the model differs from it.
-      sha256: of the weights, where it is written down already.
-      meta: what model.json says besides.
+      told_by: the source of the config, in words.
+      spec: the spec of a melody config, else None.
+      hparams: for other configs, the hparams in which the model differs from its config.
+      sha256: SHA-256 of the weights, if it is recorded.
+      meta: the other entries of model.json.
     """
 
     place: Path
@@ -53,7 +53,7 @@ class Opened:
         return {name: tuple(value.shape) for name, value in self.weights.items()}
 
     def parameters(self) -> int:
-        """How many numbers the model has."""
+        """The number of parameters."""
         return sum(int(value.size) for value in self.weights.values())
 
 
@@ -62,12 +62,12 @@ def open_model(name: str | Path, config: str | None = None, strict: bool = True)
 
     Args:
       name: see the module.
-      config: what it is of, where it does not say so itself, or to be sure.
-      strict: else a model whose config is not known comes without one.
+      config: its config, if it is not recorded or should be checked.
+      strict: raise an error if the config is unknown; otherwise `config` is "".
 
     Raises:
-      ModelError: nothing of that name, or it is damaged, or does not fit its config, or its config is not known.
-      OptionError: no such config.
+      ModelError: there is no such model, it is damaged or does not fit its config, or its config is unknown.
+      OptionError: there is no such config.
     """
     if config is not None:
         config = config_catalog.known(config)
@@ -92,7 +92,7 @@ def open_model(name: str | Path, config: str | None = None, strict: bool = True)
 
 
 def open_to_train(name: str | Path, config: str | None) -> Opened:
-    """Opens a model to start a training from; its config is that of the training where it does not tell its own.
+    """Opens a model to start a training from. If its own config is unknown, it gets that of the training.
 
     Raises:
       ModelError, OptionError: as `open_model`.
@@ -110,8 +110,8 @@ def _nothing(name: str | Path) -> ModelError:
     close = model_spec.closest(str(name), [*model_folder.embedded(), *registry.entries()])
     hint = f" Did you mean {close}?" if close else ""
     return ModelError(
-        f"no model '{name}': neither an embedded model ({', '.join(model_folder.embedded()) or 'none'}), nor one of "
-        f"`calmvae models list`, nor a model folder, run folder, checkpoint, .tar or magenta-js folder.{hint}"
+        f"no model '{name}': it is no embedded model ({', '.join(model_folder.embedded()) or 'none'}), is not in "
+        f"`calmvae models list`, and is no model folder, run folder, checkpoint, .tar or magenta-js folder.{hint}"
     )
 
 
@@ -142,7 +142,7 @@ def _of_magenta_js(folder: Path, told: str | None, by: str, strict: bool) -> Ope
         if not told and not any(n * STEPS_PER_BAR == steps for n in bars):
             what = f"a {facts.type} of {facts.converter or 'no known kind'}, {steps or '?'} steps long"
             raise ModelError(
-                f"{folder} holds {what} as no config of Magenta's is; it plays in magenta-js, calmvae cannot sample it."
+                f"{folder} holds {what}, like no config of Magenta's; calmvae cannot sample it, magenta-js can play it."
             )
         return _identified(opened, str(folder), told, by, strict)
     numpy_engine.check_weights(spec, weights)
@@ -154,31 +154,31 @@ def _of_magenta_js(folder: Path, told: str | None, by: str, strict: bool) -> Ope
         wanted = config_catalog.spec(told)
         if wanted is None or _kind(wanted) != _kind(spec):
             raise ModelError(
-                f"{folder} holds melodies of {spec.bars} bars, {spec.decoder}, which are not of config {told}, as {by} "
-                "says; leave --config out."
+                f"{folder} holds a {spec.decoder} model of melodies of {spec.bars} bars, not one of config {told}, "
+                f"which {by} says; leave --config out."
             )
         opened.config, opened.spec = told, dataclasses.replace(spec, name=told)
     return opened
 
 
 def _kind(spec: model_spec.ModelSpec) -> tuple[Any, ...]:
-    """What a spec is, whatever the sizes of its layers."""
+    """The structure of a spec, without the sizes of its layers."""
     return spec.bars, spec.decoder, spec.level_lengths, spec.encoder_lengths
 
 
 def _identified(opened: Opened, place: str, told: str | None, by: str, strict: bool) -> Opened:
-    """The same with its config: the one told, if it fits, or the one that its variables tell."""
+    """The model with its config: `told` if that fits, or the config found by the variables."""
     shapes = opened.shapes()
     if told:
         opened.config, opened.told_by = told, by
         if config_catalog.shapes(told).items() <= shapes.items():
             opened.spec = config_catalog.spec(told)
             return opened
-        _refuse_other(place, told, by, shapes)
+        _refuse_other(opened, place, told, by)
         return _resized(opened, place, told)
     fitting = config_catalog.matching(shapes)
     specs = [config_catalog.spec(name) for name in fitting]
-    # Ours of the size of Magenta's have the same structure; then it is Magenta's.
+    # calmvae's configs of the sizes of a config of Magenta's have the same structure; then it is Magenta's.
     if not fitting or (len(fitting) > 1 and (None in specs or len({str(s.shape()) for s in specs if s}) > 1)):
         if strict:
             raise _unknown(place, fitting, config_catalog.alike(shapes))
@@ -187,29 +187,17 @@ def _identified(opened: Opened, place: str, told: str | None, by: str, strict: b
     return opened
 
 
-def _refuse_other(place: str, told: str, by: str, shapes: config_catalog.Shapes) -> None:
-    """Ends where the variables are those of another config, or of another structure."""
+def _refuse_other(opened: Opened, place: str, told: str, by: str) -> None:
+    """Raises a ModelError if the variables are those of another config or structure."""
+    shapes = opened.shapes()
     others = config_catalog.matching(shapes)
     if others or not config_catalog.is_like(told, shapes):
         fits = f" (they are those of {' or '.join(others)})" if others else ""
-        numpy_engine.check_shapes(
-            f"{told}, which {by} says{fits}", config_catalog.shapes(told), _Shaped.all(shapes), place
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shaped:
-    """Stands for an array of which only the shape matters."""
-
-    shape: tuple[int, ...]
-
-    @classmethod
-    def all(cls, shapes: config_catalog.Shapes) -> Any:
-        return {name: cls(shape) for name, shape in shapes.items()}
+        numpy_engine.check_shapes(f"{told}, which {by} says{fits}", config_catalog.shapes(told), opened.weights, place)
 
 
 def _resized(opened: Opened, place: str, told: str) -> Opened:
-    """A model trained with other sizes than its config's: those that its variables have."""
+    """A model trained with other sizes than its config's; its variables give the sizes."""
     sizes = config_catalog.sizes(opened.shapes())
     spec = config_catalog.spec(told)
     opened.told_by += ", its sizes by its variables"
@@ -217,7 +205,7 @@ def _resized(opened: Opened, place: str, told: str) -> Opened:
         opened.spec = model_spec.with_hparams(spec, {k: v for k, v in sizes.items() if k in spec.hparams})
         numpy_engine.check_shapes(told, numpy_engine.weight_shapes(opened.spec), opened.weights, place)
     else:
-        # Whether they fit shows when Magenta builds the model.
+        # Magenta checks the shapes when it builds the model.
         own = config_catalog.sizes(config_catalog.shapes(told))
         opened.hparams = {name: value for name, value in sizes.items() if own.get(name) != value}
     return opened
@@ -225,25 +213,25 @@ def _resized(opened: Opened, place: str, told: str) -> Opened:
 
 def _unknown(place: str, fitting: list[str], alike: list[str]) -> ModelError:
     if fitting:
-        return ModelError(f"the variables of {place} are those of {', '.join(fitting)} alike; say which with --config.")
+        return ModelError(f"the variables of {place} fit {', '.join(fitting)} alike; choose one of them with --config.")
     if alike:
         return ModelError(
             f"the variables of {place} are those of {' or '.join(alike)} in other sizes; name the config that it was "
             "trained with (--config)."
         )
     return ModelError(
-        f"the variables of {place} are those of no config that calmvae knows; name the config that it was trained with "
+        f"the variables of {place} fit no config that calmvae knows; name the config that it was trained with "
         "(--config), see `calmvae configs --magenta`."
     )
 
 
 def sha256_of(opened: Opened) -> str:
-    """SHA-256 of the file with a model's weights, "" where there are several."""
+    """SHA-256 of the file with a model's weights; "" if they are in several files."""
     file = weights_file(opened.place)
     return opened.sha256 or (output_folder.sha256(file) if file else "")
 
 
 def weights_file(place: Path) -> Path | None:
-    """The file that holds the weights of a model opened from there, None where there are several."""
+    """The file with the weights of a model opened from `place`; None if they are in several files."""
     candidates = (place, place / model_folder.WEIGHTS_FILE, Path(f"{place}.data-00000-of-00001"))
     return next((path for path in candidates if path.is_file()), None)

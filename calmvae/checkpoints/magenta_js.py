@@ -1,9 +1,9 @@
-"""Models as magenta-js fetches them: config.json, weights_manifest.json and TensorFlow.js's shards, both ways.
+"""Reads and writes models in magenta-js' format: config.json, weights_manifest.json and TensorFlow.js's shards.
 
-magenta-js runs two structures of melody models: flat ones, and two levels of an encoder beside a conductor over its
-segments, with one encoder layer and decoder layers of one size. A model of any other structure is written with
-`levels.js`, which runs it within magenta-js, and with a type that magenta-js by itself refuses. Nothing here needs
-TensorFlow.
+magenta-js runs two structures of melody models: flat models, and models of two encoder levels with a conductor over
+the same segments. Both have one encoder layer, and decoder layers of one size. A model of another structure is written
+with `levels.js`, which runs it within magenta-js, and with a type that magenta-js alone refuses. TensorFlow is not
+needed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from calmvae.music.melody_tokens import MAX_PITCH, MIN_PITCH, STEPS_PER_BAR
 CONFIG_FILE, MANIFEST_FILE, ADAPTER_FILE = "config.json", "weights_manifest.json", "levels.js"
 QUANTIZED = ("uint8", "uint16")
 TYPE = "MusicVAE"
-# magenta-js refuses every other type, and says which one it found.
+# magenta-js refuses every other type, and its error shows the type.
 ADAPTED_TYPE = f"MusicVAE in calmvae's levels, to be loaded with the {ADAPTER_FILE} of its folder"
 CONVERTER = "MelodyConverter"
-# Our own key of config.json, which magenta-js passes over.
+# calmvae's own key in config.json, which magenta-js ignores.
 KEY = "calmvae"
-# What browsers keep in their cache.
+# The largest file that browsers cache.
 SHARD_BYTES = 4 << 20
 
 _DTYPES = {"float32": "<f4", "int32": "<i4"}
@@ -44,20 +44,20 @@ _LARGEST = 1 << 31
 _MOST_STEPS = 4096
 _MEND = "fetch or export the model again"
 _NAME = re.compile(r"[\w.-]{1,64}")
-# A file of the folder or of one below it: no URL, no absolute path, no way up.
+# A file in the folder or below it: no URL, no absolute path, no "..".
 _SHARD = re.compile(r"(?:(?!\.)[\w.@ -]+/)*(?!\.)[\w.@ -]+")
 
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What a config.json of magenta-js says.
+    """The content of a magenta-js config.json.
 
     Attributes:
-      type: of the model, "MusicVAE" or another.
+      type: type of the model, "MusicVAE" or another.
       converter: type of its data converter, "" without one.
-      args: of its data converter: numSteps, numSegments, minPitch and so on.
-      controls: names of what the model is conditioned on: a chord encoder, the key, extra controls.
-      own: what calmvae added.
+      args: arguments of the data converter: numSteps, numSegments, minPitch and so on.
+      controls: names of the controls: a chord encoder, the key, extra controls.
+      own: the entries that calmvae added.
     """
 
     type: str
@@ -83,7 +83,7 @@ class _Entry:
         return math.prod(self.shape) * self.stored.itemsize
 
     def array(self, data: np.ndarray) -> np.ndarray:
-        """Its bytes to float32, rounded once, as JavaScript does it."""
+        """Its bytes as float32, rounded once, as in JavaScript."""
         values = data.view(self.stored)
         with np.errstate(over="ignore"):
             if self.stored.kind == "u":
@@ -94,7 +94,7 @@ class _Entry:
 
 
 def runs_alone(spec: ModelSpec) -> bool:
-    """Whether magenta-js runs a model of this structure without `levels.js`."""
+    """True if magenta-js runs a model of this structure without `levels.js`."""
     levels, encoder = spec.level_lengths, spec.encoder_lengths
     flat = spec.decoder == "categorical" and not encoder
     paired = spec.decoder == "hierarchical" and levels is not None and len(levels) == 2 and encoder == levels[::-1]
@@ -104,20 +104,20 @@ def runs_alone(spec: ModelSpec) -> bool:
 def export(
     place: Path | Callable[[str], Path], spec: ModelSpec, weights: Mapping[str, np.ndarray], quantize: str | None = None
 ) -> dict[str, Any]:
-    """Writes a model as magenta-js fetches it.
+    """Writes a model in magenta-js' format.
 
     Args:
-      place: a folder, made if need be, or where to write a file of a name, as `OutputFolder.path` says it.
+      place: a folder, made if needed, or a function from file names to paths, such as `OutputFolder.path`.
       spec: the model's config.
-      weights: under Magenta's variable names; others than the config's are left out.
-      quantize: "uint8" or "uint16" for a quarter or half of the size, weights rounded to so many values.
+      weights: under Magenta's variable names; variables that the config does not have are left out.
+      quantize: "uint8" or "uint16" to round the weights to 256 or 65536 values, a quarter or half of the size.
 
     Returns:
-      `files` in the order of writing, `bytes` of all weights, `dtype` of the weights, `adapter`: whether it takes
-      `levels.js` to load the model.
+      `files` in the order of writing, `bytes` of all weights, `dtype` of the weights, `adapter`: True if the model
+      needs `levels.js`.
 
     Raises:
-      ModelError: the weights do not fit the config, are not finite, or the config has residual connections.
+      ModelError: the weights do not fit the config or are not finite, or the config has residual connections.
       OptionError: no such `quantize`.
     """
     if quantize not in (None, *QUANTIZED):
@@ -146,7 +146,7 @@ def export(
 
 
 def config_json(spec: ModelSpec) -> dict[str, Any]:
-    """The config.json of a model: what magenta-js reads, and under `KEY` what `levels.js` and `spec_of` read."""
+    """The config.json of a model for magenta-js; the entries under `KEY` are for `levels.js` and `spec_of`."""
     alone, args = runs_alone(spec), {"minPitch": MIN_PITCH, "maxPitch": MAX_PITCH, "numSteps": spec.steps}
     if alone and spec.level_lengths:
         args["numSegments"] = spec.level_lengths[0]
@@ -156,7 +156,7 @@ def config_json(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _stored(name: str, weight: np.ndarray, quantize: str | None) -> tuple[dict[str, Any], bytes]:
-    """A weight's entry in the manifest, and its bytes."""
+    """The manifest entry of a weight, and its bytes."""
     values = _finite(name, np.asarray(weight, np.float32), "train the model again")
     entry: dict[str, Any] = {"name": name, "shape": list(values.shape), "dtype": "float32"}
     if quantize is None:
@@ -167,28 +167,28 @@ def _stored(name: str, weight: np.ndarray, quantize: str | None) -> tuple[dict[s
 
 
 def _quantized(values: np.ndarray, dtype: np.dtype[Any]) -> tuple[float, float, np.ndarray]:
-    """Scale, minimum and whole numbers of a weight, as TensorFlow.js's converter chooses them."""
+    """Scale, minimum and integers of a weight, as in TensorFlow.js's converter."""
     least, largest, steps = float(values.min()), float(values.max()), int(np.iinfo(dtype).max)
     if least == largest:
         return 1.0, least, np.zeros(values.shape, dtype)
     scale = (largest - least) / steps
     if least <= 0 <= largest:
-        # The range is moved so that zero is one of its values.
+        # Shifts the range so that zero is one of its values.
         least = -round(-least / scale) * scale
     numbers = np.round((values.clip(least, steps * scale + least) - least) / scale)
     return scale, least, numbers.clip(0, steps).astype(dtype)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether this is a folder of a magenta-js model."""
+    """True for the folder of a magenta-js model."""
     return (path / CONFIG_FILE).is_file() and (path / MANIFEST_FILE).is_file()
 
 
 def read(folder: Path) -> tuple[dict[str, np.ndarray], Facts]:
-    """Reads a model that was written for magenta-js, by calmvae, by Magenta or by TensorFlow.js's converter.
+    """Reads a magenta-js model, written by calmvae, Magenta or TensorFlow.js's converter.
 
     Returns:
-      the weights, all widened to float32, and what its config.json says.
+      the weights, all widened to float32, and the facts of its config.json.
 
     Raises:
       ModelError: a file is missing, too short or damaged, or its path leads out of the folder.
@@ -207,22 +207,22 @@ def read(folder: Path) -> tuple[dict[str, np.ndarray], Facts]:
 
 
 def shard_names(folder: Path) -> list[str]:
-    """The files that a folder's list of weights names, each within the folder.
+    """The shard files named by the manifest of a folder.
 
     Raises:
-      ModelError: it is missing or damaged, or leads out of the folder.
+      ModelError: the manifest is missing or damaged, or a path leads out of the folder.
     """
     return list(dict.fromkeys(path for paths, _ in _groups(folder) for path in paths))
 
 
 def _finite(name: str, weight: np.ndarray, mend: str) -> np.ndarray:
     if not np.isfinite(weight).all():
-        raise ModelError(f"the weight {name} has values that are no finite numbers; {mend}.")
+        raise ModelError(f"the weight {name} has values that are not finite; {mend}.")
     return weight
 
 
 def _checked(file: Path, what: str, kind: type, parse: Callable[[Any], Any]) -> Any:
-    """What `parse` makes of a JSON file; whatever goes wrong on the way becomes one sentence."""
+    """The result of `parse` on a JSON file; every failure becomes a ModelError of one sentence."""
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(data, kind):
@@ -245,7 +245,7 @@ def _facts(config: dict[str, Any]) -> Facts:
 
 
 def _groups(folder: Path) -> list[tuple[list[str], list[_Entry]]]:
-    """The shards and the weights of each group."""
+    """The shard names and the weights of each group."""
     return _checked(folder / MANIFEST_FILE, "list of weights", list, lambda groups: [_group(g) for g in groups])
 
 
@@ -278,13 +278,13 @@ def _entry(weight: dict[str, Any]) -> _Entry:
 
 
 def _shards(folder: Path, paths: list[str], wanted: int) -> np.ndarray:
-    """All bytes of a group, one shard after the other, as many as its weights need."""
+    """All bytes of a group's shards, checked to be as many as its weights need."""
     files = [folder / path for path in paths]
     try:
         found = sum(file.stat().st_size for file in files)
         if found != wanted:
             where = " to ".join(dict.fromkeys(paths[:1] + paths[-1:])) or "no shards"
-            said = f"take {wanted} bytes and {found} are in {where}"
+            said = f"need {wanted} bytes, but there are {found} in {where}"
             raise ModelError(f"the weights of {folder / MANIFEST_FILE} {said}; {_MEND}.")
         # A weight may begin in one shard and end in the next.
         return np.concatenate([np.fromfile(file, np.uint8) for file in files] or [np.zeros(0, np.uint8)])
@@ -293,10 +293,10 @@ def _shards(folder: Path, paths: list[str], wanted: int) -> np.ndarray:
 
 
 def spec_of(weights: Mapping[str, np.ndarray], facts: Facts) -> ModelSpec | None:
-    """The config of a melody model without controls, its sizes from the weights' shapes; None for any other model.
+    """The spec of a melody model without controls, with sizes from the shapes of its weights; None for other models.
 
     Raises:
-      ModelError: a melody model of other pitches than calmvae's or of a length that is no whole bars, or weights that
+      ModelError: the melodies have other pitches than calmvae's, the window is no whole number of bars, or the weights
         fit no structure.
     """
     if facts.type not in (TYPE, ADAPTED_TYPE) or facts.converter != CONVERTER or facts.controls:
@@ -304,11 +304,11 @@ def spec_of(weights: Mapping[str, np.ndarray], facts: Facts) -> ModelSpec | None
     pitches = facts.args.get("minPitch"), facts.args.get("maxPitch")
     if pitches != (MIN_PITCH, MAX_PITCH):
         found = " to ".join(str(pitch)[:80] for pitch in pitches)
-        wanted = f"calmvae's have {MIN_PITCH} to {MAX_PITCH}; take a model of these, such as Magenta's mel_2bar_small."
+        wanted = f"calmvae needs {MIN_PITCH} to {MAX_PITCH}; take such a model, for example Magenta's mel_2bar_small."
         raise ModelError(f"the model's melodies have the pitches {found}, {wanted}")
     steps = facts.args.get("numSteps")
     if type(steps) is not int or not 0 < steps <= _MOST_STEPS or steps % STEPS_PER_BAR:
-        wanted = f"whole bars of {STEPS_PER_BAR} are wanted, up to {_MOST_STEPS}"
+        wanted = f"calmvae needs a multiple of {STEPS_PER_BAR}, up to {_MOST_STEPS}"
         raise ModelError(f"the model's windows have {str(steps)[:80]} steps; {wanted}: {_MEND}.")
     bars = steps // STEPS_PER_BAR
     levels, encoder = _lengths(facts, steps)
@@ -327,7 +327,7 @@ def spec_of(weights: Mapping[str, np.ndarray], facts: Facts) -> ModelSpec | None
 
 
 def _lengths(facts: Facts, steps: int) -> tuple[tuple[int, ...] | None, tuple[int, ...] | None]:
-    """Lengths of the decoder's and of the encoder's levels."""
+    """Level lengths of the decoder and of the encoder."""
     if "levelLengths" in facts.own:
         found = facts.own.get("levelLengths"), facts.own.get("encoderLengths")
     else:
@@ -343,7 +343,7 @@ def _lengths(facts: Facts, steps: int) -> tuple[tuple[int, ...] | None, tuple[in
 
 
 def _sizes(weights: Mapping[str, np.ndarray], spec: ModelSpec) -> dict[str, Any]:
-    """The hparams that the weights' shapes tell."""
+    """The hparams given by the shapes of the weights."""
 
     def layers(scope: str) -> list[int]:
         names = itertools.takewhile(weights.__contains__, map(scope.format, itertools.count()))

@@ -1,13 +1,14 @@
-"""Models kept for the user: published ones that were fetched, and others imported under a name.
+"""The user's models: fetched published models, and models imported under a name.
 
-They lie in `models/NAME/` of the user's cache folder (`CALMVAE_CACHE` names another): what was fetched as it was
-published, beside `fetched.json` with each file's address, size and SHA-256, so that it can be verified at any time;
-what was imported as a model folder.
+They are in `models/NAME/` of the user's cache folder (or of `CALMVAE_CACHE`). A fetched model keeps its published
+files, and `fetched.json` records the address, size and SHA-256 of each, so that they can be verified. An imported model
+is a model folder.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import re
@@ -24,11 +25,9 @@ from calmvae.common.errors import ModelError, OptionError
 RECORD_FILE = "fetched.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
-Say = Callable[[str], None]
-
 
 def root() -> Path:
-    """The folder of all that calmvae keeps for its user."""
+    """The cache folder of the user."""
     import platformdirs
 
     chosen = os.environ.get("CALMVAE_CACHE")
@@ -36,10 +35,10 @@ def root() -> Path:
 
 
 def place(name: str) -> Path:
-    """Where a model of that name lies, or would.
+    """The folder for a model of that name, whether it exists or not.
 
     Raises:
-      OptionError: it is not a name.
+      OptionError: it is not a valid name.
     """
     if not _NAME.fullmatch(name):
         raise OptionError(f"'{name}' is not a name for a model; use letters, digits, '.', '_' and '-'.")
@@ -47,13 +46,13 @@ def place(name: str) -> Path:
 
 
 def imported_folder(name: str | Path) -> Path | None:
-    """The folder of an imported model, if there is one of that name."""
+    """The folder of the imported model of that name, if there is one."""
     folder = _folder(name)
     return folder if folder and (folder / model_folder.SPEC_FILE).is_file() else None
 
 
 def fetched(name: str | Path) -> Path | None:
-    """What to open of a published model that was fetched, or put there by hand: its .tar, prefix or folder."""
+    """The .tar, prefix or folder to open of a published model that was fetched or put there by hand, if it is there."""
     folder, entry = _folder(name), registry.find(str(name))
     if not folder or not entry or entry.kind == "bundle":
         return None
@@ -70,14 +69,14 @@ def _folder(name: str | Path) -> Path | None:
 
 
 def kept() -> list[str]:
-    """Names of all models kept."""
+    """Names of all models in the cache."""
     folder = root() / "models"
     found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     return [name for name in found if imported_folder(name) or fetched(name) or (place(name) / RECORD_FILE).is_file()]
 
 
 def read_record(name: str) -> dict[str, Any]:
-    """The record of what was fetched, `{}` if there is none.
+    """The record of the fetched files, `{}` if there is none.
 
     Raises:
       ModelError: it is damaged.
@@ -93,74 +92,59 @@ def read_record(name: str) -> dict[str, Any]:
 
 
 def sha256(name: str) -> str:
-    """SHA-256 on record of the file that holds most of a fetched model's weights."""
+    """The recorded SHA-256 of the largest file of a fetched model, "" without a record."""
     files = read_record(name).values()
     return str(max(files, key=lambda about: about["size"])["sha256"]) if files else ""
 
 
 def fetch_model(
     name: str,
-    progress: Callable[[str, int, int], None] | None = None,
-    say: Say = lambda _: None,
+    progress: Callable[[str, int, int], None] = lambda file, done, total: None,
+    say: Callable[[str], None] = lambda sentence: None,
     again: bool = False,
 ) -> Path:
-    """Fetches all files of a published model that are not here yet, and checks those that are.
+    """Fetches the missing files of a published model, and checks the others.
 
     Args:
       name: in the registry.
-      progress: called with a file's name, bytes fetched, and bytes in all.
-      say: called with sentences worth reading.
-      again: fetch everything anew, and forget the SHA-256 on record.
+      progress: called with a file's name, the bytes fetched, and the bytes in all.
+      say: called with sentences for the user.
+      again: fetch all files again, and forget the recorded SHA-256.
 
     Returns:
       the folder.
 
     Raises:
-      OptionError: no such model. FetchError: it cannot be fetched, or is not what it was.
+      OptionError: no such model.
+      FetchError: a file cannot be fetched, or is not the published one.
     """
     from calmvae.common import download
 
     entry, folder = registry.get(name), place(name)
     record = {} if again else read_record(name)
-    if again:
-        _remove(folder)
+    if again and folder.is_dir():
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    todo, done = list(entry.files), 0
-    while done < len(todo):
-        file, done = todo[done], done + 1
+    todo = list(entry.files)
+    for file in todo:
         about = record.get(file.name, {})
-        # What was trusted at first is known from then on.
+        # A SHA-256 that was trusted at the first download is checked from then on.
         remote = download.Remote(file.address, file.sha256 or about.get("sha256"), file.size or about.get("size"))
         target = folder / file.name
         target.parent.mkdir(parents=True, exist_ok=True)
-
-        def step(now: int, total: int, label: str = file.name) -> None:
-            if progress:
-                progress(label, now, total)
-
-        got = download.fetch(remote, target, step, say)
+        got = download.fetch(remote, target, functools.partial(progress, file.name), say)
         known = "registry" if file.sha256 else about.get("known") or got.checked or "first use"
         record[file.name] = {"address": file.address, "size": got.size, "sha256": got.sha256, "known": known}
-        _write_record(folder, name, record)
-        if file.name == "weights_manifest.json":
-            todo += [registry.File(n, f"{entry.address}/{n}", None, None) for n in magenta_js.shard_names(folder)]
+        now = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+        output_folder.write_json(folder / RECORD_FILE, {"calmvae": "fetched", "name": name, "at": now, "files": record})
+        if file.name == magenta_js.MANIFEST_FILE:
+            todo += [registry.File(n, f"{entry.address}/{n}") for n in magenta_js.shard_names(folder)]
     return folder
-
-
-def _write_record(folder: Path, name: str, files: dict[str, Any]) -> None:
-    record = {"calmvae": "fetched", "name": name, "at": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "files": files}
-    output_folder.write_json(folder / RECORD_FILE, record)
-
-
-def _remove(folder: Path) -> None:
-    """Removes a model's files, and a folder that is ours."""
-    if folder.is_dir():
-        shutil.rmtree(folder)
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """How a file of a model stands: "ok", "changed", "missing" or "new", its SHA-256, and what that is known by."""
+    """The state of a file: "ok", "changed", "missing" or "new", its SHA-256, and the source of the expected one."""
 
     name: str
     file: str
@@ -170,7 +154,7 @@ class Verdict:
 
 
 def verify(name: str) -> list[Verdict]:
-    """Compares every file of a kept model with what is on record.
+    """Compares every file of a model in the cache with the recorded SHA-256.
 
     Raises:
       ModelError: there is no such model.
@@ -183,7 +167,7 @@ def verify(name: str) -> list[Verdict]:
     names = [*published, *(file for file in record if file not in published)]
     files = {file: str(published.get(file) or record.get(file, {}).get("sha256", "")) for file in names}
     if not entry or not any((place(name) / file).exists() for file in files):
-        raise ModelError(f"no model '{name}' is kept in {root() / 'models'}; run: calmvae models fetch {name}")
+        raise ModelError(f"there is no model '{name}' in {root() / 'models'}; run: calmvae models fetch {name}")
     return [
         _verdict(name, place(name), file, wanted, record.get(file, {}).get("known", "registry"))
         for file, wanted in files.items()
@@ -191,7 +175,7 @@ def verify(name: str) -> list[Verdict]:
 
 
 def verify_folder(name: str, folder: Path) -> Verdict:
-    """Compares the weights of a model folder with what its model.json says."""
+    """Compares the weights of a model folder with the SHA-256 in its model.json."""
     wanted = model_folder.read_record(folder).get("sha256", "")
     return _verdict(name, folder, model_folder.WEIGHTS_FILE, wanted, model_folder.SPEC_FILE)
 

@@ -1,8 +1,7 @@
-"""Model folders: `model.json` (config, hparams, metrics, SHA-256 of the weights) and `model.safetensors` (the weights
-under Magenta's variable names).
+"""Model folders: `model.json` (config, hparams, metrics, SHA-256) and `model.safetensors` (weights by Magenta's names).
 
-A run folder of `calmvae train` holds one in `model/`. A folder of a config that is not one of melodies says the
-config's name in place of a spec.
+A run folder of `calmvae train` has one in `model/`. For a config of other music than melodies, model.json has the name
+of the config in place of a spec.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _HERE = Path(__file__).resolve().parent.parent
 
 
 def of_package(name: str) -> Path:
-    """`own_model`, `pretrained` or `resources`: inside the installed package, or at the top of the checkout."""
+    """A folder of data such as `own_model` or `resources`, in the installed package or at the top of the checkout."""
     inside = _HERE / name
     return inside if inside.is_dir() else _HERE.parent / name
 
@@ -35,7 +34,7 @@ def embedded() -> list[str]:
 
 
 def find(name: str | Path) -> Path | None:
-    """The model folder that a name or path stands for, if any."""
+    """The model folder of a name or path, if there is one."""
     path = Path(name).expanduser()
     candidates = [path, path / "model"]
     if len(path.parts) == 1:
@@ -46,7 +45,7 @@ def find(name: str | Path) -> Path | None:
 def write(
     folder: Path, spec: ModelSpec, weights: Mapping[str, np.ndarray], meta: dict[str, Any], half: bool = False
 ) -> None:
-    """Writes a model folder; `half` stores float16, which is widened again on load."""
+    """Writes a model folder; `half` stores float16, which is widened to float32 on load."""
     numpy_engine.check_weights(spec, weights)
     kept = {name: weights[name] for name in numpy_engine.weight_shapes(spec)}
     _write(folder, {"spec": spec.to_json()}, kept, meta, half)
@@ -55,14 +54,14 @@ def write(
 def write_other(
     folder: Path, config: str, hparams: dict[str, Any], weights: Mapping[str, np.ndarray], meta: dict[str, Any]
 ) -> None:
-    """Writes a model folder of a config that is not one of melodies.
+    """Writes a model folder for a config of other music than melodies.
 
     Args:
-      folder: where to.
+      folder: the folder, made if needed.
       config: its name in Magenta's CONFIG_MAP.
-      hparams: those in which the model differs from the config.
+      hparams: the hparams in which the model differs from the config.
       weights: all variables.
-      meta: what model.json says besides.
+      meta: further entries of model.json.
     """
     _write(folder, {"config": config, "hparams": hparams}, weights, meta, half=False)
 
@@ -84,7 +83,7 @@ def _write(folder: Path, what: dict[str, Any], weights: Mapping[str, Any], meta:
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """All that the model.json of a folder says.
+    """The content of the model.json of a folder.
 
     Raises:
       ModelError: it is missing or damaged.
@@ -99,10 +98,10 @@ def read_record(folder: Path) -> dict[str, Any]:
 
 
 def read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
-    """The spec of a model folder, and all that its model.json says.
+    """The spec of a model folder, and the content of its model.json.
 
     Raises:
-      ModelError: it is missing or damaged, or of a config that is not one of melodies.
+      ModelError: model.json is missing or damaged, or its config is not one of melodies.
     """
     record = read_record(folder)
     if "spec" not in record:
@@ -111,7 +110,7 @@ def read_spec(folder: Path) -> tuple[ModelSpec, dict[str, Any]]:
 
 
 def spec_of(folder: Path, record: dict[str, Any]) -> ModelSpec:
-    """The spec that a model.json says.
+    """The spec in the content of a model.json.
 
     Raises:
       ModelError: it is damaged.
@@ -127,7 +126,7 @@ def _unreadable(folder: Path, error: Exception) -> ModelError:
 
 
 def read_weights(folder: Path) -> dict[str, np.ndarray]:
-    """Weights of a model folder, mapped into memory: what is not used is not read.
+    """The weights of a model folder, mapped into memory; unused ones are not read.
 
     Raises:
       ModelError: they are missing or damaged.

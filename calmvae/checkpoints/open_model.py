@@ -1,4 +1,4 @@
-"""A name or path to a model ready to generate."""
+"""Opens a model by its name or path, ready to generate."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from calmvae.checkpoints import find_model
+from calmvae.common import magenta_import
 from calmvae.common.errors import OptionError
 from calmvae.model import config_catalog, interface, numpy_engine
 from calmvae.model.melody_model import MelodyModel
@@ -19,21 +20,21 @@ DEFAULT_MODEL = "calm-mel_2bar"
 def load_model(
     name: str | Path = DEFAULT_MODEL, config: str | None = None, hparams: dict[str, Any] | None = None
 ) -> interface.Model:
-    """Opens a model, whatever it is.
+    """Opens a model of any kind.
 
     Args:
       name: an embedded model, one fetched or imported by `calmvae models`, a model folder, a run folder, a TensorFlow
         checkpoint (prefix, folder or .tar) or a magenta-js folder.
-      config: the config of a TensorFlow checkpoint, where it cannot be told from its variables.
-      hparams: with a config: those in which the checkpoint differs from it, where its variables do not tell them.
+      config: the config of a TensorFlow checkpoint, if its variables do not show it.
+      hparams: with a config, the hparams in which the checkpoint differs from it, if its variables do not show them.
 
     Raises:
-      ModelError: nothing of that name, or it is damaged, or does not fit its config.
+      ModelError: there is no such model, or it is damaged or does not fit its config.
       OptionError: no such config or hparam.
     """
     if hparams is None:
         return of_opened(find_model.open_model(name, config))
-    # Whether they fit shows when the model is built.
+    # The shapes are checked when the model is built.
     opened = find_model.open_model(name, strict=False)
     known = config_catalog.known(config or opened.config)
     spec = config_catalog.spec(known)
@@ -42,10 +43,10 @@ def load_model(
 
 
 def load_melody_model(name: str | Path = DEFAULT_MODEL, config: str | None = None) -> MelodyModel:
-    """`load_model` of a model of melodies.
+    """As `load_model`, for models of melodies.
 
     Raises:
-      ModelError: also where the model is not of melodies.
+      ModelError: as `load_model`, or the model is not of melodies.
     """
     opened = find_model.open_model(name, config)
     if opened.spec is None or opened.spec.voices > 1:
@@ -54,11 +55,10 @@ def load_melody_model(name: str | Path = DEFAULT_MODEL, config: str | None = Non
 
 
 def of_opened(opened: find_model.Opened, hparams: dict[str, Any] | None = None) -> interface.Model:
-    """The model of what `find_model.open_model` opened; `hparams` are those of Magenta's config that are others."""
+    """The model of weights opened by `find_model.open_model`; `hparams` replace those of Magenta's config."""
     if opened.spec is not None:
         kind = VoiceModel if opened.spec.voices > 1 else MelodyModel
         return kind(opened.place, opened.spec, numpy_engine.Engine(opened.spec, opened.weights), **_record(opened))
-    from calmvae.common import magenta_import
     from calmvae.model import magenta_config, magenta_model
 
     door = magenta_import.load()
@@ -76,7 +76,7 @@ def _record(opened: find_model.Opened) -> dict[str, Any]:
 
 
 def shaped_like(source: ModelSpec | None, spec: ModelSpec) -> ModelSpec:
-    """The spec with the layer and latent sizes of another of the same kind."""
+    """The spec with the layer and latent sizes of `source`, if that has the same windows and kind of decoder."""
     if source is None or (source.steps, source.decoder, source.voices) != (spec.steps, spec.decoder, spec.voices):
         return spec
     shapes = {n: source.hparams[n] for n in SHAPE_HPARAMS}

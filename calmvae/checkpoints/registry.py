@@ -1,7 +1,7 @@
-"""The registry: which published checkpoints there are, where, and what is known of their files.
+"""The registry of published checkpoints, with the addresses, sizes and SHA-256 of their files.
 
-`pretrained/registry.toml` is kept by hand; CALMVAE_REGISTRY names another file to use instead, of a mirror or a test.
-Nothing is fetched here.
+`pretrained/registry.toml` is maintained by hand. CALMVAE_REGISTRY names another file to use instead, for a mirror or a
+test. Nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from calmvae.checkpoints import model_folder
 from calmvae.common.errors import InputError
 from calmvae.model.model_spec import unknown
 
@@ -22,7 +23,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-# What an entry's address is followed by, for each of its files; "" is the address itself.
+# The files of each kind of entry: their addresses are the address of the entry with these endings.
 KINDS = {
     "tar": ("",),
     "checkpoint": (".index", ".data-00000-of-00001"),
@@ -30,12 +31,11 @@ KINDS = {
     "bundle": ("",),
 }
 _TEXTS, _NUMBERS = ("config", "what", "structure", "source", "licence"), ("bars", "size_mb")
-_HERE = Path(__file__).resolve().parent.parent
 
 
 @dataclasses.dataclass(frozen=True)
 class File:
-    """A file to fetch, with its SHA-256 and its size in bytes where they are known beforehand."""
+    """A file to fetch, with its SHA-256 and size in bytes if they are known beforehand."""
 
     name: str
     address: str
@@ -50,13 +50,13 @@ class Entry:
     Attributes:
       name: its key.
       kind: a key of `KINDS`.
-      address: of the file ("tar", "bundle"), the folder ("magenta-js"), or the start of the files' ("checkpoint").
-      files: those known beforehand: not the shards that a magenta-js manifest names. An index comes before its data.
-      config: a key of Magenta's CONFIG_MAP, of a bundle one of Performance RNN's configs; "" if it is of none.
-      structure: what it is instead.
-      bars: its window; 0 if it has none.
-      size_mb: about so many megabytes; 0 if nobody knows.
-      what: what it is for.
+      address: of the file ("tar", "bundle"), the folder ("magenta-js"), or the common prefix ("checkpoint").
+      files: the files known beforehand, without the shards of a magenta-js manifest; an index comes before its data.
+      config: a key of Magenta's CONFIG_MAP (for a bundle, a config of Performance RNN), or "".
+      structure: a description of the model if it has no config.
+      bars: length of its window, 0 if it has none.
+      size_mb: approximate size in megabytes, 0 if unknown.
+      what: its purpose.
       licence: of the weights, as far as it is known.
       source: the page that lists it.
     """
@@ -87,7 +87,7 @@ def entries() -> dict[str, Entry]:
         problem = f"cannot be read ({error.strerror})"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"is damaged ({error})"
-    remedy = "mend it or unset CALMVAE_REGISTRY" if os.environ.get("CALMVAE_REGISTRY") else "install calmvae again"
+    remedy = "repair it or unset CALMVAE_REGISTRY" if os.environ.get("CALMVAE_REGISTRY") else "install calmvae again"
     raise InputError(f"the registry {path} {problem}; {remedy}.")
 
 
@@ -109,16 +109,13 @@ def get(name: str) -> Entry:
 
 
 def _path() -> Path:
-    """The registry file: the one of CALMVAE_REGISTRY, of the installed package, or of the checkout."""
-    if chosen := os.environ.get("CALMVAE_REGISTRY"):
-        return Path(chosen).expanduser()
-    inside = _HERE / "pretrained"
-    return (inside if inside.is_dir() else _HERE.parent / "pretrained") / "registry.toml"
+    chosen = os.environ.get("CALMVAE_REGISTRY")
+    return Path(chosen).expanduser() if chosen else model_folder.of_package("pretrained") / "registry.toml"
 
 
 @functools.lru_cache(maxsize=4)
 def _read(path: Path, changed: int) -> dict[str, Entry]:
-    """Entries of a registry file as it was at a time."""
+    """Entries of a registry file that was last changed at a time; a later change makes a new cache entry."""
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     if "models" not in data:
         raise ValueError("it has no [models.NAME]")
@@ -134,7 +131,7 @@ def _entry(name: str, table: dict[str, Any], registry: dict[str, Any]) -> Entry:
     facts = {key: value for key, value in table.items() if key not in ("kind", "address", "files")}
     for key, value in facts.items():
         if not isinstance(value, str if key in _TEXTS else (int, float) if key in _NUMBERS else ()):
-            raise ValueError(f"{name} has {key} = {value!r}, which says nothing")
+            raise ValueError(f"{name} has {key} = {value!r}, an unknown key or a value of the wrong type")
     facts.setdefault("licence", registry.get("licence", ""))
     facts["source"] = registry.get("sources", {}).get(facts.get("source", ""), facts.get("source", ""))
     address = address.rstrip("/")
@@ -142,7 +139,7 @@ def _entry(name: str, table: dict[str, Any], registry: dict[str, Any]) -> Entry:
 
 
 def _files(name: str, kind: str, address: str, tables: list[dict[str, Any]]) -> tuple[File, ...]:
-    """An entry's files, with what the registry's tables know of them."""
+    """The files of an entry, with the SHA-256 and sizes of its tables."""
     known = {table["name"]: table for table in tables}
     addresses = [address + end for end in KINDS[kind]]
     files = [_file(a, file, known.pop(file, {})) for a in addresses for file in [a.rpartition("/")[2]]]
@@ -154,7 +151,7 @@ def _files(name: str, kind: str, address: str, tables: list[dict[str, Any]]) -> 
 def _file(address: str, name: str, table: dict[str, Any]) -> File:
     sha256, size = table.get("sha256"), table.get("bytes")
     if not re.fullmatch(r"\w[\w.+-]*", name):
-        raise ValueError(f"{address} ends in no name of a file")
+        raise ValueError(f"{address} does not end in a file name")
     if sha256 is not None and not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"the SHA-256 of {name} is {sha256!r}, not 64 hexadecimal digits")
     if size is not None and not isinstance(size, int):

@@ -1,8 +1,7 @@
-"""Files in a .tar, as Magenta's releases come, without unpacking them into anything.
+"""Reads the files of a .tar, the format of Magenta's releases.
 
-An archive is data from a stranger: one with a member that would land outside, is a link or a device, or is larger than
-anything published, is refused as a whole. Members of a plain .tar are read where they lie; a compressed one is unpacked
-into a folder of its own for as long as it is read.
+Archives are not trusted: one with a path outside of it, a link or a device, or larger than any release is refused. The
+files of a plain .tar are read in place; a compressed one is unpacked into a temporary folder.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ import bz2
 import contextlib
 import gzip
 import lzma
+import shutil
 import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _COMPRESSED = {b"\x1f\x8b": "gz", b"BZ": "bz2", b"\xfd7": "xz"}
 
 
 def is_archive(path: Path) -> bool:
-    """True for a file that is a .tar, by its name or its first bytes."""
+    """True for a .tar file, by its name or its first bytes."""
     if not path.is_file():
         return False
     with open(path, "rb") as file:
@@ -41,7 +41,7 @@ def is_archive(path: Path) -> bool:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[dict[str, np.ndarray]]:
-    """The bytes of an archive's files, by their names within it; of a compressed one, until the context ends.
+    """Yields the bytes of an archive's files by their names, uint8 `[size]`.
 
     Raises:
       ModelError: it is damaged, or not safe to open.
@@ -58,12 +58,12 @@ def opened(path: Path) -> Iterator[dict[str, np.ndarray]]:
     except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, ValueError) as error:
         raise ModelError(f"{path} is not a readable .tar ({error}); fetch it again.") from error
     except OSError as error:
-        # Damaged compression is an OSError without a number.
+        # Damaged compression raises an OSError without strerror.
         raise ModelError(f"{path} cannot be read ({error.strerror or error}); fetch it again.") from error
 
 
 def _members(path: Path, kind: str) -> Iterator[tarfile.TarInfo]:
-    """The files in an archive, once all of it is known to be harmless."""
+    """Yields the files of an archive and checks every member."""
     total = count = 0
     with _archive(path, kind) as archive:
         end = path.stat().st_size
@@ -73,12 +73,12 @@ def _members(path: Path, kind: str) -> Iterator[tarfile.TarInfo]:
             _check(path, member)
             if total > MAX_BYTES or count > _MAX_MEMBERS:
                 raise ModelError(
-                    f"{path} would unpack to more than {MAX_BYTES >> 30} GB or {_MAX_MEMBERS} files, as no published "
-                    "checkpoint does; it was not opened."
+                    f"{path} would unpack to more than {MAX_BYTES >> 30} GB or {_MAX_MEMBERS} files, more than any "
+                    "published checkpoint; it was not opened."
                 )
             if not kind and member.offset_data + member.size > end:
                 raise ModelError(f"{path} is cut off within {member.name!r}; fetch it again.")
-            # What macOS adds for each file is no file of the archive.
+            # macOS adds a "._" file for each file.
             if member.isfile() and not PurePosixPath(member.name).name.startswith("._"):
                 yield member
 
@@ -91,7 +91,7 @@ def _archive(path: Path, kind: str) -> Iterator[tarfile.TarFile]:
 
 
 class _Bounded:
-    """A file of which only so much is read at once: a header says how long the name that follows is."""
+    """A file with a limit on each read, because a forged header can announce a name of any length."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self.seek, self.tell = file, file.seek, file.tell
@@ -105,19 +105,14 @@ class _Bounded:
 def _check(path: Path, member: tarfile.TarInfo) -> None:
     name = member.name.replace("\\", "/")
     outside = name.startswith("/") or ".." in name.split("/") or name[1:2] == ":"
-    what = (
-        "lies outside of it"
-        if outside
-        else "is a link"
-        if member.issym() or member.islnk()
-        else "is a sparse file"
-        if member.issparse()
-        else ""
-        if member.isfile() or member.isdir()
-        else "is no file"
+    faults = (
+        (outside, "lies outside of it"),
+        (member.issym() or member.islnk(), "is a link"),
+        (member.issparse(), "is a sparse file"),
+        (not member.isfile() and not member.isdir(), "is no file"),
     )
-    if what:
-        raise ModelError(f"{path} holds {member.name!r}, which {what}; such an archive is not opened.")
+    if fault := next((words for holds, words in faults if holds), ""):
+        raise ModelError(f"{path} holds {member.name!r}, which {fault}; such an archive is not opened.")
 
 
 def _mapped(path: Path, offset: int, size: int) -> np.ndarray:
@@ -125,15 +120,10 @@ def _mapped(path: Path, offset: int, size: int) -> np.ndarray:
 
 
 def _unpacked(path: Path, kind: str, members: list[tarfile.TarInfo], folder: Path) -> dict[str, np.ndarray]:
-    """Unpacks files under names of our own."""
-    wanted = {member.offset: k for k, member in enumerate(members)}
+    """Unpacks files under numbers as names."""
     with _archive(path, kind) as archive:
-        for member in archive:
-            content = archive.extractfile(member) if member.offset in wanted else None
-            if content is None:
-                continue
-            with open(folder / str(wanted[member.offset]), "wb") as file:
-                while chunk := content.read(_CHUNK):
-                    file.write(chunk)
-    # Read whole: a mapped file could not be removed everywhere.
+        for k, member in enumerate(members):
+            with open(folder / str(k), "wb") as file:
+                shutil.copyfileobj(cast(IO[bytes], archive.extractfile(member)), file, _CHUNK)
+    # Not mapped, because some systems cannot remove a mapped file.
     return {member.name: np.fromfile(folder / str(k), np.uint8) for k, member in enumerate(members)}

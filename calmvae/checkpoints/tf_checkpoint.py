@@ -1,4 +1,4 @@
-"""TensorFlow checkpoints: found by prefix, folder or .tar, read without TensorFlow, written with it."""
+"""TensorFlow checkpoints: finds them by prefix, folder or .tar, reads them without TensorFlow, writes them with it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from calmvae.checkpoints import tar_files, tf_checkpoint_reader, tf_old_names
+from calmvae.common import magenta_import
 from calmvae.common.errors import ModelError
 from calmvae.model import numpy_engine
 from calmvae.model.model_spec import ModelSpec
@@ -18,7 +19,7 @@ from calmvae.model.model_spec import ModelSpec
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """Where a checkpoint is: a prefix on disk, or the prefix of a member of an archive."""
+    """The place of a checkpoint: a prefix on disk, or an archive and a prefix within it."""
 
     path: Path
     member: str = ""
@@ -27,10 +28,10 @@ class Checkpoint:
         return f"{self.path} ({self.member})" if self.member else str(self.path)
 
     def read(self, slots: bool = False) -> dict[str, np.ndarray]:
-        """Its variables under today's names, see `tf_old_names`.
+        """Its weights under today's names, see `tf_old_names`.
 
         Args:
-          slots: all variables as they are, the optimiser's too.
+          slots: return all variables unchanged, those of the optimiser too.
 
         Raises:
           ModelError: it is damaged.
@@ -54,9 +55,7 @@ class Checkpoint:
             yield tf_checkpoint_reader.Bundle(lambda suffix: _member(members, f"{self.member}{suffix}"))
 
     def _read_by_tensorflow(self, slots: bool) -> dict[str, np.ndarray]:
-        """For the index of a checkpoint of long ago, which is compressed."""
-        from calmvae.common import magenta_import
-
+        """For very old checkpoints, whose index is compressed."""
         tf = magenta_import.load_tensorflow()
         try:
             reader = tf.train.load_checkpoint(str(self.path))
@@ -87,7 +86,7 @@ def _member(members: Mapping[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def find(name: str | Path) -> Checkpoint | None:
-    """The checkpoint that a path stands for: a prefix, its index file, a folder's or an archive's newest.
+    """The checkpoint of a path: a prefix, an index file, or a folder or archive, of which the newest is taken.
 
     Raises:
       ModelError: the archive is damaged or not safe, or holds no checkpoint.
@@ -110,18 +109,18 @@ def find(name: str | Path) -> Checkpoint | None:
 
 
 def latest(folder: Path) -> str | None:
-    """Prefix of the newest checkpoint of a folder (by the step in its name), whole on disk."""
-    return next(iter(reversed(_whole(folder))), None)
+    """Prefix of the newest complete checkpoint of a folder (by the step in its name)."""
+    return next(reversed(_whole(folder)), None)
 
 
 def _whole(folder: Path) -> list[str]:
-    """Prefixes of a folder's checkpoints that are whole, the oldest first."""
+    """Prefixes of the complete checkpoints of a folder, the oldest first."""
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return [str(folder / prefix) for prefix in _prefixes(names)]
 
 
 def _prefixes(names: list[str]) -> list[str]:
-    """Prefixes of which the names hold index and data, the oldest first."""
+    """Prefixes with both an index and data among the names, the oldest first."""
 
     def step(prefix: str) -> tuple[int, str]:
         digits = PurePosixPath(prefix).name.rpartition("-")[2]
@@ -132,15 +131,13 @@ def _prefixes(names: list[str]) -> list[str]:
 
 
 def write(prefix: str | Path, variables: Mapping[str, Any], keep: int = 0) -> str:
-    """Writes a TensorFlow checkpoint, as its Saver does, and returns its prefix.
+    """Writes a TensorFlow checkpoint like TensorFlow's Saver, and returns its prefix.
 
     Args:
-      prefix: path and start of the files' names, with `-STEP` at its end where there are several.
+      prefix: path and start of the file names; ends in `-STEP` if the folder has several.
       variables: names to arrays.
-      keep: remove older checkpoints of this name but the newest so many (0: remove none).
+      keep: how many checkpoints of this name to keep; older ones are removed (0 keeps all).
     """
-    from calmvae.common import magenta_import
-
     tf = magenta_import.load_tensorflow()
     prefix = Path(prefix)
     prefix.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +160,5 @@ def write(prefix: str | Path, variables: Mapping[str, Any], keep: int = 0) -> st
 
 def write_weights(prefix: Path, spec: ModelSpec, weights: Mapping[str, np.ndarray], step: int = 0) -> str:
     """Writes a TensorFlow checkpoint that stock Magenta opens (weights and global step). Returns its prefix."""
-    variables: dict[str, Any] = {
-        name: np.asarray(weights[name], np.float32) for name in numpy_engine.weight_shapes(spec)
-    }
-    return write(prefix, variables | {"global_step": np.int64(step)})
+    kept = {name: np.asarray(weights[name], np.float32) for name in numpy_engine.weight_shapes(spec)}
+    return write(prefix, {**kept, "global_step": np.int64(step)})

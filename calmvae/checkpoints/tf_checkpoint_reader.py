@@ -1,8 +1,8 @@
-"""TensorFlow checkpoints without TensorFlow: the variables of a prefix's `.index` and `.data-*` files.
+"""Reads TensorFlow checkpoints without TensorFlow, from their `.index` and `.data-*` files.
 
-The index is a table of sorted keys in LevelDB's format, each value a BundleEntryProto that says where in the data the
-variable's bytes lie (tensorflow/core/util/tensor_bundle, protobuf/tensor_bundle.proto). Data are mapped into memory:
-the optimiser's share of a large checkpoint, two thirds, is never read. A test holds this to TensorFlow's own reader.
+The index is a table of sorted keys in LevelDB's format. Each value is a BundleEntryProto with the place of a variable
+in the data (tensorflow/core/util/tensor_bundle, protobuf/tensor_bundle.proto). The data are mapped into memory, so the
+optimiser's variables, two thirds of a large checkpoint, are never read. A test compares with TensorFlow's own reader.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _TYPES = {1: "<f4", 2: "<f8", 3: "<i4", 4: "u1", 5: "<i2", 6: "i1", 9: "<i8", 10
 
 
 class Unreadable(Exception):
-    """The files are damaged, or of a kind that only TensorFlow reads; says what was found."""
+    """The files are damaged, or only TensorFlow can read them; holds the reason."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """Where a variable lies: its NumPy type ("" for one that has none), shape, file, place and checksum."""
+    """A variable in the data: NumPy type ("" if it has none), shape, number of the file, place, size and checksum."""
 
     kind: str
     shape: tuple[int, ...]
@@ -42,10 +42,10 @@ class Bundle:
     """The variables of a checkpoint.
 
     Args:
-      part: gives the bytes of one of its files, uint8 `[size]`, by what follows its prefix, such as ".index".
+      part: returns the bytes of a file, uint8 `[size]`, given the suffix after the prefix, such as ".index".
 
     Raises:
-      Unreadable: the index is damaged, compressed, or of another kind of file.
+      Unreadable: the index is damaged or compressed, or not an index.
     """
 
     def __init__(self, part: Callable[[str], np.ndarray]) -> None:
@@ -65,21 +65,21 @@ class Bundle:
         return {name: entry.shape for name, entry in self.entries.items()}
 
     def read(self, name: str) -> np.ndarray:
-        """The values of a variable, which must not be written to.
+        """The values of a variable, read-only.
 
         Raises:
-          Unreadable: its bytes are missing, damaged or of a type without numbers.
+          Unreadable: its bytes are missing or damaged, or it is not numeric.
         """
         entry = self.entries[name]
         if not entry.kind:
-            raise Unreadable(f"{name} does not consist of numbers, or lies in slices")
+            raise Unreadable(f"{name} is not numeric, or is stored in slices")
         data = self._part(f".data-{entry.shard:05d}-of-{self.shards:05d}")
         raw = data[entry.offset : entry.offset + entry.size]
         kind = np.dtype(entry.kind)
         if len(raw) != entry.size or entry.size != math.prod(entry.shape) * kind.itemsize:
             raise Unreadable(f"{name} is cut off")
         if tfrecord.checksum(raw) != struct.pack("<L", entry.checksum):
-            raise Unreadable(f"the bytes of {name} do not fit their checksum")
+            raise Unreadable(f"the bytes of {name} do not match their checksum")
         try:
             return raw.view(kind).reshape(entry.shape) if raw.size else np.zeros(entry.shape, kind)
         except ValueError as error:
@@ -90,7 +90,7 @@ def _entry(value: bytes) -> Entry:
     fields = _message(value)
     dimensions = [_message(d).get(1, [0])[0] for d in _message(fields.get(2, [b""])[0]).get(2, [])]
     numbers = [int(fields.get(field, [0])[0]) for field in (3, 4, 5, 6)]
-    # Field 7: a variable in slices, whose parts are entries of their own.
+    # Field 7: a variable in slices, which have their own entries.
     kind = "" if 7 in fields else _TYPES.get(fields.get(1, [0])[0], "")
     return Entry(kind, tuple(map(int, dimensions)), *numbers)
 
@@ -110,7 +110,7 @@ def _table(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values of one block of a table; each key is written as what differs from the one before."""
+    """Keys and values of one block of a table; a key is stored as its difference from the one before."""
     content, tail = data[offset : offset + size], data[offset + size : offset + size + 5]
     if len(tail) < 5 or tfrecord.checksum(content + tail[:1]) != tail[1:]:
         raise Unreadable("its index is damaged or cut off")
@@ -129,7 +129,7 @@ def _block(data: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]]
 
 
 def _message(data: bytes) -> dict[int, list]:
-    """Fields of a protocol buffer: their numbers to their values, integers or bytes."""
+    """The fields of a protocol buffer: numbers to lists of values, integers or bytes."""
     fields: dict[int, list] = {}
     at = 0
     while at < len(data):

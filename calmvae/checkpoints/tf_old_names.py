@@ -1,17 +1,17 @@
-"""Variables of older checkpoints under the names and in the layout that Magenta 2.1.4 has.
+"""Converts variables of older checkpoints to the names and the layout of Magenta 2.1.4.
 
-Three things changed since the first releases:
+Older checkpoints differ in three ways:
 
-* An optimiser's slots (`.../Adam`, `beta1_power`) lie beside the weights, or do not: they are left out, and training
-  makes fresh ones.
-* Cells were named `basic_lstm_cell`, `cudnn_compatible_lstm_cell`, their variables `weights` and `biases`.
-* A layer trained by cuDNN is one vector, `opaque_kernel`. Magenta's converter wrote the usual matrices beside it; where
-  they are missing, they are taken out of the vector.
+* Some have an optimiser's slots (`.../Adam`, `beta1_power`) beside the weights. These are left out; training makes new
+  ones.
+* Cells were named `basic_lstm_cell` or `cudnn_compatible_lstm_cell`, their variables `weights` and `biases`.
+* A layer trained by cuDNN is one vector, `opaque_kernel`. Magenta's converter wrote the usual matrices beside it; if
+  they are missing, they are cut from the vector.
 
 cuDNN's vector (NVIDIA, cudnnGetRNNLinLayerMatrixParams) has, for each layer, matrices `[units, inputs]` of the gates
-input, forget, candidate, output, then those `[units, units]` that take the layer's own output, and after all layers
-two biases for each gate. Magenta's kernel is `[inputs + units, 4 * units]`, its gates input, candidate, forget, output,
-with one bias; its cell adds 1 to the forget gate, which cuDNN does not.
+input, forget, candidate, output, then recurrent matrices `[units, units]` of the same gates, and after all layers two
+biases for each gate. Magenta's kernel is `[inputs + units, 4 * units]` with the gates input, candidate, forget, output
+and one bias. Magenta's cell adds 1 to the forget gate; cuDNN does not.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _RENAMES = (
 
 
 def wanted(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Names of the weights among a checkpoint's variables: without slots and counters, and without a vector of cuDNN's
-    whose matrices are there too."""
+    """Names of the weights among a checkpoint's variables: no slots, no counters, and no vector of cuDNN's if its
+    matrices are there, too."""
     names = [name for name in shapes if not _SLOT.search(name) and shapes[name]]
     return [n for n in names if not (_is_opaque(n) and any(_below(n, other) for other in names))]
 
@@ -56,7 +56,7 @@ def today(variables: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndar
     """Weights under today's names and in today's layout.
 
     Raises:
-      ModelError: a vector of cuDNN's does not have the size of a layer.
+      ModelError: the size of a vector of cuDNN's does not fit the layers.
     """
     found: dict[str, np.ndarray] = {}
     for name, value in variables.items():
@@ -76,48 +76,48 @@ def _renamed(name: str) -> str:
 
 
 def _less_one(bias: np.ndarray) -> np.ndarray:
-    """A bias for a cell that adds 1 to its forget gate, the third of four."""
+    """The bias for a cell that adds 1 to its forget gate, the third of four."""
     gates = np.array(bias, np.float32).reshape(4, -1)
     gates[2] -= 1
     return gates.reshape(-1)
 
 
 def _unpacked(scope: str, found: Mapping[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """Kernels and biases out of the vector at `scope`."""
+    """Kernels and biases cut from the vector at `scope`."""
     vector = np.asarray(found[scope + _OPAQUE], np.float32)
     units, layers = _shape(scope, found)
-    # Of the size 4 units (inputs + units + 2) in the first layer, 4 units (2 units + 2) in each of the others.
+    # The first layer has the size 4 units (inputs + units + 2), each other one 4 units (2 units + 2).
     inputs = vector.size / (4 * max(units, 1)) - (layers - 1) * (2 * units + 2) - units - 2
     if units < 1 or layers < 1 or inputs < 1 or inputs != int(inputs):
         raise ModelError(
-            f"{source} holds {scope}{_OPAQUE} of {vector.size} numbers, which are not {layers} LSTM layers of {units} "
-            "units as the variables beside it say; it cannot be opened."
+            f"{source} holds {scope}{_OPAQUE} of {vector.size} numbers, but the variables beside it need {layers} LSTM "
+            f"layers of {units} units; it cannot be opened."
         )
     return unpack(vector, int(inputs), units, layers, scope)
 
 
 def _shape(scope: str, found: Mapping[str, np.ndarray]) -> tuple[int, int]:
-    """Units and layers that a vector has, by the variables that take its outputs."""
+    """Units and layers of a vector, by the variables that take its outputs."""
 
     def size(name: str, axis: int) -> int:
         return found[name].shape[axis] if name in found else 0
 
     if scope.startswith("encoder/"):
-        # A bidirectional layer is two vectors; its last outputs are mu's inputs, or the level's above.
+        # A bidirectional layer has two vectors; its last outputs go to mu or to the level above.
         return size("encoder/mu/kernel", 0) // 2, 1
     units = size(f"{scope}output_projection/kernel", 0)
     return units, size(f"{scope}z_to_initial_state/bias", 0) // (2 * units) if units else 0
 
 
 def unpack(vector: np.ndarray, inputs: int, units: int, layers: int, scope: str = "") -> dict[str, np.ndarray]:
-    """Weights of layers trained by cuDNN, as Magenta's variables.
+    """Converts the weights of layers trained by cuDNN to Magenta's variables.
 
     Args:
-      vector: cuDNN's, float32.
-      inputs: size of the first layer's input.
-      units: of each layer.
-      layers: how many.
-      scope: what the names begin with.
+      vector: cuDNN's vector, float32.
+      inputs: input size of the first layer.
+      units: units of each layer.
+      layers: number of layers.
+      scope: prefix of the names.
 
     Returns:
       `SCOPEmulti_rnn_cell/cell_I/lstm_cell/kernel` `[inputs + units, 4 * units]` and `.../bias` `[4 * units]`.
@@ -140,6 +140,6 @@ def unpack(vector: np.ndarray, inputs: int, units: int, layers: int, scope: str 
 
 
 def _ordered(gates: list[np.ndarray]) -> np.ndarray:
-    """Matrices of cuDNN's gates, side by side as Magenta has them."""
+    """The matrices of cuDNN's gates, side by side in Magenta's order."""
     entry, forget, candidate, output = (gate.T for gate in gates)
     return np.concatenate([entry, candidate, forget, output], axis=1)

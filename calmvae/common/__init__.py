@@ -1,1 +1,1 @@
-"""What knows no music: errors, folders and downloads, processes and threads, seeds, words; the door to Magenta."""
+"""Helpers that know no music: errors, folders, downloads, processes, threads, seeds, texts; the door to Magenta."""

@@ -1,8 +1,8 @@
-"""One file over HTTP, in spite of a bad network.
+"""Downloads one file over HTTP, also over a bad network.
 
-A download goes into NAME.part beside its target, which appears whole or not at all. Where the SHA-256 is known, one
-that broke off, or whose process was killed, goes on where it stopped, for the SHA-256 tells in the end; else it begins
-anew. A lock, NAME.lock, lets one process fetch and the others wait for it.
+A download is written to NAME.part beside its target. The target appears only when it is complete. With a known SHA-256,
+which checks the result, an interrupted download continues where it stopped; without one it starts again. While one
+process downloads, NAME.lock makes the others wait.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from calmvae.common.errors import FetchError
 from calmvae.common.output_folder import sha256
 
 _PIECE = 1 << 14
-_ATTEMPTS = 6  # in a row that bring nothing
-_MOST = 16 << 30  # bytes of a file whose size nobody knows
+_ATTEMPTS = 6  # in a row without new bytes
+_MOST = 16 << 30  # bytes of a file of unknown size
 
 
 @dataclasses.dataclass(frozen=True)
 class Remote:
-    """A file on a server, with its SHA-256 and its size in bytes where they are known."""
+    """A file on a server, with its SHA-256 and size in bytes if they are known."""
 
     address: str
     sha256: str | None = None
@@ -40,7 +40,7 @@ class Remote:
 
 @dataclasses.dataclass(frozen=True)
 class Fetched:
-    """What is at the target; checked against a known "sha256", the "server" and its checksum, or nothing ("")."""
+    """The file at the target, checked against a known "sha256", the checksum of the "server", or nothing ("")."""
 
     sha256: str
     size: int
@@ -53,14 +53,14 @@ def fetch(
     progress: Callable[[int, int], None] = lambda done, total: None,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Fetched:
-    """Fetches a file, unless it is there; another file in its place is replaced once the right one is complete.
+    """Downloads a file, unless it is there. A different file at the target is replaced when the download is complete.
 
     Args:
-      progress: is called with the bytes here and in all (those here again, where nobody knows).
-      say: is told of waits and new attempts, a sentence each.
+      progress: called with the bytes downloaded and the bytes in all (if unknown, the bytes downloaded again).
+      say: called with a sentence about each wait and new attempt.
 
     Raises:
-      FetchError: it cannot be reached or written, or is not what was published.
+      FetchError: the file cannot be reached or written, or is not the published one.
     """
     job = _Job(remote, Path(os.path.abspath(target)), progress, say)
     try:
@@ -76,7 +76,7 @@ def fetch(
         with held:
             try:
                 return job.there() or job.run()
-            finally:  # who waits gets no lock on a file that is gone, but makes it anew
+            finally:  # a waiting process gets no lock on a removed file; it makes a new one
                 Path(lock.lock_file).unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or error
@@ -94,14 +94,14 @@ class _Job:
         self.part = target.with_name(target.name + ".part")
 
     def there(self) -> Fetched | None:
-        """The target, if it is there and not known to be another file."""
+        """The target, if it exists and is not known to be a different file."""
         if not self.target.exists() or self.remote.size not in (None, size := self.target.stat().st_size):
             return None
         found = sha256(self.target)
         return Fetched(found, size, "sha256" if self.sha256 else "") if self.sha256 in ("", found) else None
 
     def run(self) -> Fetched:
-        """Fetches, checks, and moves into place."""
+        """Downloads, checks, and moves into place."""
         try:
             with web.session() as session:
                 pieced, checked = self._download(session)
@@ -119,18 +119,18 @@ class _Job:
             os.replace(self.part, self.target)
             return Fetched(found, self.target.stat().st_size, checked)
         finally:
-            if not self.sha256:  # nobody could go on with it
+            if not self.sha256:  # without it nobody can continue the download
                 self.part.unlink(missing_ok=True)
 
     def _failure(self, what: str) -> FetchError:
         return FetchError(f"{what}; fetch it by other means and put it at {self.target}.")
 
     def _have(self) -> int:
-        """Bytes that are here and of use."""
+        """Bytes already downloaded that can be continued."""
         return self.part.stat().st_size if self.sha256 and self.part.exists() else 0
 
     def _download(self, session: requests.Session) -> tuple[bool, str]:
-        """Makes the part whole; returns whether it is of several answers, and what it was checked against."""
+        """Completes the part. Returns whether it joins several responses, and `Fetched.checked`."""
         most, fruitless, response = self._have(), 0, None
         while not most or self._have() != self.remote.size:
             try:
@@ -150,7 +150,7 @@ class _Job:
         return True, "sha256"
 
     def _take(self, response: requests.Response, have: int, total: int | None) -> str:
-        """Adds what comes to the part; returns what that was, or will be, checked against."""
+        """Appends a response to the part. Returns `Fetched.checked`."""
         size = self.remote.size
         if None not in (total, size) and total != size:
             raise self._failure(f"{self.other} (it has {total} bytes and not {size})")
@@ -165,9 +165,9 @@ class _Job:
                 have += len(piece)
                 if have > most:
                     self.part.unlink()
-                    raise self._failure(f"{self.other} (it goes on after {most} bytes)")
+                    raise self._failure(f"{self.other} (it has more than {most} bytes)")
                 file.write(piece)
-                file.flush()  # safe from a kill
+                file.flush()  # keeps it if the process is killed
                 crc.update(piece)
                 self.progress(have, expected or have)
         if have < (expected or 0):

@@ -1,14 +1,14 @@
-"""What a user can get wrong, each said in one sentence.
+"""Errors that a user can fix, each explained in one sentence.
 
-A `CalmvaeError` is the user's to mend: the command line prints it on one line and exits with code 2.
-Anything else that escapes is a bug: a traceback and exit code 1.
+The command line prints a `CalmvaeError` on one line and exits with code 2. Any other exception is a bug: it shows a
+traceback and exits with code 1.
 """
 
 from __future__ import annotations
 
 
 class CalmvaeError(Exception):
-    """Base of all errors a user can mend: says what was found, what was expected and what to do."""
+    """Base of all errors that a user can fix; says what was found, what was expected and what to do."""
 
 
 class InputError(CalmvaeError):
@@ -16,15 +16,15 @@ class InputError(CalmvaeError):
 
 
 class NoMusicError(InputError):
-    """A file of a suffix that music has, too, holds something else."""
+    """A file has a suffix of music files, but holds something else."""
 
 
 class Damaged(Exception):
-    """The bytes of a file cannot be read; says why, for an `InputError` that also names the file."""
+    """The bytes of a file cannot be read. It holds the reason; an `InputError` made from it also names the file."""
 
 
 class EmptyMusicError(CalmvaeError):
-    """A file was read, but holds nothing a melody model can use (no notes, or drums only)."""
+    """A file holds nothing that a melody model can use: no notes, or only drums."""
 
 
 class OptionError(CalmvaeError):
@@ -32,20 +32,20 @@ class OptionError(CalmvaeError):
 
 
 class OutputError(CalmvaeError):
-    """The output folder holds something this command did not make, or cannot be written."""
+    """The output folder cannot be written, or holds files that this command did not make."""
 
 
 class ModelError(CalmvaeError):
-    """A model or checkpoint is missing, damaged or does not fit its config."""
+    """A model or checkpoint is missing or damaged, or does not fit its config."""
 
 
 class DataError(CalmvaeError):
-    """A data set cannot be trained on or evaluated with."""
+    """A data set cannot be used for training or evaluation."""
 
 
 class FetchError(CalmvaeError):
-    """A file could not be fetched, or is not what was published."""
+    """A file cannot be downloaded, or is not the published one."""
 
 
 class MissingDependencyError(CalmvaeError):
-    """A package needed for this command is not installed or does not import."""
+    """A package that this command needs is not installed or does not import."""

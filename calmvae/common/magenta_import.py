@@ -1,7 +1,7 @@
 """The only door to Magenta, TensorFlow and note_seq.
 
-Everything here is imported on first use, quietly, with the old Keras that Magenta needs. What breaks on today's
-TensorFlow and numpy is mended from outside; nothing in Magenta is edited or copied.
+They are imported on first use, quietly, with the old Keras that Magenta needs. Code of Magenta's that fails with
+today's TensorFlow or numpy is patched at run time; nothing in Magenta is edited or copied.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from typing import Any
 
 from calmvae.common.errors import MissingDependencyError
 
-# Imported by Magenta and note_seq at their top, used by nothing that calmvae calls: loaded when first touched.
+# Magenta and note_seq import these at their top, but calmvae calls nothing that uses them: loaded on first access.
 _LAZY = ("tensorflow_datasets", "librosa", "pandas", "pydub")
 
 
 class Door(types.SimpleNamespace):
-    """What `load` returns: `tf` (TensorFlow's v1 interface), `configs`, `data`, `lstm_models`, `MusicVAE`,
-    `TrainedModel`, `HParams`, `merge_hparams`."""
+    """The modules and classes that `load` returns: `tf` (TensorFlow's v1 interface), `configs`, `data`, `lstm_models`,
+    `MusicVAE`, `TrainedModel`, `HParams`, `merge_hparams`."""
 
 
 def is_loaded() -> bool:
-    """True once TensorFlow has been imported in this process."""
+    """True if TensorFlow was imported in this process."""
     return "tensorflow" in sys.modules
 
 
 @functools.lru_cache(maxsize=1)
 def load() -> Door:
-    """Imports TensorFlow and Magenta's MusicVAE (about ten seconds the first time).
+    """Imports TensorFlow and Magenta's MusicVAE; the first time takes about ten seconds.
 
     Raises:
       MissingDependencyError: a package is missing or does not import.
     """
     if is_loaded() and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
         raise MissingDependencyError(
-            "TensorFlow was imported before calmvae without the old Keras that Magenta needs; "
+            "TensorFlow was imported before calmvae, without the old Keras that Magenta needs; "
             "set TF_USE_LEGACY_KERAS=1 or import calmvae first."
         )
     tf = load_tensorflow()
@@ -55,10 +55,10 @@ def load() -> Door:
 
         if not hasattr(ops, "IndexedSlices"):
             ops.IndexedSlices = indexed_slices.IndexedSlices
-        with _lazily(_LAZY):
-            from magenta.common import merge_hparams
-            from magenta.contrib.training import HParams
-            from magenta.models.music_vae import MusicVAE, TrainedModel, configs, data, data_hierarchical, lstm_models
+        _load_lazily()
+        from magenta.common import merge_hparams
+        from magenta.contrib.training import HParams
+        from magenta.models.music_vae import MusicVAE, TrainedModel, configs, data, data_hierarchical, lstm_models
     _mend_ragged_size(data_hierarchical)
     _mend_empty_embedding(tf, lstm_models.lstm_utils)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -98,14 +98,15 @@ def load_note_seq() -> types.ModuleType:
     Raises:
       MissingDependencyError: note_seq is missing or does not import.
     """
-    with _quiet_import("note_seq"), _lazily(_LAZY):
+    with _quiet_import("note_seq"):
+        _load_lazily()
         import note_seq
     return note_seq
 
 
 @contextlib.contextmanager
 def seeded(seed: Sequence[int]) -> Iterator[None]:
-    """Makes what Magenta and Keras draw within depend on the seed: they draw from the generators that all share."""
+    """Seeds all that Magenta and Keras draw within the block, because they draw from the global generators."""
     import numpy
 
     draw = int(numpy.random.SeedSequence(list(seed)).generate_state(1)[0])
@@ -120,7 +121,7 @@ def seeded(seed: Sequence[int]) -> Iterator[None]:
 
 
 def _mend_ragged_size(data_hierarchical: Any) -> None:
-    """numpy no longer counts a ragged list, which the chord configs' converter asks it to."""
+    """The converter of the chord configs calls `numpy.size` on ragged lists, which today's numpy refuses."""
     import numpy
 
     class Numpy(types.ModuleType):
@@ -138,7 +139,7 @@ def _mend_ragged_size(data_hierarchical: Any) -> None:
 
 
 def _mend_empty_embedding(tf: Any, lstm_utils: Any) -> None:
-    """Without a latent vector a dense layer gets no inputs, at which oneDNN ends the process (with AVX-512)."""
+    """Without a latent vector a dense layer has no inputs, and oneDNN (with AVX-512) kills the process."""
     original = lstm_utils.initial_cell_state_from_embedding
 
     def initial_cell_state_from_embedding(cell: Any, z: Any, name: str | None = None) -> Any:
@@ -154,27 +155,19 @@ def _mend_empty_embedding(tf: Any, lstm_utils: Any) -> None:
     lstm_utils.initial_cell_state_from_embedding = initial_cell_state_from_embedding
 
 
-@contextlib.contextmanager
-def _lazily(names: tuple[str, ...]) -> Iterator[None]:
-    """Puts modules that load themselves on first use in the place of those not yet imported."""
-    placed = []
-    for name in names:
-        if name in sys.modules:
-            continue
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.loader is None:
-            continue
-        spec.loader = importlib.util.LazyLoader(spec.loader)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-        placed.append(name)
-    yield
+def _load_lazily() -> None:
+    """Replaces the modules of `_LAZY` that are not imported yet by modules that load on first access."""
+    for name in _LAZY:
+        spec = None if name in sys.modules else importlib.util.find_spec(name)
+        if spec and spec.loader:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+            module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
 
 
 @contextlib.contextmanager
 def _quiet_import(what: str) -> Iterator[None]:
-    """Swallows what an import prints (C++ logs included); shows the reason when it fails."""
+    """Hides the output of an import (C++ logs too); shows the reason if it fails."""
     with tempfile.TemporaryFile() as sink, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sys.stderr.flush()

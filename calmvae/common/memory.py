@@ -1,4 +1,4 @@
-"""How much memory the machine has for this process."""
+"""The memory that the machine has for this process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 def total() -> float:
-    """Bytes of memory, of the machine or, where that is less, of the container; infinity where it cannot be told."""
+    """Bytes of memory of the machine or, if that is less, of the container; infinity if neither is known."""
     found = [float(text) for text in map(_read, _LIMITS) if text.isdigit()]
     with contextlib.suppress(ValueError, OSError, AttributeError):
         found.append(float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE"))

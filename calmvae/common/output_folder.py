@@ -1,11 +1,12 @@
-"""Output folders: nothing is overwritten that calmvae did not make, and each folder says how it came to be.
+"""Output folders: calmvae overwrites only its own files, and each folder records how it was made.
 
-Files are written into a scratch folder and moved into place when the command has succeeded, together with a
-`run.json` that lists them with their SHA-256.
+Files are written into a scratch folder. When the command succeeds, they move into place, together with a `run.json`
+that lists them with their SHA-256.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import hashlib
@@ -25,9 +26,9 @@ from calmvae import __version__
 from calmvae.common.errors import InputError, OutputError
 
 RUN_FILE = "run.json"
-# Bytes of a file name that are no UTF-8 (lone surrogates in Python) become what JSON itself would write for them.
+# Bytes of a file name that are not UTF-8 (lone surrogates in Python) are written as JSON escapes.
 JSON_ERRORS = "backslashreplace"
-# What is typed for a command that run.json calls otherwise.
+# Commands whose name in run.json is not the one that is typed.
 _TYPED = {"export": "models export"}
 _PACKAGES = ("numpy", "symusic", "pretty_midi", "matplotlib", "tinysoundfont", "tensorflow", "magenta", "note-seq")
 
@@ -42,7 +43,7 @@ def sha256(path: str | Path) -> str:
 
 
 def real_path(path: str | Path) -> str:
-    """As `os.path.realpath`; of many files in one folder it follows the folder once."""
+    """As `os.path.realpath`, but resolves a folder only once for all its files."""
     return (
         os.path.realpath(path)
         if os.path.islink(path)
@@ -56,25 +57,23 @@ def _real_folder(folder: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of calmvae, Python and the packages that shape its output (without importing them)."""
+    """Versions of calmvae, Python and the packages that affect the output, without importing them."""
     found = {"python": platform.python_version(), "calmvae": __version__}
     for name in _PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader never sees half of it."""
+    """Writes a file in one step: a reader never sees half of it."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_bytes(content)
     os.replace(scratch, path)
 
 
 def write_json(path: Path, data: Any, indent: int | None = 2) -> None:
-    """Writes JSON as a whole; indented for people, or without for programs, and fast."""
+    """Writes JSON in one step, indented for people or (`indent=None`) compact and fast for programs."""
     text = json.dumps(data, indent=indent, ensure_ascii=False) + "\n"
     write_whole(path, text.encode("utf-8", JSON_ERRORS))
 
@@ -90,15 +89,15 @@ def _is_running(process: int) -> bool:
 
 
 class OutputFolder:
-    """A folder that one command fills.
+    """A folder that one command fills; use it as a context manager.
 
-    Use as a context manager: `path(name)` gives a place in the scratch folder; leaving the block without an error
-    moves everything into place and removes what an earlier run of the same command left, if it is as it was written
-    and no input. After an error nothing is left behind.
+    `path(name)` returns a place in the scratch folder. Leaving the block without an error moves everything into place
+    and removes the other files of an earlier run of the same command, unless they were changed or are inputs. After an
+    error nothing stays behind.
 
     Raises:
-      OutputError: the folder cannot be made, was made by another command, or holds a file of a name to be written
-        that calmvae did not write or that was changed since.
+      OutputError: the folder cannot be made, was made by another command, or a file to be written exists and was not
+        written by calmvae or was changed since.
     """
 
     def __init__(self, folder: str | Path, command: str, arguments: dict[str, Any]) -> None:
@@ -116,7 +115,7 @@ class OutputFolder:
         self._before: dict[str, str] = {}
 
     def add_inputs(self, paths: Iterable[str | Path]) -> None:
-        """Notes input files and their SHA-256; they will not be overwritten or removed.
+        """Records input files with their SHA-256; they are not overwritten or removed.
 
         Raises:
           InputError: one cannot be read.
@@ -130,14 +129,14 @@ class OutputFolder:
                 raise InputError(f"{path} cannot be read ({error.strerror}); check its permissions.") from error
 
     def protect(self, paths: Iterable[str | Path]) -> None:
-        """Says which files are inputs without noting them in `run.json`."""
+        """Marks files as inputs without recording them in `run.json`."""
         self._inputs |= {real_path(p) for p in paths}
 
     def path(self, name: str) -> Path:
-        """Where to write the output `name` (relative, may have folders).
+        """The path to write the output `name` to (relative, may have folders).
 
         Raises:
-          OutputError: a file of that name is not ours to replace.
+          OutputError: a file of that name exists that this command may not replace.
         """
         self._check(name)
         self._made[name] = None
@@ -158,7 +157,7 @@ class OutputFolder:
         return self
 
     def _remove_dead_scratch(self) -> None:
-        """A killed command leaves its scratch folder; its process number tells that it is gone."""
+        """Removes the scratch folders of killed commands, whose process numbers no longer run."""
         for scratch in self.folder.glob(".calmvae-*-*"):
             number = scratch.name.split("-")[1]
             if number.isdigit() and not _is_running(int(number)):
@@ -194,7 +193,7 @@ class OutputFolder:
             raise self._cannot_write(error) from error
 
     def _remove_stale(self, name: str) -> None:
-        """Left from an earlier run and not changed since, it would contradict the new run.json."""
+        """Removes an unchanged output of an earlier run, which would contradict the new run.json."""
         stale = self.folder / name
         if not stale.is_file() or os.path.realpath(stale) in self._inputs or sha256(stale) != self._before[name]:
             return
@@ -213,7 +212,7 @@ class OutputFolder:
         """The outputs of the run that made this folder.
 
         Raises:
-          OutputError: it was something else.
+          OutputError: another command or program made it.
         """
         file = self.folder / RUN_FILE
         if not os.path.lexists(file):
@@ -227,7 +226,7 @@ class OutputFolder:
             raise self._foreign(file)
         if made_by != self.record["calmvae"]:
             typed = _TYPED.get(made_by, made_by)
-            raise OutputError(f"{self.folder} holds what `calmvae {typed}` made; choose another folder with -o.")
+            raise OutputError(f"{self.folder} was made by `calmvae {typed}`; choose another folder with -o.")
         outputs = before.get("outputs")
         return {n: s for n, s in outputs.items() if _is_inside(n)} if isinstance(outputs, dict) else {}
 
@@ -259,10 +258,10 @@ class OutputFolder:
 
 
 def _is_inside(name: str) -> bool:
-    """A crafted run.json must not lead outside its folder."""
+    """False for a path of a crafted run.json that leads outside its folder."""
     return not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
 
 
 def command_line() -> str:
-    """What was typed."""
+    """The command line as it was typed."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -1,8 +1,7 @@
-"""Work over many files: in chunks, in several processes, and resumable.
+"""Work on many files: in chunks, in several processes, and resumable.
 
-A finished chunk is kept in a folder until the whole is done, so an interrupted conversion goes on where it stopped.
-The process that works on a chunk puts it there itself: the bytes of the entries pass through no pipe, and of a million
-files only the records are in memory.
+Finished chunks are kept in a folder until all are done, so an interrupted conversion continues where it stopped. Each
+process stores its chunk itself: no bytes pass through a pipe, and only the records of the files are in memory.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from typing import Any
 from calmvae import __version__
 from calmvae.common import output_folder, thread_pool
 
-# Files a chunk: many are quicker together, few are soon done again when a process dies, and every process wants some.
+# Files per chunk. Large chunks are faster; small ones are soon repeated when a process dies, and fill all processes.
 _FEWEST, _MOST = 16, 64
 
 # A JSON-ready record and the bytes that belong to it.
@@ -35,7 +34,7 @@ Work = Callable[[list[str]], list[Entry]]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stored:
-    """Bytes of an entry, on disk until `clear`."""
+    """The bytes of an entry, on disk until `clear`."""
 
     store: Path
     begin: int
@@ -56,16 +55,16 @@ def run(
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[dict[str, Any], Stored]]:
-    """The records of all files and where their bytes are, in the files' order.
+    """Yields the record of each file and the place of its bytes, in the order of the files.
 
     Args:
-      files: what to work on.
-      work: file names to entries; must be importable, for it runs in other processes.
-      key: what else the entries depend on.
-      folder: where finished chunks are kept.
-      died: the entry of a file that takes its process down.
-      workers: processes, default one a core.
-      progress: called with the number of files done and of all.
+      files: the files to work on.
+      work: turns file names into entries; must be importable, because it runs in other processes.
+      key: everything else that the entries depend on.
+      folder: keeps the finished chunks.
+      died: makes the entry of a file that crashes its process.
+      workers: processes, default one per core.
+      progress: called with the number of files done and of all files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     size = min(max(len(files) // 32, _FEWEST), _MOST)
@@ -84,7 +83,7 @@ def run(
 
 
 def clear(folder: Path) -> None:
-    """Removes the finished chunks, and nothing else that may lie there."""
+    """Removes the finished chunks, and no other file in the folder."""
     for file in folder.iterdir():
         if re.fullmatch(r"\.?[0-9a-f]{24}\.(bin|json)(\.\d+)?", file.name):
             file.unlink(missing_ok=True)
@@ -95,7 +94,7 @@ def clear(folder: Path) -> None:
 def _map(
     todo: dict[int, list[str]], stores: list[Path], work: Work, died: Callable[[str], Entry], workers: int | None
 ) -> Iterator[int]:
-    """Works on chunks and stores their entries; yields the number of each chunk when that is done."""
+    """Works on chunks and stores their entries; yields the number of each finished chunk."""
     workers = min(workers or thread_pool.cores(), len(todo))
     if workers <= 1:
         for i, chunk in todo.items():
@@ -112,29 +111,29 @@ def _map(
             finished.add(jobs[job])
             yield jobs[job]
     except BrokenProcessPool:
-        # Some file took its process down: each chunk gets a process of its own from here on.
+        # A file crashed its process: from here on each chunk gets its own process.
         for i, chunk in todo.items():
             if i not in finished:
                 _store(stores[i], _alone(chunk, work, died, context))
                 yield i
     finally:
-        # An interrupted conversion must not wait for the chunks that have not begun.
+        # An interrupted conversion does not wait for chunks that have not started.
         pool.shutdown(cancel_futures=True)
 
 
 def _start_method() -> str:
-    """Forked workers are there at once; that is safe on Linux as long as this process has no threads of its own."""
+    """Fork starts workers at once, but is safe only on Linux and while this process has no other threads."""
     alone = threading.active_count() == 1 and "tensorflow" not in sys.modules
     return "fork" if sys.platform == "linux" and alone else "spawn"
 
 
 def _work_into(store: Path, work: Work, files: list[str]) -> None:
-    """Works on files and stores their entries. Runs in a worker process."""
+    """Works on files and stores their entries; runs in a worker process."""
     _store(store, work(files))
 
 
 def _alone(files: list[str], work: Work, died: Callable[[str], Entry], context: Any) -> list[Entry]:
-    """Works on files in one process, and one by one if it dies."""
+    """Works on files in one process or, if it dies, one by one."""
     try:
         with futures.ProcessPoolExecutor(1, mp_context=context) as pool:
             return pool.submit(work, files).result()
@@ -153,14 +152,14 @@ def _stamp(file: Path) -> tuple[int, int]:
     try:
         found = file.stat()
     except OSError:
-        # A broken link; whoever reads it will say so.
+        # A broken link; reading it will report that.
         return -1, -1
     return found.st_size, found.st_mtime_ns
 
 
 def _store(store: Path, entries: list[Entry]) -> None:
     store.with_suffix(".bin").write_bytes(b"".join(data for _, data in entries))
-    # The JSON file last and at once: its presence says that the chunk is whole.
+    # The JSON file comes last and in one step: if it is there, the chunk is complete.
     output_folder.write_json(store.with_suffix(".json"), [[record, len(data)] for record, data in entries], indent=None)
 
 
@@ -168,7 +167,7 @@ def _is_whole(store: Path) -> bool:
     try:
         sizes = [size for _, size in json.loads(store.with_suffix(".json").read_text(encoding="utf-8"))]
         return store.with_suffix(".bin").stat().st_size == sum(sizes)
-    # A power cut can leave files that are there, but empty.
+    # A power cut can leave empty files.
     except (OSError, ValueError, TypeError):
         return False
 

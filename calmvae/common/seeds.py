@@ -1,4 +1,4 @@
-"""Seeds for random numbers, each of them from one seed."""
+"""Seeds derived from one seed."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import numpy as np
 
 
 def hash_seed(seed: int, k: int) -> int:
-    """A seed for the k-th of several draws."""
+    """The seed of the k-th of several draws."""
     return int(np.random.SeedSequence([seed, k]).generate_state(1)[0])

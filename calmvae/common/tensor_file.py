@@ -1,7 +1,7 @@
 """Tensors in a safetensors file, with a record of how they were made.
 
-The format (github.com/huggingface/safetensors): 8 bytes of the header's length, a JSON header of each tensor's type,
-shape and place, and their bytes.
+The format (github.com/huggingface/safetensors): the length of the header (8 bytes), a JSON header with the type, shape
+and place of each tensor, and the bytes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 
 
 def write(path: Path, tensors: Mapping[str, np.ndarray], record: dict[str, Any] | None = None) -> None:
-    """Writes tensors as the types they have; the same content gives the same bytes, and no reader sees half a file.
+    """Writes tensors with their own types, in one step. The same content gives the same bytes.
 
     Args:
-      path: where to, in a folder that is there.
+      path: the file, in an existing folder.
       tensors: float16, float32 or float64, of any shape.
       record: how they were made, JSON-ready.
     """
@@ -32,23 +32,23 @@ def write(path: Path, tensors: Mapping[str, np.ndarray], record: dict[str, Any] 
 
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     metadata = None if record is None else {"record": json.dumps(record, sort_keys=True)}
-    # safetensors' own way to write a file would let nobody else read it.
+    # safetensors' own function makes a file that only its owner can read.
     output_folder.write_whole(path, save(arrays, metadata))
 
 
 @contextlib.contextmanager
 def read(path: Path, what: str, mend: str) -> Iterator[tuple[dict[str, np.ndarray], dict[str, Any]]]:
-    """Maps tensors into memory, read-only: what is not used is not read. Gives them and their record, `{}` without one.
+    """Maps tensors into memory, read-only; unused ones are not read. Yields them and their record (`{}` without one).
 
-    A tensor that the block misses, or finds of another shape, counts as damage too.
+    If the block misses a tensor or finds another shape, the file counts as damaged, too.
 
     Args:
       path: the file.
-      what: what it should hold.
-      mend: what to do when it does not.
+      what: the content that it should have.
+      mend: the advice for the user if it has another.
 
     Raises:
-      ModelError: it is missing or damaged.
+      ModelError: the file is missing or damaged.
     """
     try:
         content = np.memmap(path, np.uint8, mode="r")

@@ -1,4 +1,4 @@
-"""Words around numbers, tables and commands, as they are printed."""
+"""Numbers, tables and commands as printed text."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ _MOST_LINES = 8
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """96.0 % for .96."""
+    """96.0 % for 0.96."""
     return f"{100 * share:.{digits}f} %"
 
 
 def count(n: int, noun: str) -> str:
-    """A number of things, such as `1 bar` or `2 bars`."""
+    """A number with its noun, such as `1 bar` or `2 bars`."""
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def are(n: int) -> str:
-    """The verb that goes with a number of things."""
+    """The verb for a number of things: is or are."""
     return "is" if n == 1 else "are"
 
 
 def share(value: str | float) -> float:
-    """The share that `--calmest` says, as 0.3 or 30%.
+    """The share given as `--calmest`, such as 0.3 or 30%.
 
     Raises:
       OptionError: it is not above 0 and at most 1.
@@ -43,8 +43,8 @@ def share(value: str | float) -> float:
 
 
 def by_kind(said: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
-    """The remarks on some pieces, `(name, sentences)`: a line each or, of many, a line for each kind, the
-    commonest first."""
+    """The remarks on pieces, `(name, sentences)`, one line each; if they are many, one line for each kind, the most
+    common first."""
     lines = [(name, sentence) for name, sentences in said for sentence in sentences]
     if len(lines) <= _MOST_LINES:
         return [_of(name, sentence) for name, sentence in lines]
@@ -70,27 +70,27 @@ def _kind(sentence: str) -> str:
 
 
 def no_end(n: int) -> str:
-    """What is said of notes without an end."""
+    """The remark on notes without an end."""
     they = "has no end; it sounds" if n == 1 else "have no end; each sounds"
     return f"{count(n, 'note')} {they} until its pitch is struck again or its track ends."
 
 
 def no_length(n: int) -> str:
-    """What is said of notes without a length."""
+    """The remark on notes without a length."""
     return f"{count(n, 'note')} {'has no length; it' if n == 1 else 'have no length; each'} is played as a sixteenth."
 
 
 def bars(first: int, last: int) -> str:
-    """Some bars, the first and the last of them counted in."""
+    """The bars from the first to the last, both included."""
     return f"bar {first}" if first == last else f"bars {first} to {last}"
 
 
 def command(*words: Any) -> str:
-    """A command of calmvae's that can be typed, whatever stands in its words."""
+    """A calmvae command that can be typed, with special characters quoted."""
     return shlex.join(["calmvae", *map(str, words)])
 
 
 def markdown(columns: Sequence[str], rows: Iterable[Sequence[str]] = ()) -> str:
-    """A table in Markdown; without rows, its head."""
+    """A Markdown table; without rows, only its head."""
     lines = (f"| {' | '.join(cells)} |" for cells in (columns, *rows))
     return "\n".join([next(lines), "|" + "---|" * len(columns), *lines])

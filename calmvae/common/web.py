@@ -1,4 +1,4 @@
-"""Asking for a file over HTTP, and words for what went wrong; proxies and certificates are those of the environment."""
+"""HTTP requests for files, with errors in plain words; proxies and certificates come from the environment."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from calmvae.common.errors import FetchError
 
 ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError)
 ANSWERS = (requests.HTTPError, requests.exceptions.RetryError)
-_TIMEOUTS = 15.0, 30.0  # seconds: to connect, without a byte
+_TIMEOUTS = 15.0, 30.0  # seconds: to connect, between two bytes
 _BUSY = (408, 425, 429, *range(500, 600))
-# What went wrong in short words, the more telling first.
+# Errors in short words, the most specific first.
 _WORDS: tuple[tuple[type[BaseException], str], ...] = (
     (requests.TooManyRedirects, "it is redirected too often"),
     (requests.exceptions.MissingSchema, "only http and https addresses are fetched"),
@@ -37,8 +37,8 @@ _WORDS: tuple[tuple[type[BaseException], str], ...] = (
 
 
 def session() -> requests.Session:
-    """A session that asks three times where no answer comes, or a busy one."""
-    # "Other" are certificates and proxies, which another attempt does not mend.
+    """A session that asks three times if there is no answer or the server is busy."""
+    # "Other" errors are those of certificates and proxies, which another attempt does not solve.
     retry = urllib3.Retry(
         2, other=0, status_forcelist=_BUSY, raise_on_status=False, backoff_factor=1, retry_after_max=30
     )
@@ -52,17 +52,21 @@ def session() -> requests.Session:
 
 def _check_redirect(response: requests.Response, **_: Any) -> None:
     if response.is_redirect:
-        response.close()  # what comes with it would be read to its end, which it may not have
+        response.close()  # else its body would be read to the end, and it may have none
         there = urlsplit(urljoin(response.url, response.headers["Location"]))
         if there.scheme == "http" and response.url.startswith("https:"):
             raise requests.RequestException(f"it is redirected to {there.hostname} without encryption")
 
 
 def ask(session: requests.Session, address: str, begin: int) -> tuple[requests.Response, int, int | None]:
-    """An answer with a file or its rest, the first byte that it has, and the file's size if the server tells it.
+    """The response with a file from byte `begin` on, or with all of it.
+
+    Returns:
+      the response, its first byte, and the size of the file if the server gives it.
 
     Raises:
-      requests.RequestException: no answer; one of `ANSWERS`: an answer without a file, an HTTPError for good.
+      requests.RequestException: no answer. One of `ANSWERS`: an answer without a file; after an HTTPError another
+        attempt is useless.
     """
     headers = {"Range": f"bytes={begin}-"} if begin else {}
     try:
@@ -77,31 +81,30 @@ def ask(session: requests.Session, address: str, begin: int) -> tuple[requests.R
         begin, total = 0, response.raw.length_remaining
     elif begin and status == 206 and place:
         total = None if place[1] == "*" else int(place[1])
-    elif begin and status in (206, 416):  # something else than the rest
+    elif begin and status in (206, 416):  # not the rest of the file
         return ask(session, address, 0)
     else:
         kind = requests.exceptions.RetryError if status in _BUSY else requests.HTTPError
         raise kind(f"the server says {status} {http.client.responses.get(status, '')}".rstrip())
     packed = response.headers.get("Content-Encoding", "identity")
-    # Some servers say of a .gz file that it is another file packed with gzip, and send it as it is.
+    # Some servers declare a .gz file as gzip-encoded content, and send it unchanged.
     if packed != "identity" and not urlsplit(address).path.endswith("gz"):
         raise requests.HTTPError(f"the server sends it packed with {packed}")
     return response, begin, total
 
 
 def checksum(response: requests.Response) -> str:
-    """The CRC32C that Google's storage sends with a file, if it is not of the packed one of a file that it unpacks."""
+    """The CRC32C that Google's storage sends with a file; "" if it is that of a packed file that the server unpacks."""
     found = re.search(r"\bcrc32c=([\w+/]+=*)", response.headers.get("x-goog-hash", ""))
-    return (
-        found[1] if found and response.headers.get("x-goog-stored-content-encoding", "identity") == "identity" else ""
-    )
+    packed = response.headers.get("x-goog-stored-content-encoding", "identity") != "identity"
+    return found[1] if found and not packed else ""
 
 
 def words(error: BaseException) -> str:
-    """What went wrong; requests and urllib3 pack the real error in several of their own."""
+    """The reason of an error; requests and urllib3 wrap the real one several times."""
     links = [error]
     for link in links:
-        # Not as far as the failure of another address, which may be why this one is tried.
+        # Not the failure of another address, after which this one may have been tried.
         for under in (link.__cause__, link.__context__):
             if under and under not in links and not isinstance(under, FetchError):
                 links.append(under)

@@ -1,1 +1,1 @@
-"""Music files and the `Piece`: reading and writing, picture and sound."""
+"""Music files and the `Piece`: reading, writing, pictures and sound."""

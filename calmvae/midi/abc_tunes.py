@@ -1,7 +1,7 @@
-"""ABC tune books: every tune by itself through abc2midi, the reference among programs that play ABC.
+"""Reads ABC tune books: abc2midi, the reference program for ABC, plays each tune alone.
 
-symusic brings the program, and nothing else of symusic is used. What abc2midi does not play is written out for it:
-sections that are repeated more than once, da capo and dal segno.
+The package symusic contains the program; nothing else of symusic is used. calmvae writes out signs that abc2midi does
+not play: sections repeated more than once, da capo and dal segno.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import itertools
 import os
 import re
 import subprocess
@@ -23,25 +24,25 @@ from calmvae.common.text import count
 from calmvae.midi import midi_events, midi_read
 from calmvae.midi.piece import Performance
 
-# Without accents on beats, which no file asks for, as loud as mf, and chords struck at once.
+# No accents on beats, because no file asks for them; the loudness of mf; all notes of a chord at once.
 _VOICE = ["%%MIDI beat 90 80 65 1", "%%MIDI nobeataccents", "%%MIDI chordattack 0"]
-# abc2midi would read other files, or lay down how it speaks.
+# These would make abc2midi read other files, or change the encoding.
 _FORBIDDEN = re.compile(r"^(%%|I:)\s*(abc-include|abc-charset)", re.IGNORECASE)
 _FIELD = re.compile(r"^([A-Za-z]):")
 _REMARK = re.compile(r"^(?:Error|Warning) in line-char \d+-\d+ :\s*(.+)$", re.MULTILINE)
-# It says so of every voice that ends before the others, of incomplete bars, and of its own way to write repeats.
+# Remarks on voices that end before the others, on incomplete bars and on repeats, which do no harm.
 _NO_MATTER = re.compile(r"^Track \d+ (is|Bar \d+ has)|^Assuming repeat|^replacing ")
 _JUMP = re.compile(r"[!+](d\.c\.(?:al ?fine)?|dacapo|d\.s\.(?:al ?fine)?)[!+]", re.IGNORECASE)
 _MARKS = re.compile(r"[!+](?:fine|segno)[!+]", re.IGNORECASE)
 _MANY_TIMES = re.compile(r"\|(:{2,})(?!\|)([^|:\[]*(?:\|(?!:)[^|:\[]*)*?)(:{2,})\|")
-# abc2midi writes over its own memory when parts are nested deeper than it foresees.
+# abc2midi overwrites its own memory if parts are nested deeper.
 _NESTED = 5
 _SECONDS = 10
 _BYTES = 16 << 20
 
 
 def read(data: bytes) -> list[Performance | Damaged]:
-    """Every tune of a book; of those that cannot be read, why.
+    """Every tune of a book, or the reason why it cannot be read.
 
     Raises:
       Damaged: there is no tune in it.
@@ -71,9 +72,9 @@ def _text(data: bytes) -> str:
 
 
 def _split(text: str) -> list[list[str]]:
-    """The lines of every tune, in front of them those that hold for all.
+    """The lines of every tune, after the lines that hold for all tunes.
 
-    A tune begins with X: and ends with an empty line; without any X: there is one tune, if there is a key.
+    A tune begins with X: and ends with an empty line. Without any X: there is one tune, if there is a key.
     """
     lines = [line.rstrip() for line in text.split("\n") if not _FORBIDDEN.match(line)]
     starts = [i for i, line in enumerate(lines) if line.startswith("X:")]
@@ -88,12 +89,8 @@ def _split(text: str) -> list[list[str]]:
 
 
 def _depth(line: str) -> int:
-    """How deep the brackets of a line are nested."""
-    depth = deepest = 0
-    for letter in line:
-        depth += (letter == "(") - (letter == ")")
-        deepest = max(deepest, depth)
-    return deepest
+    """The depth to which the brackets of a line are nested."""
+    return max(itertools.accumulate(((letter == "(") - (letter == ")") for letter in line), initial=0))
 
 
 def _play(tune: list[str], program: Path) -> Performance | Damaged:
@@ -113,7 +110,7 @@ def _play(tune: list[str], program: Path) -> Performance | Damaged:
             return Damaged(f"abc2midi cannot be run ({error.strerror})")
         remarks = [" ".join(remark.split())[:120] for remark in _REMARK.findall(done.stdout.decode("utf-8", "replace"))]
         if not target.is_file():
-            return Damaged(remarks[-1] if remarks else "abc2midi makes nothing of it")
+            return Damaged(remarks[-1] if remarks else "abc2midi cannot play it")
         midi = target.read_bytes()
     try:
         played = midi_read.of_all([_on_time(midi_events.read(midi))])[0]
@@ -127,7 +124,7 @@ def _play(tune: list[str], program: Path) -> Performance | Damaged:
 
 
 def _limits() -> Callable[[], None] | None:
-    """What the program may use up, where the system can bound it: a few lines can ask for more than a disk holds."""
+    """Limits of the program's memory, time and output, if the system has them: a few lines of ABC can fill a disk."""
     try:
         import resource
     except ImportError:
@@ -142,7 +139,7 @@ def _limits() -> Callable[[], None] | None:
 
 
 def _on_time(found: midi_events.Events) -> midi_events.Events:
-    """abc2midi puts all but the ends of notes a tick after their time, and calls tracks by the tune."""
+    """Moves events back by the tick that abc2midi adds to all but the ends of notes, and removes its track names."""
     kind = found.status >> 4
     ends = (kind == midi_events.NOTE_OFF) | ((kind == midi_events.NOTE_ON) & (found.second == 0))
     metas = [meta for meta in found.metas if meta.kind != midi_events.TRACK_NAME]
@@ -150,13 +147,13 @@ def _on_time(found: midi_events.Events) -> midi_events.Events:
 
 
 def _written_out(tune: list[str]) -> list[str]:
-    """A tune as abc2midi plays it: the settings of every voice, and what is played more often than it can."""
+    """A tune for abc2midi, with settings for every voice, and with repeats and jumps written out."""
     key = next((i for i, line in enumerate(tune) if line.startswith("K:")), len(tune) - 1)
     head, body = tune[: key + 1], "\n".join(tune[key + 1 :])
     body = _MANY_TIMES.sub(_times, body)
     if not any(line.startswith("V:") for line in head) and "V:" not in body:
         body = _jumped(body)
-    # A voice that begins within a line begins a line of its own.
+    # A voice that begins within a line gets its own line.
     body = re.sub(r"\[(V:[^\]\n]*)\]", r"\n\1\n", body)
     lines = [*head, *_VOICE]
     for line in body.split("\n"):
@@ -168,13 +165,13 @@ def _written_out(tune: list[str]) -> list[str]:
 
 
 def _times(found: re.Match[str]) -> str:
-    """`|::` and `::|` around a section: it is played three times, with one more colon four times."""
+    """Writes out a section between `|::` and `::|`, which is played three times; with one more colon four times."""
     times = max(len(found[1]), len(found[3])) + 1
     return f"|:{found[2]}:|" + f"{found[2]}|" * (times - 2)
 
 
 def _jumped(body: str) -> str:
-    """Writes out a da capo or dal segno, to the fine if there is one, without its repeats as is the custom."""
+    """Writes out a da capo or dal segno, to the fine if there is one, and by custom without repeats."""
     jump = _JUMP.search(body)
     if not jump:
         return body
@@ -189,7 +186,7 @@ def _jumped(body: str) -> str:
     end = bar_after(jump.end())
     again = body[begin : bar_after(fine.end()) if fine else end]
     if re.search(r"[|\[]\s*\d", again):
-        # With endings it is not said which: abc2midi plays it without the jump, and remarks it.
+        # It is unclear which ending to play: abc2midi plays the tune without the jump, and remarks that.
         return body
     again = re.sub(r"\|[|\]]", "|", re.sub(r":+\|:*|\|:+|::", "|", again))
     return _MARKS.sub("", _JUMP.sub("", body[:end])) + "\n" + _MARKS.sub("", _JUMP.sub("", again))

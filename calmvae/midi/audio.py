@@ -1,4 +1,4 @@
-"""A `Piece` as sound: General MIDI synthesis to WAV, the same bytes for the same piece on the same machine."""
+"""A `Piece` as a WAV file by General MIDI synthesis; on one machine the same piece gives the same bytes."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from pathlib import Path
 import numpy as np
 
 from calmvae.common.errors import MissingDependencyError, OutputError
-from calmvae.midi.piano_roll import BLOCK_FRAMES, FADE_SECONDS, TAIL_SECONDS
 from calmvae.midi.piece import Piece
 
 SOUNDFONT = "TimGM6mb.sf2"
-GAIN_DB = 3.0  # On the SoundFont's own level: piano arrangements of pop songs then peak at -4 to -7 dBFS.
+GAIN_DB = 3.0  # Above the SoundFont's own level: piano arrangements of pop songs then peak at -4 to -7 dBFS.
 CEILING = 0.89  # Just under -1 dBFS, 0.8913.
-MAX_VOICES = 512  # With the default of 256, dozens of long notes of several voices each would cut each other off.
+MAX_VOICES = 512  # With the default of 256, dozens of long notes of several voices each cut each other off.
+TAIL_SECONDS, FADE_SECONDS, BLOCK_FRAMES = 2.0, 0.5, 1 << 16
 
 
 def write_wav(piece: Piece, path: str | Path, *, sample_rate: int = 44100) -> Path:
     """Plays the piece on pretty_midi's General MIDI SoundFont and writes a 16-bit stereo WAV.
 
-    The file lasts 2 seconds longer than the piece, for the last notes to die away. The gain is fixed, so quiet
-    pieces stay quiet; only a piece that would exceed -1 dBFS is played a second time, scaled to peak there.
+    The file is 2 seconds longer than the piece, so that the last notes can fade. The gain is fixed: quiet pieces stay
+    quiet. Only a piece that would exceed -1 dBFS is played a second time, scaled to that peak.
 
     Raises:
-      OutputError: the piece is longer than the 4 GiB a WAV can hold.
+      OutputError: the piece is too long for a WAV file of 4 GiB.
       MissingDependencyError: tinysoundfont or the SoundFont is not installed.
     """
     path, frames = Path(path), math.ceil((piece.duration + TAIL_SECONDS) * sample_rate)
     if frames * 4 > 2**32 - 64:
-        raise OutputError(f"{piece.duration / 3600:.1f} hours exceed the 4 GiB a WAV can hold; give a shorter piece.")
+        raise OutputError(f"{piece.duration / 3600:.1f} hours exceed the 4 GiB of a WAV file; give a shorter piece.")
     peak = _play(piece, path, sample_rate, frames, 1.0)
     if peak > CEILING:
-        # Playing again costs seconds; keeping 40 minutes of floats to scale them would cost 850 MB.
+        # Playing again takes seconds; keeping 40 minutes of floats to scale them would take 850 MB.
         _play(piece, path, sample_rate, frames, CEILING / peak)
     return path
 
@@ -42,11 +42,11 @@ def write_wav(piece: Piece, path: str | Path, *, sample_rate: int = 44100) -> Pa
 def _play(piece: Piece, path: Path, rate: int, frames: int, scale: float) -> float:
     """Synthesizes block by block into `path`; returns the peak before clipping (1 is full scale)."""
     synth, notes, fade = _synth(rate), piece.notes, FADE_SECONDS * rate
-    # A channel a program, 10 for drums. More than 15 programs take turns; a note keeps the program it began with.
+    # One channel per program, 10 for drums; more than 15 programs share. A note keeps its program until it ends.
     programs = sorted({n.program for n in notes if not n.is_drum})
     channels = {p: [c for c in range(16) if c != 9][i % 15] for i, p in enumerate(programs)}
     starts = [round(n.start * rate) for n in notes]
-    # At equal times ends (0) come before starts (1), or repeated notes would be cut off.
+    # At the same time ends (0) come before starts (1), else repeated notes would be cut off.
     events = [(frame, 1, i) for i, frame in enumerate(starts)]
     events += [(max(round(n.end * rate), starts[i] + 1), 0, i) for i, n in enumerate(notes)]
     events = [*sorted(events), (frames, 1, -1)]
@@ -70,7 +70,7 @@ def _play(piece: Piece, path: Path, rate: int, frames: int, scale: float) -> flo
                 now = until
             sound = np.frombuffer(buffer, np.float32, size * 2).reshape(-1, 2) * np.float32(scale)
             if block + size > frames - fade:
-                # What still rings at the end fades; broken off it would click.
+                # Notes that still sound at the end fade out, because a sudden end would click.
                 sound *= np.clip((frames - block - np.arange(size, dtype=np.float32)) / fade, 0, 1)[:, None]
             peak = max(peak, float(np.abs(sound).max()))
             wav.writeframesraw((np.clip(sound, -1, 1) * 32767).round().astype("<i2").tobytes())
@@ -81,7 +81,7 @@ def _synth(rate: int):
     try:
         import tinysoundfont
     except ImportError as error:
-        raise MissingDependencyError("Audio needs tinysoundfont; pip install --no-deps tinysoundfont") from error
+        raise MissingDependencyError("Audio needs tinysoundfont; run: pip install --no-deps tinysoundfont") from error
     synth = tinysoundfont.Synth(gain=GAIN_DB, samplerate=rate)
     synth.sfload(find_soundfont().read_bytes(), max_voices=MAX_VOICES)
     return synth

@@ -1,4 +1,4 @@
-"""The events of a MIDI file by their channels: what holds on a channel at an event, whichever track it was set in."""
+"""The events of MIDI files by channel, and the state of a channel at an event, whichever track set it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _NONE = np.zeros(0, np.int64)
 
 
 class Channels:
-    """The events of some files, with those of a channel in the order of time, whichever track they stand in.
+    """The events of several files; the events of a channel are in the order of time, whichever track they are in.
 
     Attributes:
-      tracks: where the tracks of each file begin among all, and the end of the last.
-      lines: how many channels there are, sixteen a port of each file.
-      line: int64 `[events]`, the channel of each event among all of them; `channel`, among those of its file.
-      begins: of each file, its first channel among all.
+      tracks: the first track of each file among all tracks, and the number of all tracks.
+      lines: number of channels, sixteen per port of each file.
+      line: int64 `[events]`, the channel of each event among all channels; `channel`, among those of its file.
+      begins: the first channel of each file among all channels.
       ends: the last tick of each track.
       track: int64 `[events]`, among the tracks of all files.
       tick, status, first, second: as in `Events`.
@@ -52,27 +52,27 @@ class Channels:
         self._changes = self.on_lines(self.kind == midi_events.PROGRAM) if self.has(midi_events.PROGRAM) else _NONE
 
     def has(self, *kinds: int) -> bool:
-        """Whether there is an event of some kinds: most files lack most of them."""
+        """True if there is an event of one of these kinds; most files lack most kinds."""
         return any(self._kinds[kind] for kind in kinds)
 
     def on_lines(self, wanted: np.ndarray) -> np.ndarray:
-        """Numbers of the events that are wanted (bool `[events]`), sorted by channel and then by place."""
+        """Numbers of the wanted events (bool `[events]`), sorted by channel and then by place."""
         return np.sort(self._numbers[wanted])
 
     def before(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Of each place, the last of `events` (made by `on_lines`) before it on its channel; -1 for none."""
+        """For each place, the last of `events` (from `on_lines`) before it on its channel; -1 for none."""
         return self.taken(events, self.after_all(events, places) - 1, places)
 
     def after(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Of each place, the first of `events` (made by `on_lines`) after it on its channel; -1 for none."""
+        """For each place, the first of `events` (from `on_lines`) after it on its channel; -1 for none."""
         return self.taken(events, self.after_all(events, places), places)
 
     def after_all(self, events: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """How many of `events` (made by `on_lines`) lie before each place, those of lower channels among them."""
+        """The number of `events` (from `on_lines`) before each place, including those of lower channels."""
         return events.searchsorted(self._numbers[places])
 
     def taken(self, events: np.ndarray, which: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """The `which`-th of `events` where it lies on the channel of a place, else -1."""
+        """The `which`-th of `events` if it is on the channel of a place, else -1."""
         # Beyond both ends stands a number of no channel; index -1 reaches the one at the end.
         found = _behind(events, -len(self.line))[which] - self.line[places] * len(self.line)
         return np.where((found >= 0) & (found < len(self.line)), found, -1)
@@ -86,7 +86,7 @@ class Channels:
 
 
 def _behind(numbers: np.ndarray, last: int) -> np.ndarray:
-    """Numbers with one more behind them; quicker than np.append, of which a small file would feel every call."""
+    """Numbers with one more at the end; faster than np.append, which matters for small files."""
     longer = np.empty(len(numbers) + 1, np.int64)
     longer[:-1], longer[-1] = numbers, last
     return longer
@@ -109,7 +109,7 @@ def _columns(found: Events, begins: np.ndarray) -> list[np.ndarray]:
 
 
 def _are_shared(found: Events, channel: np.ndarray, begins: np.ndarray) -> bool:
-    """Whether tracks share a channel, which is taken for granted of many ports; if not, the file's order serves."""
+    """True if tracks share a channel, and always for several ports; otherwise the order of the file is right."""
     if int(channel.max()) >= 48:
         return True
     # A bit for each channel of an event, and of each track all that it uses.

@@ -1,4 +1,4 @@
-"""Where the tracks of a MIDI file lie in its bytes, whatever is wrapped around them or wrong in their lengths."""
+"""Finds the tracks in the bytes of a MIDI file, also inside other formats and with wrong lengths."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _FORMS = (0, 1, 2)
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Chunks:
-    """What the header and the chunks of a file say.
+    """The header and the tracks of a file.
 
     Attributes:
-      form: the file's type: 0, 1 or 2.
-      division: ticks a quarter note, or, if below 0, frames a second in the high byte and ticks a frame in the low one.
+      form: the type of the file: 0, 1 or 2.
+      division: ticks per quarter note or, if negative, frames per second (high byte) and ticks per frame (low byte).
       tracks: `(begin, end)` of each track's events in the bytes.
-      said: what does not fit, one sentence each.
+      said: the faults, one sentence each.
     """
 
     form: int
@@ -30,7 +30,7 @@ class Chunks:
 
 
 def find(data: bytes) -> Chunks:
-    """Finds the tracks. A length that does not fit gives way to the marks that stand in the bytes.
+    """Finds the tracks. If a length is wrong, the marks in the bytes count.
 
     Raises:
       Damaged: no header, no track, no time, or a track that breaks off.
@@ -58,7 +58,7 @@ def find(data: bytes) -> Chunks:
 
 
 def _unwrap(data: bytes) -> tuple[int, int, list[str]]:
-    """Where the MIDI file in the bytes begins and ends, and what is passed over in front of it."""
+    """Begin and end of the MIDI file in the bytes, and a sentence about bytes before it."""
     begin = data.find(_HEADER)
     if begin < 0:
         raise Damaged("it does not hold MThd, the mark of a MIDI file")
@@ -74,7 +74,7 @@ def _unwrap(data: bytes) -> tuple[int, int, list[str]]:
 
 
 def _tracks(data: bytes, at: int, end: int) -> tuple[list[tuple[int, int]], list[str]]:
-    """The tracks from a place on, and what lies between and behind them."""
+    """The tracks from a place on, and sentences about the bytes between and after them."""
     tracks: list[tuple[int, int]] = []
     wrong, strays = 0, 0
     others: list[str] = []
@@ -109,9 +109,9 @@ def _tracks(data: bytes, at: int, end: int) -> tuple[list[tuple[int, int]], list
 
 
 def _track_end(data: bytes, start: int, length: int, end: int) -> int:
-    """Where a track ends: at its length, if what stands there agrees with it, else at the mark of its end."""
+    """The end of a track: by its length, if the bytes there agree, else by its end mark."""
     stop = start + length
-    # The mark with the next track right behind it; if the length is right, it stands just at its end.
+    # The mark with the next track right after it; with a right length it is at the end.
     mark = data.find(_END_OF_TRACK + _TRACK, start, min(stop + len(_TRACK), end))
     if mark >= 0:
         return mark + len(_END_OF_TRACK)
@@ -130,7 +130,7 @@ def _track_end(data: bytes, start: int, length: int, end: int) -> int:
 
 
 def _is_chunk(data: bytes, at: int, end: int) -> bool:
-    """Whether a chunk of any kind begins at a place and ends within the file; a track may be longer than that."""
+    """True if a chunk of any kind begins at a place and ends within the file; a track may be longer."""
     kind = data[at : at + 4]
     if kind in (_TRACK, _HEADER):
         return True

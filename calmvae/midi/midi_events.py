@@ -1,7 +1,7 @@
-"""Standard MIDI Files to arrays of events, at the speed of numpy.
+"""Reads Standard MIDI Files as arrays of events, at the speed of numpy.
 
-A running status lasts over meta events and system messages, stray system bytes are passed over, and an event that
-cannot be read ends its track, not the file.
+A running status lasts over meta events and system messages. Stray system bytes are passed over. An event that cannot be
+read ends its track, not the file.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ class Meta:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Events:
-    """The events of all tracks that have any, one track after the other.
+    """The events of all tracks that have events, one track after the other.
 
     Attributes:
-      form: the file's type (0, 1 or 2).
-      division: ticks a quarter note, or frames if below 0 (see `midi_chunks.Chunks`).
-      tracks: how many tracks have events.
+      form: the type of the file (0, 1 or 2).
+      division: ticks per quarter note, or frames if negative (see `midi_chunks.Chunks`).
+      tracks: number of tracks with events.
       track, tick: int64 `[events]`, the track and the time from its beginning.
       status, first, second: uint8 `[events]`, the status byte (running status resolved) and the data bytes; of meta
         and system exclusive events only the status counts.
       metas: the meta events, in order.
-      said: what was mended or passed over, one sentence each.
+      said: repairs and omissions, one sentence each.
     """
 
     form: int
@@ -72,7 +72,7 @@ def read(data: bytes) -> Events:
     """Reads the bytes of a MIDI file.
 
     Raises:
-      Damaged: they cannot be read; says why.
+      Damaged: they cannot be read; holds the reason.
     """
     found = read_all([data])[0]
     if isinstance(found, Damaged):
@@ -81,9 +81,9 @@ def read(data: bytes) -> Events:
 
 
 def read_all(files: list[bytes], careful: bool = False) -> list[Events | Damaged]:
-    """Reads some MIDI files; of those that cannot be read, why.
+    """Reads MIDI files; returns the events of each, or the reason why it cannot be read.
 
-    They are decoded together: of a small file, most of the time goes into calling numpy at all.
+    They are decoded together, because for a small file the calls of numpy take most of the time.
 
     Args:
       files: their bytes.
@@ -102,7 +102,7 @@ def read_all(files: list[bytes], careful: bool = False) -> list[Events | Damaged
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Walked:
-    """A file that was walked through: what its chunks say, and which stops, tracks and meta events are its own."""
+    """A file after the walk: its chunks, and the ranges of its stops, tracks and meta events."""
 
     chunks: Chunks
     stops: tuple[int, int]
@@ -111,7 +111,7 @@ class _Walked:
 
 
 def _walk_file(walk: _Walk, data: bytes, begin: int) -> _Walked | Damaged:
-    """Walks through a file that begins at a place of the walk's bytes."""
+    """Walks through a file that begins at a place in the bytes of the walk."""
     try:
         chunks = midi_chunks.find(data)
     except Damaged as error:
@@ -134,15 +134,15 @@ def _walk_file(walk: _Walk, data: bytes, begin: int) -> _Walked | Damaged:
 
 
 class _Walk:
-    """Finds where the events of all files begin: a chain, for each one's length tells where the next begins.
+    """Finds the places of the events of all files, one after the other, because each length leads to the next event.
 
     Attributes:
       data: the bytes of all files, each padded.
-      stops: where an event begins that was stepped over alone, or, inverted (`~`), the first of eight.
-      ends: for each track that has events, the number of stops up to its end.
+      stops: places of events that were stepped over alone or, inverted (`~`), of the first of eight events.
+      ends: for each track with events, the number of stops up to its end.
       metas: the meta events, their places counted in stops.
-      strays: how many system messages without a length were passed over; `mended`, how many had a wrong one; `unread`,
-        how many bytes were passed over.
+      strays: number of system messages without a length, which were passed over; `mended`, of those with a wrong
+        length; `unread`, number of bytes passed over.
     """
 
     def __init__(self, data: bytes, careful: bool = False) -> None:
@@ -156,7 +156,7 @@ class _Walk:
         self.strays = self.mended = self.unread = 0
 
     def lengths(self) -> tuple[int, int, int]:
-        """How many stops, tracks and meta events there are so far."""
+        """The number of stops, tracks and meta events so far."""
         return len(self.stops), len(self.ends), len(self.metas)
 
     def track(self, at: int, end: int) -> None:
@@ -186,9 +186,9 @@ class _Walk:
             self.ends.append(len(self.stops))
 
     def _by_hand(self, at: int, end: int, running: int) -> tuple[int, int]:
-        """Steps over one event of any kind: where the next begins, and how many data bytes a running status has.
+        """Steps over one event. Returns the place of the next one, and the number of data bytes of a running status.
 
-        Where the event cannot be read, what is returned lies outside of the track.
+        If the event cannot be read, the returned place is outside of the track.
         """
         data = self.data
         at = self._behind_number(at, end)
@@ -218,7 +218,7 @@ class _Walk:
         return at + 1 + _SYSTEM_BYTES.get(status, 0), running
 
     def _behind_number(self, at: int, end: int) -> int:
-        """The place behind a variable-length number; its end is the track's at the latest."""
+        """The place after a variable-length number, at most the end of the track."""
         if at < end and self.data[at] < 0x80:
             # As nearly always.
             return at + 1
@@ -228,7 +228,7 @@ class _Walk:
 
 
 def _number(data: bytes) -> int:
-    """The value of a variable-length number; those of more bytes than may be are huge or begin with zeros."""
+    """The value of a variable-length number; numbers with too many bytes are huge or begin with zeros."""
     if len(data) == 1:
         return data[0] & 0x7F
     number = 0
@@ -238,10 +238,10 @@ def _number(data: bytes) -> int:
 
 
 def _steps(data: bytes) -> list[np.ndarray]:
-    """For every place how far it is to the next event, and the second, fourth and eighth next: uint8 `[bytes]`.
+    """The distance from every place to the next, second, fourth and eighth next event, uint8 `[bytes]` each.
 
-    The place is taken for the begin of an event that has a running status, should it have none of its own. Where one
-    of the events must be looked at by hand, the distance is `_BY_HAND` or more.
+    The place counts as the beginning of an event, with a running status if it has no status byte. If one of the events
+    must be read one by one, the distance is `_BY_HAND` or more.
     """
     high = np.frombuffer(data, np.uint8)[:-2] >= 0x80
     # With a delta time of one byte, then of two, three, four. At the end nothing begins any more.
@@ -259,7 +259,7 @@ def _steps(data: bytes) -> list[np.ndarray]:
 
 
 def _starts(walk: _Walk) -> tuple[np.ndarray, np.ndarray]:
-    """Where every event begins, and the number of events up to each stop (its own included)."""
+    """The place of every event, and the number of events up to and including each stop."""
     stops = np.array(walk.stops)
     eights = stops < 0
     if not eights.any():
@@ -277,7 +277,7 @@ def _starts(walk: _Walk) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _decode(walk: _Walk, walked: list[_Walked | Damaged]) -> list[Events | Damaged | None]:
-    """The events of each file; None where a number of more than four bytes was stepped through in fours."""
+    """The events of each file; None if a number of more than four bytes was stepped over in fours."""
     if not walk.stops:
         return [_silent(file) for file in walked]
     data = np.frombuffer(walk.data, np.uint8)
@@ -338,12 +338,12 @@ def _silent(file: _Walked | Damaged) -> Events | Damaged:
 
 
 def _within(places: np.ndarray, span: slice) -> int:
-    """How many of some sorted places lie within a span."""
+    """The number of sorted places within a span."""
     return int(places.searchsorted(span.stop) - places.searchsorted(span.start)) if len(places) else 0
 
 
 def _deltas(data: np.ndarray, at: np.ndarray, careful: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The delta times at the given places, which it moves behind them; and which of them do not end in four bytes."""
+    """The delta times at the given places, and which of them do not end in four bytes; moves the places after them."""
     byte = data[at]
     delta = (byte & 0x7F).astype(np.int64)
     longer = (byte >= 0x80).nonzero()[0]

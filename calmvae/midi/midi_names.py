@@ -1,4 +1,4 @@
-"""The names in a MIDI file as text: the standard does not say how they are written."""
+"""The names in a MIDI file as text; the standard defines no encoding."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import codecs
 import re
 from collections.abc import Iterable
 
-# Kana, kanji, and what stands between them; half-width kana apart.
+# Kana, kanji and punctuation; half-width kana apart.
 _JAPANESE = "\u3000-\u30ff\u4e00-\u9fff\uff01-\uff60"
 _HALF_WIDTH = "\uff61-\uff9f"
-# One such character next to a Latin letter comes from an accented letter or a quotation mark of Windows.
+# A single such character next to a Latin letter is an accented letter or a quotation mark of Windows.
 _ALONE = re.compile(
     f"(?<![{_JAPANESE}{_HALF_WIDTH}])[{_JAPANESE}{_HALF_WIDTH}](?=[A-Za-z])|(?<=[A-Za-z])[{_JAPANESE}{_HALF_WIDTH}]"
 )
-# Words of small Cyrillic letters are, in the bytes of Windows-1251, accented letters alone, as in no Latin script.
+# In Windows-1251 words of small Cyrillic letters have only bytes of accented letters, unlike any Latin script.
 _CYRILLIC_WORD = re.compile(rb"(?<![A-Za-z\x80-\xff])[\xc0-\xff][\xe0-\xff]{2,}(?![A-Za-z\x80-\xff])")
 
 
 def decode(names: Iterable[tuple[int, bytes]]) -> dict[int, str]:
-    """The name of each track: its first that is not empty.
+    """The first name of each track that is not empty.
 
-    UTF-8 or UTF-16 if a name can be that; the others of a file are taken together to be Shift-JIS, Windows-1251 or
-    Windows-1252, which holds all letters of Latin-1.
+    A name is UTF-8 or UTF-16 if it can be. All other names of a file have one encoding: Shift-JIS, Windows-1251 or
+    Windows-1252, which has all letters of Latin-1.
 
     Args:
       names: `(track, bytes)`.
@@ -48,7 +48,7 @@ def _unicode(data: bytes) -> str | None:
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         encodings = ["utf-16"]
     elif len(data) % 2 == 0 and data.count(0) * 2 >= len(data):
-        # Letters of Latin scripts in UTF-16 without a mark: every second byte is 0.
+        # Latin letters in UTF-16 without a byte order mark: every second byte is 0.
         encodings = ["utf-16-be" if data[0] == 0 else "utf-16-le"]
     for encoding in encodings:
         try:
@@ -59,11 +59,11 @@ def _unicode(data: bytes) -> str | None:
 
 
 def _guess(data: bytes) -> str:
-    """The encoding of some names with line ends between them."""
+    """The encoding of names, one per line."""
     try:
         text = data.decode("cp932")
         strange = re.search(f"[^\x00-\x7f{_JAPANESE}{_HALF_WIDTH}]", text) or _ALONE.search(text)
-        # Its first bytes are control characters in Latin-1; half-width kana alone are no proof.
+        # The first bytes of Shift-JIS are control characters in Latin-1; half-width kana alone are no proof.
         if not strange and re.search(rb"[\x81-\x9f]|^[\xa1-\xdf]{2,}$", data):
             return "cp932"
     except UnicodeDecodeError:

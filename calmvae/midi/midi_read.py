@@ -1,9 +1,9 @@
-"""What a MIDI file plays, by a synthesizer's rules: notes, controls and bends of instruments, tempos.
+"""Plays MIDI files by a synthesizer's rules: notes, controls and bends of instruments, tempos.
 
-The events of all tracks count in one order of time. Program, pedal and controllers belong to a channel, whichever
-track they stand in; tempo and metre count in any track, and of two at one place the later holds. A note struck again
-while it sounds keeps its own end; the sustain pedal lengthens notes until it is lifted or their pitch is struck
-again. What pretty_midi reads in the same way has the same seconds, to the last bit (`tests/test_midi_read.py`).
+The events of all tracks count in one order of time. Program, pedal and controllers belong to a channel, whichever track
+they are in. Tempo and metre count in any track; of two at one place the later holds. A note struck again while it
+sounds keeps its own end. The sustain pedal lengthens notes until it is lifted or their pitch is struck again. Where
+pretty_midi reads the same, the seconds are equal to the last bit (`tests/test_midi_read.py`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def read(data: bytes) -> Performance:
     """Reads the bytes of a MIDI file.
 
     Raises:
-      Damaged: they cannot be read; says why.
+      Damaged: they cannot be read; holds the reason.
     """
     played = of_all([midi_events.read(data)])[0]
     if isinstance(played, Damaged):
@@ -43,9 +43,9 @@ def read(data: bytes) -> Performance:
 
 
 def of_all(found: Sequence[Events | Damaged]) -> list[Performance | Damaged]:
-    """What the events of some files play; of those that cannot be read, why.
+    """The performances of files from their events, or the reason why a file cannot be read.
 
-    They are worked out together: of a small file, most of the time goes into calling numpy at all.
+    They are computed together, because for a small file the calls of numpy take most of the time.
     """
     readable = [one for one in found if isinstance(one, Events) and one.tracks <= _MAX_TRACKS]
     played = iter(_played(readable) if readable else [])
@@ -60,7 +60,7 @@ def of_all(found: Sequence[Events | Damaged]) -> list[Performance | Damaged]:
 
 
 def _played(files: Sequence[Events]) -> list[Performance]:
-    """What files play; their notes are paired, ordered and given to instruments in one go."""
+    """The performances of files; their notes are paired, sorted and given to instruments in one pass."""
     said = [list(found.said) for found in files]
     clocks = [_Clock(found, sentences) for found, sentences in zip(files, said, strict=True)]
     channels = Channels(files)
@@ -107,7 +107,7 @@ def _played(files: Sequence[Events]) -> list[Performance]:
 
 
 def _timed(rows: np.ndarray, first: int, clock: _Clock) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of controls or bends with their instruments counted from `first`, and the times of their last column."""
+    """Rows of controls or bends with instruments counted from `first`, and the times of their ticks (last column)."""
     if not len(rows):
         return rows[:, :-1], np.zeros(0)
     told = rows[:, :-1].copy()
@@ -116,13 +116,13 @@ def _timed(rows: np.ndarray, first: int, clock: _Clock) -> tuple[np.ndarray, np.
 
 
 def _by_instrument(channels: Channels, strikes: Strikes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Puts the notes of each track, channel and program together.
+    """Groups the notes by track, channel and program.
 
     Returns:
       slots: track, channel and program of each instrument in one number, in the order of tracks and, within a track, in
         the order in which their first notes end.
-      instrument: of each note in its new order, int64 `[notes]`.
-      order: of the notes: by instrument, and then by the events that close them and that open them.
+      instrument: the instrument of each note in the new order, int64 `[notes]`.
+      order: the new order of the notes: by instrument, then by the events that close and open them.
     """
     order = _by_place(strikes, len(channels.tick))
     opened = strikes.opened[order]
@@ -153,7 +153,7 @@ def _by_place(strikes: Strikes, places: int) -> np.ndarray:
 
 
 def _distinct(slot: np.ndarray) -> np.ndarray:
-    """The numbers that occur, sorted; of small ones, as nearly always, by a table."""
+    """The distinct numbers, sorted; for small numbers (the usual case) with a table."""
     largest = int(slot.max(initial=0))
     if largest >= 1 << 20:
         return np.unique(slot)
@@ -163,7 +163,7 @@ def _distinct(slot: np.ndarray) -> np.ndarray:
 
 
 class _Clock:
-    """Ticks to seconds by the tempos of all tracks: each holds from a tick on, with a time there and a slope."""
+    """Converts ticks to seconds by the tempos of all tracks; each holds from a tick on, with its time and a slope."""
 
     def __init__(self, found: Events, said: list[str]) -> None:
         self.resolution, ticks_a_second = _division(found.division)
@@ -205,7 +205,7 @@ class _Clock:
 
 
 def _division(division: int) -> tuple[int, float]:
-    """Ticks a quarter note, and ticks a second where time is counted in frames, else 0."""
+    """Ticks per quarter note, and ticks per second if time is counted in frames, else 0."""
     if division > 0:
         return division, 0.0
     frames, ticks = struct.unpack("bB", struct.pack(">h", division))
@@ -215,7 +215,7 @@ def _division(division: int) -> tuple[int, float]:
 
 
 def _instruments(found: Events, program: np.ndarray, drums: np.ndarray, track: np.ndarray) -> list[Instrument]:
-    """The instruments of some programs and tracks, named as their tracks."""
+    """The instruments of programs and tracks, with the names of their tracks."""
     named = [meta for meta in found.metas if meta.kind == midi_events.TRACK_NAME]
     names = midi_names.decode((found.track.item(meta.event), meta.data) for meta in named)
     rows = zip(program.tolist(), drums.tolist(), track.tolist(), strict=True)
@@ -223,10 +223,10 @@ def _instruments(found: Events, program: np.ndarray, drums: np.ndarray, track: n
 
 
 def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The controls and the bends: instrument, number and value or bend, and tick, int64, by instrument.
+    """The controls and the bends, int64, by instrument: instrument, number and value or bend, and tick.
 
-    Each belongs to the instrument of its track and channel with the program of that moment, if there is none to the
-    first of its channel; a channel without notes has none, and what it holds is left out.
+    Each belongs to the instrument of its track and channel with the current program or, if there is none, to the first
+    instrument of its channel. On a channel without notes they are left out.
     """
     if not len(slots) or not channels.has(midi_events.CONTROL, midi_events.BEND):
         return np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
@@ -276,13 +276,13 @@ def _keys(found: Events, clock: _Clock, said: list[str]) -> list[tuple[float, in
 
 
 def _tonic(data: bytes) -> tuple[int, int]:
-    """A key signature's tonic and mode from its sharps (flats below 0) and mode."""
+    """Tonic and mode of a key signature from its sharps (flats are negative) and mode."""
     sharps = data[0] - 256 if data[0] >= 0x80 else data[0]
     return (sharps * 7 + (9 if data[1] else 0)) % 12, data[1]
 
 
 def _latest(found: Events, clock: _Clock, signatures: list[tuple[Meta, tuple[int, int]]]) -> list[Any]:
-    """Signatures with their times, of several at one tick the last."""
+    """Signatures with their times; of several at one tick the last."""
     if not signatures:
         return []
     by_tick = {found.tick.item(meta.event): value for meta, value in signatures}

@@ -1,4 +1,4 @@
-"""The notes that the events of channels make: which note-off ends which strike, and what the pedal holds."""
+"""Makes notes from the events of channels: which note-off ends which note-on, and which notes the pedal holds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PEDAL_DOWN = 64
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Strikes:
-    """Notes: the places of the events that open them and that close them, and the ticks at which they fall silent."""
+    """Notes: the places of the events that open and close them, and the ticks at which they end."""
 
     opened: np.ndarray
     closed: np.ndarray
@@ -29,8 +29,8 @@ def of_channels(channels: Channels, short: Sequence[int], said: Sequence[list[st
 
     Args:
       channels: the events.
-      short: of each file, ticks of a note that has no length of its own.
-      said: of each file, to which is added how many notes had no end, and how many no length.
+      short: for each file, the ticks of a note without a length.
+      said: for each file, gets remarks on the notes without an end and without a length.
     """
     control, hush = None, np.zeros(0, np.int64)
     if channels.has(midi_events.CONTROL):
@@ -61,7 +61,7 @@ def of_channels(channels: Channels, short: Sequence[int], said: Sequence[list[st
 
 
 def _say(said: Sequence[list[str]], channels: Channels, tracks: np.ndarray, words: Callable[[int], str]) -> None:
-    """Says of each file how many of the notes, given by their tracks, are its own."""
+    """Adds to each file a remark on the number of its notes; the notes are given by their tracks."""
     if len(tracks):
         files = channels.tracks.searchsorted(tracks, side="right") - 1
         for file, number in enumerate(np.bincount(files).tolist()):
@@ -71,7 +71,7 @@ def _say(said: Sequence[list[str]], channels: Channels, tracks: np.ndarray, word
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Pairs:
-    """Strikes by channel and pitch, and in the order of time within.
+    """Strikes (note-ons) by channel, pitch and time.
 
     Attributes:
       opened, closed: the places of each strike and of the note-off that ends it, -1 for none.
@@ -84,11 +84,11 @@ class _Pairs:
 
 
 def _pair(channels: Channels, hush: np.ndarray) -> _Pairs:
-    """Note-offs end the strikes of their pitch in turn, the first one first.
+    """Pairs each note-off with the first open strike of its pitch.
 
-    Events that silence a channel (`hush`, made by `on_lines`) end all, so that no later note-off is for a strike before
-    them. A note-off with no note to end does not count. Where strikes are more than note-offs, those of which no
-    note-off is left, as of brackets that do not close, have no end of their own: the pitch is struck again over them.
+    Events that silence a channel (`hush`, from `on_lines`) end all its notes, so a later note-off cannot end a strike
+    before them. A note-off without a note does not count. If there are more strikes than note-offs, strikes that have
+    none left, like unclosed brackets, have no end of their own: the pitch is struck again over them.
     """
     strike = (channels.kind == midi_events.NOTE_ON) & (channels.second > 0)
     places = ((channels.kind == midi_events.NOTE_ON) | (channels.kind == midi_events.NOTE_OFF)).nonzero()[0]
@@ -132,7 +132,7 @@ def _pairs(channels: Channels, opened: np.ndarray, closed: np.ndarray) -> _Pairs
 
 
 def _depth(on: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """How many notes of a key are open after each event, and the number of the key, both int64 `[events]`."""
+    """The number of open notes of a key after each event, and the number of the key, both int64 `[events]`."""
     if not len(on):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     total = np.cumsum(np.where(on, 1, -1))
@@ -143,7 +143,7 @@ def _depth(on: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pedalled(channels: Channels, pairs: _Pairs, end: np.ndarray, control: np.ndarray) -> np.ndarray:
-    """The ticks at which notes fall silent when the sustain pedal holds those that end while it is down."""
+    """The ticks at which notes end if the sustain pedal holds the notes that end while it is down."""
     pedal = control & (channels.first == _SUSTAIN)
     down = pedal & (channels.second >= _PEDAL_DOWN)
     if not down.any():

@@ -1,4 +1,4 @@
-"""Files of music by their suffix, and their content."""
+"""The suffixes of music files, and reading their bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 SCORE_SUFFIXES = (".xml", ".musicxml", ".mxl", ".abc")
 SUFFIXES = MIDI_SUFFIXES + SCORE_SUFFIXES
 
-# Bytes; so large a file of music would take minutes to read.
+# Bytes; a larger file takes minutes to read.
 MAX_BYTES = 32 << 20
 
 
@@ -19,7 +19,7 @@ def read_bytes(path: Path) -> bytes:
     """The content of a music file.
 
     Raises:
-      InputError: it is missing, empty, no regular file (reading a pipe could wait for ever), too large or unreadable.
+      InputError: it is missing, empty, too large, unreadable or no regular file (a pipe could block forever).
     """
     endings = ", ".join(SUFFIXES)
     try:

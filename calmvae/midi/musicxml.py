@@ -1,9 +1,8 @@
-"""MusicXML scores as they are played: one order of measures for all parts, ties, dynamics, tempos.
+"""Plays MusicXML scores: one order of measures for all parts, ties, dynamics, tempos.
 
-The reader is calmvae's own. Of the libraries that read MusicXML none reads what `tests/test_musicxml.py` asks for:
-music21 repeats every part by itself, so that parts with endings fall out of step, and stops at what it does not
-know; partitura ignores programs and transpositions by octaves, verovio dynamics and percussion
-(`benchmarks/score_readers.py` compares).
+calmvae has its own reader, because no library passes `tests/test_musicxml.py`. music21 repeats each part alone, so
+that parts with endings fall out of step, and stops at unknown signs. partitura ignores programs and transpositions by
+octaves, verovio ignores dynamics and percussion (`benchmarks/score_readers.py` compares them).
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from calmvae.midi.musicxml_part import Bar, Sound
 from calmvae.midi.musicxml_signs import DEFAULT_LEVEL
 from calmvae.midi.piece import DEFAULT_QPM, Instrument, Notes, Performance
 
-# As note_seq counts: a number that the usual lengths divide.
+# Ticks per quarter note as in note_seq; usual note lengths divide it.
 _RESOLUTION = 220
 _MAX_NOTES = 2_000_000
-# A hairpin with no mark within a bar of its end leads one mark further.
+# A hairpin without a mark within a bar of its end leads to the next louder or softer mark.
 _NEAR, _LEVEL_STEP = Fraction(4), 16
 
 # A place in the score: a measure and a position within it.
@@ -39,7 +38,7 @@ def read(data: bytes) -> Performance:
     """Reads a score.
 
     Raises:
-      Damaged: no readable XML, or no end of notes.
+      Damaged: no readable XML, or too many notes.
       NoMusicError: XML, but no score.
     """
     root, said = musicxml_file.load(data)
@@ -84,15 +83,15 @@ def _name(score_part: Element | None) -> str:
 
 
 class _Score:
-    """All parts on one line of time, in quarter notes as played.
+    """All parts on one time line, in quarter notes as played.
 
     Attributes:
-      bars: of each part and measure.
+      bars: the bars of each part.
       order: measures as played, with their passes.
-      written, played: where each measure begins in the score, and each played one.
-      tempos: `(seconds, quarters a minute)`.
+      written, played: begins of the measures as written, and of the measures as played.
+      tempos: `(seconds, quarters per minute)`.
       metres, keys: `(quarter, values)`.
-      said: what the user should know.
+      said: remarks for the user.
     """
 
     def __init__(self, bars: list[list[Bar]], order: list[tuple[int, int]]) -> None:
@@ -120,7 +119,7 @@ class _Score:
         self.tempos = self._seconds.tempos
 
     def _read_tempos(self, columns: Sequence[Sequence[Bar | None]]) -> dict[Place, float]:
-        """Tempos in figures; of a score that has none, those that its words usually mean."""
+        """The tempos in figures; without any, the usual tempos of tempo words."""
         tempos = _events(columns, "tempos")
         if tempos:
             return tempos
@@ -128,11 +127,11 @@ class _Score:
         found = {place: qpm for place, text in words.items() if (qpm := musicxml_signs.tempo_of_words(text))}
         if found:
             place, qpm = min(found.items())
-            self.said.append(f"Its tempo is given in words alone; {words[place]!r} is played at {qpm:g}.")
+            self.said.append(f"Its tempo is given only in words; {words[place]!r} is played at {qpm:g}.")
         return found
 
     def _as_played(self, events: dict[Place, Any]) -> list[tuple[Fraction, Any]]:
-        """Events in the order in which they are played; at each measure what holds there, wherever one comes from."""
+        """Events in the order of playing; each measure begins with the values that are written for it."""
         places = sorted(events)
         found: list[tuple[Fraction, Any]] = []
         now = None
@@ -149,7 +148,7 @@ class _Score:
         return found
 
     def timed(self, events: list[tuple[Fraction, Any]]) -> list[Any]:
-        """Events with their times in seconds in front of their values."""
+        """Events as rows of their times in seconds and their values."""
         return [(float(self.seconds([at])[0]), *value) for at, value in events]
 
     def seconds(self, quarters: Sequence[Fraction]) -> np.ndarray:
@@ -178,7 +177,7 @@ class _Seconds:
 
 
 def _events(columns: Sequence[Sequence[Bar | None]], name: str) -> dict[Place, Any]:
-    """Events of all parts by their places; of several at one place the first part's last."""
+    """Events of all parts by their places; of several at one place the last of the first part."""
     found: dict[Place, Any] = {}
     for measure, column in enumerate(columns):
         for bar in reversed([bar for bar in column if bar is not None]):
@@ -187,7 +186,7 @@ def _events(columns: Sequence[Sequence[Bar | None]], name: str) -> dict[Place, A
 
 
 def _lengths(columns: Sequence[Sequence[Bar | None]], metres: dict[Place, tuple[int, int]]) -> list[Fraction]:
-    """Lengths of measures in quarter notes: as far as any part reaches; of empty ones what the metre says."""
+    """Lengths of measures in quarter notes: those of the longest part; an empty measure has the length of its metre."""
     lengths = []
     metre = (4, 4)
     for measure, column in enumerate(columns):
@@ -198,7 +197,7 @@ def _lengths(columns: Sequence[Sequence[Bar | None]], metres: dict[Place, tuple[
 
 
 def _with_upbeat(metres: dict[Place, tuple[int, int]], lengths: list[Fraction]) -> dict[Place, tuple[int, int]]:
-    """Metres with one of its own for an incomplete first measure, so that the bar lines stand where they are."""
+    """The metres, with an own metre for an incomplete first measure, so that the bar lines stay in place."""
     metre = metres.get((0, Fraction(0)))
     if metre is None or len(lengths) < 2 or lengths[0] >= Fraction(4 * metre[0], metre[1]):
         return metres
@@ -211,7 +210,7 @@ def _with_upbeat(metres: dict[Place, tuple[int, int]], lengths: list[Fraction]) 
 
 
 def _notes(score: _Score, names: list[str]) -> tuple[Notes, list[Instrument]]:
-    """The notes of all parts, by instrument and then by time."""
+    """The notes of all parts, sorted by instrument and time."""
     # Instrument, start, pitch, end, velocity.
     played: list[tuple[int, Fraction, int, Fraction, int]] = []
     instruments: dict[tuple[int, int, bool], int] = {}
@@ -238,9 +237,9 @@ def _notes(score: _Score, names: list[str]) -> tuple[Notes, list[Instrument]]:
 
 
 def _sounds(score: _Score, bars: list[Bar]) -> list[tuple[Fraction, Fraction, Sound, int]]:
-    """A part's notes as played, tied ones as one: start, end, what it is, and its measure."""
+    """A part's notes as played, tied notes as one: start, end, note, and measure."""
     found: list[tuple[Fraction, Fraction, Sound, int]] = []
-    # Notes that a tie leads on from, by pitch: index, end, and number of the played measure.
+    # Notes with an open tie, by pitch: index, end, and number of the played measure.
     open_ties: dict[int, list[tuple[int, Fraction, int]]] = {}
     for k, ((measure, number), begin) in enumerate(zip(score.order, score.played, strict=False)):
         if measure >= len(bars):
@@ -262,7 +261,7 @@ def _sounds(score: _Score, bars: list[Bar]) -> list[tuple[Fraction, Fraction, So
 
 
 def _tied_to(waiting: list[tuple[int, Fraction, int]], start: Fraction, k: int) -> int | None:
-    """The note that a tie leads on from, taken out of those that wait; it ends here, or in the measure before."""
+    """Removes from the waiting notes the one that a tie continues, and returns it: it ends here or a measure before."""
     latest = range(len(waiting) - 1, -1, -1)
     exact = (i for i in latest if waiting[i][1] == start)
     near = (i for i in latest if waiting[i][1] < start and k - waiting[i][2] <= 1)
@@ -271,7 +270,7 @@ def _tied_to(waiting: list[tuple[int, Fraction, int]], start: Fraction, k: int) 
 
 
 class _Loudness:
-    """The velocities of a part: marks hold until the next one, hairpins lead from one to the next."""
+    """The velocities of a part: a mark holds until the next one, hairpins lead from one to the next."""
 
     def __init__(self, bars: list[Bar], written: list[Fraction]) -> None:
         self._written = written
@@ -287,7 +286,7 @@ class _Loudness:
         self._begins = [at for at, _ in levels]
 
     def _ramp(self, levels: list[tuple[Fraction, int]], begin: Fraction, end: Fraction, way: int) -> None:
-        """Adds a hairpin: to the mark near its end, else one mark louder or softer."""
+        """Adds a hairpin that leads to the mark near its end, else to the next louder or softer mark."""
         begins = [at for at, _ in levels]
         now = _level(levels, begins, begin)
         i = bisect.bisect_right(begins, begin)
@@ -306,7 +305,7 @@ class _Loudness:
         at = self._written[measure] + sound.at
         if at in self._accents:
             return self._accents[at]
-        # Ramps are in order and do not overlap by more than their ends.
+        # Ramps are sorted and overlap only at their ends.
         i = bisect.bisect_right(self._ramps, at, key=lambda ramp: ramp[0]) - 1
         if i >= 0 and at < self._ramps[i][1]:
             begin, end, now, aim = self._ramps[i]

@@ -1,4 +1,4 @@
-"""MusicXML files to their elements: packed or plain, by parts or by measures, whatever their letters are written in."""
+"""Reads the elements of MusicXML files: packed or plain, by parts or by measures, in any encoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTAINER = "META-INF/container.xml"
 
 
 def load(data: bytes) -> tuple[Element, list[str]]:
-    """The root of a score, with its measures in parts, and what had to be mended.
+    """The root of a score, with its measures in parts, and remarks on repairs.
 
     Raises:
       Damaged: no readable XML, or no readable archive.
@@ -35,7 +35,7 @@ def load(data: bytes) -> tuple[Element, list[str]]:
             root = _parse(data, "iso-8859-1")
         except expat.ExpatError:
             raise Damaged(_reason(error)) from error
-        said.append("Its letters are not written as it says; they are read as Latin-1.")
+        said.append("Its text does not have the encoding that it declares; it is read as Latin-1.")
     if root.tag == "score-timewise":
         _by_parts(root)
     elif root.tag != "score-partwise":
@@ -44,7 +44,7 @@ def load(data: bytes) -> tuple[Element, list[str]]:
 
 
 def _reason(error: expat.ExpatError) -> str:
-    """What is wrong with the XML, in words."""
+    """The fault of the XML, in words."""
     errors = expat.errors
     if error.code in (errors.codes[errors.XML_ERROR_NO_ELEMENTS], errors.codes[errors.XML_ERROR_UNCLOSED_TOKEN]):
         return "it ends in the middle"
@@ -52,8 +52,7 @@ def _reason(error: expat.ExpatError) -> str:
 
 
 def _parse(data: bytes, encoding: str | None = None) -> Element:
-    """Parses XML without names of a namespace; entities that the file declares itself are refused, for few can be
-    many."""
+    """Parses XML without namespaces. Entities declared in the file are refused: a few can expand to millions."""
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate(encoding)
     parser.buffer_text = True
@@ -67,14 +66,14 @@ def _parse(data: bytes, encoding: str | None = None) -> Element:
     parser.CharacterDataHandler = builder.data
     try:
         parser.Parse(data.lstrip(b" \t\r\n"), True)
-    # An encoding that Python does not know.
+    # An unknown encoding.
     except (LookupError, ValueError) as error:
         raise Damaged(" ".join(str(error).split())[:120]) from error
     return builder.close()
 
 
 def _unpack(data: bytes) -> bytes:
-    """The score in an archive: the one that its container names, else the first XML file."""
+    """The score in an archive: the file that its container names, else the first XML file."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
@@ -90,7 +89,7 @@ def _unpack(data: bytes) -> bytes:
             return _read(archive, wanted)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise Damaged("its archive is damaged or cut off") from error
-    # A password, or a way of packing that Python does not know.
+    # A password, or an unknown compression.
     except (RuntimeError, NotImplementedError, OSError, ValueError) as error:
         raise Damaged(f"its archive cannot be opened: {error}") from error
 
@@ -104,7 +103,7 @@ def _read(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def _by_parts(root: Element) -> None:
-    """Turns measures that hold parts into parts that hold measures."""
+    """Turns measures with parts into parts with measures."""
     parts: dict[str, Element] = {}
     for measure in root.findall("measure"):
         for piece in measure.findall("part"):

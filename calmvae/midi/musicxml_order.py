@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
-# More measures than these are no music that anyone plays.
+# Nobody plays music of more measures.
 MAX_PLAYED = 50_000
 
 _DA_CAPO = re.compile(r"\b(d\.\s*c\.|da\s+capo\b)", re.IGNORECASE)
@@ -20,18 +20,17 @@ _JUMPS = ("dacapo", "dalsegno", "tocoda", "fine", "segno", "coda")
 
 @dataclasses.dataclass
 class Marks:
-    """What stands at a measure, in any part.
+    """The marks of a measure, in any part.
 
     Attributes:
       forward: a repeated section begins here.
       backward: how often a section that ends here is played, 0 for none.
-      ending: the passes that play this measure as they are printed, None outside of endings; `numbered`, as the
-        attribute says.
+      ending, numbered: the passes that play this measure, as printed and as in the attribute; None outside of endings.
       begins: an ending begins here.
       movement: a movement begins here.
-      segno, coda: labels of places to go to; `dalsegno` and `tocoda` of those to go to from here.
-      dacapo: from here to the beginning.
-      fine: the end, once the beginning is played again.
+      segno, coda: labels of this measure; `dalsegno` and `tocoda` are labels of measures to jump to from here.
+      dacapo: a jump from here to the beginning.
+      fine: the end after a jump back.
     """
 
     forward: bool = False
@@ -49,7 +48,7 @@ class Marks:
 
 
 def read_marks(parts: Sequence[Element]) -> list[Marks]:
-    """The marks of every measure. One order holds for all parts, and often only the top one has them."""
+    """The marks of every measure, collected from all parts, because often only the top part has them."""
     marks = [Marks() for _ in range(max((len(part.findall("measure")) for part in parts), default=0))]
     for part in parts:
         ending: Element | None = None
@@ -58,7 +57,7 @@ def read_marks(parts: Sequence[Element]) -> list[Marks]:
             stops = False
             shown = re.fullmatch(r"\d{1,6}", measure.get("number", ""))
             if shown:
-                # Measures are counted anew: what was repeated or marked before is of another movement.
+                # The count of measures restarts: another movement begins.
                 mark.movement |= int(shown[0]) <= 1 < before
                 before = int(shown[0])
             for barline in measure.findall("barline"):
@@ -98,7 +97,7 @@ def _read_repeat(repeat: Element | None, mark: Marks) -> None:
 
 
 def _read_direction(direction: Element, mark: Marks) -> None:
-    """Marks as a player sees them count where the file does not say what they do."""
+    """Reads the marks that a player sees, unless the file says what they mean."""
     sound = direction.find("sound")
     if sound is not None:
         _read_sound(sound, mark)
@@ -133,10 +132,9 @@ def _read_sound(sound: Element, mark: Marks) -> None:
 
 
 def play_order(marks: Sequence[Marks]) -> list[tuple[int, int]]:
-    """Measures in the order in which they are played, each with the number of the pass through its section.
+    """Measures in the order of playing, each with the number of the pass through its section.
 
-    After a jump back no repeats are made, and of endings the last is played, as is the custom. Every movement is played
-    by itself.
+    By custom, after a jump back there are no repeats, and only the last ending is played. Movements are independent.
     """
     begins = [0, *(i for i, mark in enumerate(marks) if mark.movement and i), len(marks)]
     order: list[tuple[int, int]] = []
@@ -147,7 +145,7 @@ def play_order(marks: Sequence[Marks]) -> list[tuple[int, int]]:
 
 
 def _movement(marks: Sequence[Marks], most: int) -> list[tuple[int, int]]:
-    """The order of a movement's measures, as `play_order`, and at most so many."""
+    """The order of a movement's measures, as `play_order`; at most `most` of them."""
     groups = _groups(marks)
     jumps = any(mark.dacapo or mark.dalsegno is not None for mark in marks)
     order: list[tuple[int, int]] = []
@@ -185,7 +183,7 @@ def _movement(marks: Sequence[Marks], most: int) -> list[tuple[int, int]]:
                 at = start = found
                 number, jumped = 1, True
                 continue
-        # An ending that is not the last and leads nowhere goes on into the next one.
+        # An ending that is not the last and leads nowhere continues with the next one.
         if group and at == leave and (jumped or mark.backward or number >= group.passes):
             at = start = group.last + 1
             number = 1
@@ -196,12 +194,12 @@ def _movement(marks: Sequence[Marks], most: int) -> list[tuple[int, int]]:
 
 @dataclasses.dataclass(frozen=True)
 class _Group:
-    """Endings side by side.
+    """Consecutive endings.
 
     Attributes:
       first, last: its measures.
       endings: first and last measure of each, and its passes.
-      times: how often the repeat signs in them ask for the section, 0 where none leads back.
+      times: how often the repeat signs in them play the section, 0 if none leads back.
     """
 
     first: int
@@ -211,13 +209,13 @@ class _Group:
 
     @property
     def passes(self) -> int:
-        """How often the section before the endings is played."""
+        """The number of times that the section before the endings is played."""
         return max(2, self.times, *(max(numbers, default=1) for _, _, numbers in self.endings))
 
     def choose(self, number: int, jumped: bool, jumps: bool) -> tuple[int, int] | None:
-        """First and last measure to play on a pass; None where no ending is for it."""
+        """First and last measure to play on a pass; None if it has no ending."""
         if not self.times and not jumps:
-            # Nothing leads back to play another ending: brackets alone change nothing.
+            # Nothing leads back, so the brackets change nothing.
             return self.first, self.last
         if jumped:
             return max(self.endings, key=lambda ending: max(ending[2], default=0))[:2]
@@ -225,7 +223,7 @@ class _Group:
 
 
 def _groups(marks: Sequence[Marks]) -> dict[int, _Group]:
-    """The group of endings of each measure that is in one; where passes come again another group begins."""
+    """The group of endings of each measure that is in one; a repeated number of a pass begins another group."""
     found: dict[int, _Group] = {}
     at = 0
     while at < len(marks):
@@ -249,7 +247,7 @@ def _groups(marks: Sequence[Marks]) -> dict[int, _Group]:
 
 
 def _told(endings: Sequence[Marks]) -> list[frozenset[int]]:
-    """The passes of endings side by side: as printed if that counts from 1 on, else as numbered."""
+    """The passes of consecutive endings: as printed if they count from 1 on, else as numbered."""
     for numbers in ([mark.ending for mark in endings], [mark.numbered for mark in endings]):
         passes = [found or frozenset() for found in numbers]
         counted = sorted(set().union(*passes))
@@ -259,7 +257,7 @@ def _told(endings: Sequence[Marks]) -> list[frozenset[int]]:
 
 
 def _target(marks: Sequence[Marks], label: str | None, kind: str) -> int | None:
-    """The measure with a label; if none has it, the first with any for a segno, the last for a coda."""
+    """The measure with a label. Without one: the first measure with any segno, or the last with any coda."""
     places = [i for i, mark in enumerate(marks) if getattr(mark, kind)]
     named = [i for i in places if label in getattr(marks[i], kind)]
     chosen = named or places

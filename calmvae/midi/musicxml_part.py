@@ -1,6 +1,6 @@
-"""A part of a MusicXML score to what its measures hold: positions in quarter notes from each measure's beginning.
+"""Reads the measures of a part of a MusicXML score; positions are quarter notes from the beginning of each measure.
 
-What cannot be understood is left out and counted in a `Counter` of its kinds, nouns that a number can stand before.
+Elements that cannot be understood are left out and counted by kind, a noun that follows a number.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from calmvae.midi.musicxml_signs import number
 _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _TYPES = {name: Fraction(4) / 2**k for k, name in enumerate("whole half quarter eighth 16th 32nd 64th 128th".split())}
 _TYPES |= {"maxima": Fraction(32), "long": Fraction(16), "longa": Fraction(16), "breve": Fraction(8)}
-# A grace note takes so much of the note after it, or half of it if that is less.
+# A grace note takes this time of the next note, at most half of it.
 _GRACE = Fraction(1, 8)
 # A sixteenth, for notes without a length.
 _SHORT = Fraction(1, 4)
-# Acoustic snare: what is struck where the score does not say it.
+# Acoustic snare, the default for unpitched notes.
 _STRUCK = 38
 _ACCENTS = {"sf", "sfz", "sffz", "sfp", "sfpp", "rf", "rfz", "fz", "fp", "pf"}
 
 
 @dataclasses.dataclass(slots=True)
 class Sound:
-    """A note of a measure. `passes` are those on which it is played, None for all."""
+    """A note of a measure; `passes` are the passes that play it, None for all."""
 
     at: Fraction
     length: Fraction
@@ -44,13 +44,13 @@ class Sound:
 
 @dataclasses.dataclass
 class Bar:
-    """What a measure of a part holds, each with its position: `(at, value)`.
+    """The content of a measure of a part, as pairs `(position, value)`.
 
     Attributes:
-      length: how far its notes and rests reach.
-      levels: velocities that hold from there on, and `accents`, of notes there alone.
+      length: the end of its last note or rest.
+      levels: velocities that hold from a position on; `accents` hold only at their position.
       wedges: beginnings (1 louder, -1 softer) and ends (0) of hairpins.
-      tempos: quarters a minute; `words`: tempo words.
+      tempos: quarters per minute; `words`: tempo words.
       metres: `(numerator, denominator)`; `keys`: `(tonic, 1 if minor)`.
     """
 
@@ -67,7 +67,7 @@ class Bar:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Player:
-    """What plays a note: General MIDI program, whether it is percussion, and the pitch that stands for a struck one."""
+    """The instrument of a note: General MIDI program, whether it is percussion, and the pitch of unpitched notes."""
 
     program: int = 0
     is_drum: bool = False
@@ -75,7 +75,7 @@ class Player:
 
 
 def read_players(score_part: Element | None) -> dict[str, Player]:
-    """The instruments of a part by their ids."""
+    """The instruments of a part by id."""
     if score_part is None:
         return {}
     return {found.get("id", ""): _player(found, Player()) for found in score_part.findall("midi-instrument")}
@@ -91,7 +91,7 @@ def _player(found: Element, before: Player) -> Player:
 
 
 class Reader:
-    """Reads the measures of a part one after the other, for what they say holds on."""
+    """Reads the measures of a part in order; attributes hold for the measures that follow."""
 
     def __init__(self, players: dict[str, Player], left_out: Counter[str], unplayed: Counter[str]) -> None:
         self._players = dict(players)
@@ -104,7 +104,7 @@ class Reader:
     def read(self, measure: Element) -> Bar:
         """Reads a measure."""
         self._bar, self._at, self._onset = Bar(), Fraction(0), Fraction(0)
-        # Grace notes that wait for the note they lead to, and the last notes, of each voice.
+        # For each voice, grace notes that wait for the next note, and the last notes.
         self._graces: dict[str, list[list[Sound]]] = {}
         self._last: dict[str, list[Sound]] = {}
         handlers: dict[str, Callable[[Element], object]] = {
@@ -186,7 +186,7 @@ class Reader:
             self._bar.levels.append((at, level))
 
     def _sound(self, element: Element, at: Fraction | None = None) -> tuple[float | None, int | None]:
-        """What a `sound` says of tempo, instruments and loudness; the last is left to who knows the mark beside it."""
+        """Reads a `sound`. Returns tempo and velocity; with `at`, the caller combines the velocity with its mark."""
         here = self._at if at is None else at
         for found in element.findall("midi-instrument"):
             name = found.get("id", self._default)
@@ -267,7 +267,7 @@ class Reader:
         self._bar.sounds.append(sound)
 
     def _length(self, element: Element) -> Fraction:
-        """The duration of a note; without one, what its look says."""
+        """The duration of a note; without one, the length of its symbol."""
         if element.find("duration") is not None:
             return self._duration(element)
         dots = len(element.findall("dot"))
@@ -297,7 +297,7 @@ class Reader:
         )
 
     def _pitch(self, element: Element | None) -> int | None:
-        """A MIDI pitch, accidentals counted from the step of its octave; None for an unpitched note."""
+        """The MIDI pitch, with accidentals counted from the step in its octave; None for an unpitched note."""
         if element is None:
             return None
         alter = number(element.findtext("alter")) or Fraction(0)
@@ -321,29 +321,26 @@ class Reader:
                 self._dynamics(sign, None, self._onset)
 
     def _place_before(self, graces: list[list[Sound]], main: Sound) -> None:
-        """Grace notes take their time from the note that they lead to."""
-        if not graces:
-            return
-        each = min(_GRACE, main.length / 2 / len(graces))
-        for k, chord in enumerate(graces):
-            for sound in chord:
-                sound.at, sound.length = main.at + k * each, each
-                self._bar.sounds.append(sound)
-        main.at, main.length = main.at + len(graces) * each, main.length - len(graces) * each
+        """Places grace notes at the beginning of the note that they lead to, which becomes shorter."""
+        if graces:
+            taken = min(_GRACE * len(graces), main.length / 2)
+            self._place(graces, main.at, taken)
+            main.at, main.length = main.at + taken, main.length - taken
 
     def _place_behind(self, voice: str, graces: list[list[Sound]]) -> None:
-        """Grace notes with no note after them take their time from the one before."""
+        """Places grace notes without a next note at the end of the note before, which becomes shorter."""
         before = self._last.get(voice)
-        if not graces:
-            return
-        if not before:
+        if graces and before:
+            taken = min(_GRACE * len(graces), before[0].length / 2)
+            self._place(graces, before[0].at + before[0].length - taken, taken)
+            for sound in before:
+                sound.length -= taken
+        elif graces:
             self._left_out["grace note that cannot be placed"] += sum(map(len, graces))
-            return
-        each = min(_GRACE, before[0].length / 2 / len(graces))
-        end = before[0].at + before[0].length
-        for sound in before:
-            sound.length -= len(graces) * each
+
+    def _place(self, graces: list[list[Sound]], begin: Fraction, length: Fraction) -> None:
+        each = length / len(graces)
         for k, chord in enumerate(graces):
             for sound in chord:
-                sound.at, sound.length = end - (len(graces) - k) * each, each
+                sound.at, sound.length = begin + k * each, each
                 self._bar.sounds.append(sound)

@@ -1,4 +1,4 @@
-"""What signs in MusicXML mean in figures: dynamics, tempo words, metres and keys."""
+"""The values of MusicXML signs: dynamics, tempo words, metres and keys."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import re
 from fractions import Fraction
 from xml.etree.ElementTree import Element
 
-# Velocities of dynamic marks that give no figure of their own, as notation programs play them.
+# Velocities of dynamic marks without a number, as notation programs play them.
 MARKS = {
     "n": 1, "pppppp": 5, "ppppp": 8, "pppp": 10, "ppp": 16, "pp": 33, "p": 49, "mp": 64,
     "mf": 80, "f": 96, "ff": 112, "fff": 120, "ffff": 124, "fffff": 126, "ffffff": 127, "pf": 96,
     "fp": 96, "sf": 112, "sfz": 112, "sffz": 120, "sfp": 112, "sfpp": 112, "rf": 112, "rfz": 112, "fz": 112,
 }  # fmt: skip
 DEFAULT_LEVEL = MARKS["mf"]
-# Signs that change how notes are played, and that are not carried out.
+# Signs that change how notes are played, and that calmvae ignores.
 UNPLAYED = (
     "staccato", "staccatissimo", "spiccato", "detached-legato", "breath-mark", "caesura", "scoop", "plop", "doit",
     "falloff", "trill-mark", "turn", "delayed-turn", "inverted-turn", "vertical-turn", "shake", "mordent",
     "inverted-mordent", "schleifer", "tremolo", "haydn",
 )  # fmt: skip
-# Tempos that metronomes and notation programs give for words, quarters a minute; of a text the first one counts.
+# Tempos of words on metronomes and in notation programs, quarters per minute; the first word of a text counts.
 _WORDS = {
     "larghissimo": 24, "sehr langsam": 40, "grave": 40, "very slow": 40, "largo": 50, "lento": 52, "langsam": 54,
     "lent": 54, "slow": 54, "slowly": 54, "larghetto": 63, "adagio": 66, "ruhig": 66, "adagietto": 72,
@@ -29,27 +29,27 @@ _WORDS = {
 }  # fmt: skip
 _WORD = re.compile(rf"\b({'|'.join(sorted(_WORDS, key=len, reverse=True))})\b", re.IGNORECASE)
 _NEGATION = re.compile(r"\b(nicht|non|pas|not|ohne|kein)\b", re.IGNORECASE)
-# A note's sign and a figure in plain text; the quarters of its beat.
+# A note symbol and a number in plain text; the beat in quarters.
 _FIGURE = re.compile(r"([♩♪]|\U0001D15E|\U0001D15F|\U0001D160)\s*(\.?)\s*=\s*\D{0,6}(\d{2,3})")
 _BEATS = {"♩": 1.0, "\U0001d15f": 1.0, "♪": 0.5, "\U0001d160": 0.5, "\U0001d15e": 2.0}
-# The tonic of each number of sharps, flats below 0, from seven flats on.
+# The most sharps or flats of a key.
 _SHARPEST = 7
 
 
 def number(text: str | None) -> Fraction | None:
     """The number in an element or attribute, None if there is none."""
     text = (text or "").strip()
-    # Not every text that Fraction takes is a number here, and long ones fill the memory.
+    # Fraction also takes other texts, and long numbers fill the memory.
     return Fraction(text) if re.fullmatch(r"[+-]?\d{1,18}(\.\d{1,18})?|[+-]?\.\d{1,18}", text) else None
 
 
 def velocity(percent: Fraction) -> int:
-    """A MIDI velocity of a percentage of 90, by which MusicXML counts loudness."""
+    """The MIDI velocity of a MusicXML loudness, which is a percentage of 90."""
     return min(max(round(float(percent) * 0.9), 1), 127)
 
 
 def tempo_in_words(text: str) -> float | None:
-    """Quarters a minute that a text gives in figures, as in `♩ = 60`."""
+    """The tempo of a text such as `♩ = 60`, quarters per minute."""
     found = _FIGURE.search(text)
     if not found:
         return None
@@ -57,7 +57,7 @@ def tempo_in_words(text: str) -> float | None:
 
 
 def tempo_of_words(text: str) -> float | None:
-    """The usual tempo of a word such as Adagio, quarters a minute."""
+    """The usual tempo of a word such as Adagio, quarters per minute."""
     found = _WORD.search(text)
     if not found or _NEGATION.search(text, 0, found.start()):
         return None
@@ -65,7 +65,7 @@ def tempo_of_words(text: str) -> float | None:
 
 
 def metre(time: Element) -> tuple[int, int] | None:
-    """Numerator and denominator of a time signature; of several, and of sums, all together."""
+    """Numerator and denominator of a time signature; several ones and sums are added."""
     total = Fraction(0)
     beats, types = time.findall("beats"), time.findall("beat-type")
     lowest = 0
@@ -83,7 +83,7 @@ def metre(time: Element) -> tuple[int, int] | None:
 
 
 def keys(attributes: Element) -> list[tuple[int, int]]:
-    """Tonics (0 for C) and modes (1 for minor) of the traditional key signatures among attributes."""
+    """Tonics (0 for C) and modes (1 for minor) of the traditional key signatures in attributes."""
     found = []
     for key in attributes.findall("key"):
         fifths = number(key.findtext("fifths"))

@@ -1,4 +1,4 @@
-"""NoteSequences: of any music file, and to a `Piece`. Needs note_seq, imported on first use; no TensorFlow."""
+"""NoteSequences from music files, and to and from a `Piece`; needs note_seq, imported on first use, no TensorFlow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from calmvae.common import magenta_import
 from calmvae.common.errors import InputError
+from calmvae.common.text import are, count
 from calmvae.midi import music_files, note_sequence_bytes, read_music
 from calmvae.midi.piece import Note, Piece
 
@@ -19,7 +20,7 @@ def read_note_sequences(path: str | Path) -> list[tuple[str, Any, list[str]]]:
       `(name, NoteSequence, warnings)` of each piece that can be read.
 
     Raises:
-      InputError: the file cannot be read as what its suffix says.
+      InputError: the file cannot be read in the format of its suffix.
       MissingDependencyError: a package that reads it is not installed.
     """
     path = Path(path)
@@ -55,17 +56,17 @@ def of_piece(piece: Piece) -> Any:
 
 
 def piece_of(sequence: Any, name: str = "") -> Piece:
-    """The `Piece` of a NoteSequence. Grace notes of no length are left out, and said so."""
+    """The `Piece` of a NoteSequence. Grace notes without a length are left out; a warning says so."""
     notes = [
         Note(n.pitch, _midi(n.velocity, 1), n.start_time, n.end_time, _midi(n.program), n.is_drum, n.instrument)
         for n in sequence.notes
         if n.end_time > n.start_time
     ]
     warnings = []
-    if len(notes) < len(sequence.notes):
-        warnings.append(f"{len(sequence.notes) - len(notes)} notes of no length are left out.")
+    if silent := len(sequence.notes) - len(notes):
+        warnings.append(f"{count(silent, 'note')} of no length {are(silent)} left out.")
     if unusable := sum(not 0 < t.qpm < math.inf for t in sequence.tempos):
-        warnings.append(f"{unusable} tempo marks that are no tempo are left out.")
+        warnings.append(f"{count(unusable, 'unusable tempo mark')} {are(unusable)} left out.")
     return Piece(
         notes=notes,
         tempos=[(t.time, t.qpm) for t in sequence.tempos],

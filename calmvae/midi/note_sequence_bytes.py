@@ -1,6 +1,6 @@
-"""The bytes of a NoteSequence, written from arrays: what note_seq and protocol buffers write of the same music.
+"""Writes the bytes of NoteSequences from arrays, the same bytes as note_seq and protocol buffers.
 
-Neither is imported. A message's fields come in the order of their numbers, and those that are 0 are left out.
+Neither is imported. The fields of a message are in the order of their numbers, and fields that are 0 are left out.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from calmvae.midi.piece import Performance
 # Types of fields in the wire format.
 _VARINT, _DOUBLE, _BYTES = 0, 1, 2
 
-# The source_info: of MIDI, encoding_type MIDI and, as note_seq says it, parser PRETTY_MIDI; of scores, source_type
-# SCORE_BASED and encoding_type MUSIC_XML or ABC.
+# The source_info. MIDI: encoding_type MIDI and, as note_seq writes, parser PRETTY_MIDI. Scores: source_type SCORE_BASED
+# and encoding_type MUSIC_XML or ABC.
 _SOURCE = {
     "midi": bytes([13 << 3 | _BYTES, 4, 2 << 3, 3, 3 << 3, 2]),
     "musicxml": bytes([13 << 3 | _BYTES, 4, 1 << 3, 1, 2 << 3, 1]),
     "abc": bytes([13 << 3 | _BYTES, 4, 1 << 3, 1, 2 << 3, 2]),
 }
 
-# A field's number and its values, one a message: integers, truth values or float64.
+# The number of a field and its values, one per message: integers, booleans or float64.
 Field = tuple[int, np.ndarray]
-# Bytes ("B") or doubles ("d") of all messages, and which messages have them, None for all.
+# Bytes ("B") or doubles ("d") of all messages, and which messages have them (None: all).
 Column = tuple[str, Any, np.ndarray | None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Named:
-    """What a file plays, and its NoteSequence's `id`, `filename` and `collection_name`."""
+    """A performance, and the `id`, `filename` and `collection_name` of its NoteSequence."""
 
     played: Performance
     identity: str
@@ -44,15 +44,15 @@ class Named:
 
 
 def note_sequences(pieces: Sequence[Named]) -> list[bytes]:
-    """The serialized NoteSequences of some pieces.
+    """The serialized NoteSequences of pieces.
 
-    Their notes are written together: of a small piece, most of the time goes into calling numpy at all.
+    Their notes are written together, because for a small piece the calls of numpy take most of the time.
     """
     all_played = [piece.played for piece in pieces]
     parts = [part for played in all_played for part in played.instruments]
     programs = np.array([part.program for part in parts], np.int64)
     drums = np.array([part.is_drum for part in parts], bool)
-    # Where each piece's instruments begin among all.
+    # The first instrument of each piece among all instruments.
     base = np.cumsum([0, *(len(played.instruments) for played in all_played)])[:-1]
 
     def written(number: int, first: int, fields: list[Field], instruments: list[np.ndarray]) -> list[bytes]:
@@ -70,12 +70,8 @@ def note_sequences(pieces: Sequence[Named]) -> list[bytes]:
     bends, bend_times = (np.concatenate(some) for some in zip(*(played.bends for played in all_played), strict=True))
     of_bend = written(10, 3, [(1, bend_times), (2, bends[:, 1])], [played.bends[0][:, 0] for played in all_played])
     controls, times = (np.concatenate(some) for some in zip(*(played.controls for played in all_played), strict=True))
-    of_control = written(
-        11,
-        4,
-        [(1, times), (2, controls[:, 1]), (3, controls[:, 2])],
-        [played.controls[0][:, 0] for played in all_played],
-    )
+    fields = [(1, times), (2, controls[:, 1]), (3, controls[:, 2])]
+    of_control = written(11, 4, fields, [played.controls[0][:, 0] for played in all_played])
     return [_whole(*each) for each in zip(pieces, of_note, of_bend, of_control, strict=True)]
 
 
@@ -96,7 +92,7 @@ def _whole(piece: Named, notes: bytes, bends: bytes, controls: bytes) -> bytes:
 
 
 def _timed(number: int, rows: Sequence[tuple[Any, ...]]) -> bytes:
-    """Messages with the fields 1, 2, ... as given; there are too few of them in a piece to make arrays."""
+    """Messages with the given fields 1, 2, ...; a piece has too few of them for arrays."""
     out = []
     for row in rows:
         content = b""
@@ -126,7 +122,7 @@ def _varint(value: int) -> bytes:
 
 
 def _messages(number: int, fields: list[Field], counts: list[int]) -> list[bytes]:
-    """Messages of one kind (`number` below 16) and less than 128 bytes each, one for each value of the fields.
+    """Messages of one kind (`number` below 16) of less than 128 bytes, one for each value of the fields.
 
     Returns:
       the bytes of the first `counts[0]` messages, of the next `counts[1]`, and so on.
@@ -135,7 +131,7 @@ def _messages(number: int, fields: list[Field], counts: list[int]) -> list[bytes
     if not total:
         return [b""] * len(counts)
     columns = [column for field in fields for column in _field(*field)]
-    # A message's length: of the columns that all have, and of those that only some have.
+    # The length of a message: the columns that all messages have, and those that only some have.
     length: Any = sum(8 if kind == "d" else 1 for kind, _, used in columns if used is None)
     for kind, _, used in columns:
         if used is not None:
@@ -162,12 +158,12 @@ def _messages(number: int, fields: list[Field], counts: list[int]) -> list[bytes
 
 @functools.cache
 def _layout(kinds: str) -> np.dtype:
-    """Bytes and doubles, one after the other."""
+    """The dtype of consecutive bytes and doubles."""
     return np.dtype([(f"{i}", "<f8" if kind == "d" else "u1") for i, kind in enumerate(kinds)])
 
 
 def _field(number: int, values: np.ndarray) -> list[Column]:
-    """The bytes and doubles that make up a field, its tag first; none when all values are 0."""
+    """The bytes and doubles of a field, its tag first; none if all values are 0."""
     present = values != 0
     count = np.count_nonzero(present)
     if not count:
@@ -179,7 +175,7 @@ def _field(number: int, values: np.ndarray) -> list[Column]:
 
 
 def _varints(values: np.ndarray, used: np.ndarray | None) -> list[Column]:
-    """The bytes of integers as varints; negative ones have 64 bits."""
+    """The bytes of integers as varints; negative integers have 64 bits."""
     if values.min() >= 0 and values.max() <= 0x7F:
         return [("B", values, used)]
     rest = values.astype(np.int64).view(np.uint64)

@@ -1,4 +1,4 @@
-"""A `Piece` as a picture: piano roll, PNG, the same bytes for the same piece on the same machine."""
+"""A `Piece` as a piano roll in PNG; on one machine the same piece gives the same bytes."""
 
 from __future__ import annotations
 
@@ -12,35 +12,25 @@ from typing import Any
 import numpy as np
 
 from calmvae.common.errors import OptionError
+from calmvae.midi import roll_geometry
 from calmvae.midi.piece import Piece
+from calmvae.midi.roll_geometry import LEFT, RIGHT, STRIP, Grid, Layout, Rectangles, Section
 
-# Okabe and Ito's colours without black and yellow, then three of Paul Tol's: told apart with any colour vision.
+# Okabe and Ito's colours without black and yellow, then three of Paul Tol's: distinct with any colour vision.
 TRACK_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#999933")
 DRUM_COLOR, INK, MUTED, FAINT = "#6B6F73", "#24313B", "#6E7C87", "#98A4AD"
 ROLL, BLACK_KEY, BEAT_LINE, BAR_LINE, OCTAVE_LINE, SEAM = "#F5F8FA #24313B08 #E6ECF0 #D3DCE3 #C2CDD5 #7D8D99".split()
-# (band, label strip, label): the given pieces in sand, what lies between them in two cool greys by turns.
+# (band, label strip, label): sand for the given pieces, two alternating cool greys for the sections between them.
 EMPHASIS = ("#FCF3E1", "#F0D5A2", "#5F4510")
 BETWEEN = (("#EFF4F8", "#D2DFE9", "#3D5261"), ("#F8FAFC", "#E3EBF1", "#3D5261"))
-LEFT, RIGHT, STRIP, TICKS = 0.72, 0.42, 0.22, 0.54  # Inches.
-MAX_ROWS, MAX_PIXELS, LEGEND_COLUMNS = 8, 7.5e6, 5
-# For scripts that matplotlib's own DejaVu Sans lacks, where the machine has them.
+LEGEND_COLUMNS = 5
+# Used, if installed, for scripts that matplotlib's own DejaVu Sans lacks.
 FALLBACK_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei")
-TAIL_SECONDS, FADE_SECONDS, BLOCK_FRAMES = 2.0, 0.5, 1 << 16
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """A labelled stretch of a piece; start and end in quarter notes. `emphasis` marks the pieces that were given."""
-
-    start: float
-    end: float
-    label: str
-    emphasis: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Above:
-    """What to draw above a piano roll: how high, and by what, given the figure and (left, bottom, width, height)."""
+    """A drawing above a piano roll: its height, and a function of the figure and (left, bottom, width, height)."""
 
     inches: float
     draw: Callable[[Any, tuple[float, float, float, float]], None]
@@ -60,10 +50,19 @@ def write_piano_roll(
 ) -> Path:
     """Writes a PNG of the piece as a piano roll, wrapped into up to 8 rows like a score.
 
-    One colour a track, drums in a grey lane below, velocity as shade; bar numbers and min:sec under each row; the
-    sections as bands. The title is by default the piece's name; texts that do not fit are shortened. A bar is
-    `bar_quarters` quarter notes. `dpi` (pixels an inch) is lowered where the picture would exceed 7.5 million pixels.
-    `above` draws into a strip between the header and the rows. The track `behind` is drawn under the others.
+    Each track has a colour, drums have a grey lane below, velocity is the shade. Bar numbers and min:sec are under each
+    row, sections are bands. Texts that do not fit are shortened.
+
+    Args:
+      piece: the piece.
+      path: the file to write.
+      title: default the name of the piece.
+      subtitle: a second line.
+      sections: labelled stretches.
+      bar_quarters: length of a bar in quarter notes.
+      dpi: pixels per inch; lowered if the picture would exceed 7.5 million pixels.
+      above: draws into a strip between the header and the rows.
+      behind: the track to draw under the others.
 
     Raises:
       OptionError: `bar_quarters` or `dpi` is not positive.
@@ -73,17 +72,15 @@ def write_piano_roll(
 
     if not (bar_quarters > 0 and dpi > 0):
         raise OptionError(f"bar_quarters is {bar_quarters} and dpi {dpi}; both must be greater than 0.")
-    tracks, title = _tracks(piece), title or piece.name
-    # An upbeat stands at the end of the first bar.
-    lead = _lead(piece, bar_quarters)
-    sections = [dataclasses.replace(s, start=s.start + lead, end=s.end + lead) for s in sections]
-    notes = _placed(piece, list(tracks), behind, (bar_quarters, lead))
-    bars, row_bars = _bars(notes, sections, bar_quarters)
-    low, high, lane = _range(notes)
+    tracks, title, grid = _tracks(piece), title or piece.name, Grid.of(piece, bar_quarters)
+    # An upbeat is at the end of the first bar.
+    sections = [dataclasses.replace(s, start=s.start + grid.lead, end=s.end + grid.lead) for s in sections]
+    notes = roll_geometry.rectangles(piece, list(tracks), behind, grid)
+    bars, row_bars = roll_geometry.count_bars(notes, sections, bar_quarters)
     head = 0.44 + 0.3 * bool(title) + 0.26 * bool(subtitle)
     head += 0.09 + 0.21 * math.ceil(len(tracks) / LEGEND_COLUMNS) if len(tracks) > 1 else 0.0
     room, head = head, head + (above.inches if above else 0.0)
-    at = _Layout.make(bars, row_bars, (low, high, lane), head, STRIP if sections else 0.0, dpi)
+    at = Layout.make(bars, row_bars, notes, head, STRIP if sections else 0.0, dpi)
 
     canvas = FigureCanvasAgg(Figure(figsize=(at.width, at.height), dpi=at.dpi, facecolor="white"))
     page = canvas.figure
@@ -95,11 +92,11 @@ def write_piano_roll(
     colors = shades[notes.track.astype(int), notes.velocity.astype(int).clip(0, 127)]
     for row in range(at.rows):
         first, last = row * row_bars, min((row + 1) * row_bars, bars)
-        limits: dict[str, Any] = {"xlim": (first, last), "ylim": (low - lane, high + 1), "xticks": [], "yticks": []}
-        axes = page.add_axes(at.box(row, last - first), facecolor=ROLL, **limits)
+        axes = page.add_axes(at.box(row, last - first), facecolor=ROLL, xticks=[], yticks=[])
+        axes.set(xlim=(first, last), ylim=(notes.low - notes.lane, notes.high + 1))
         axes.spines[:].set_visible(False)
-        _keys(axes, low, high, lane, at.step, at.bar_width)
-        _bar_lines(axes, piece, (bar_quarters, lead), at.bar_width, at.roll, last == bars)
+        _keys(axes, notes, at)
+        _bar_lines(axes, piece, grid, at, last == bars)
         _bands(axes, sections, bar_quarters, at.bar_width, at.strip / at.roll)
         _draw_notes(axes, notes, colors, (first, last), at)
     if not piece.notes:
@@ -108,97 +105,9 @@ def write_piano_roll(
     return Path(path)
 
 
-@dataclasses.dataclass
-class _Placed:
-    """Notes in the picture, `[notes]` each: track's place, velocity, start and end in bars, lower edge, height."""
-
-    track: np.ndarray
-    drum: np.ndarray
-    pitch: np.ndarray
-    velocity: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    thick: np.ndarray
-
-
-def _placed(piece: Piece, tracks: list[int], behind: int | None, grid: tuple[float, float]) -> _Placed:
-    """The notes in the order of drawing; `grid` is quarter notes a bar and those before the first note's bar line."""
-    (bar_quarters, lead), index = grid, {track: i for i, track in enumerate(tracks)}
-    # Of voices in unison the louder is seen.
-    drawn = sorted(piece.notes, key=lambda n: (n.track != behind, n.velocity))
-    table = [(index[n.track], n.is_drum, n.pitch, n.velocity, n.start, n.end) for n in drawn]
-    columns = np.array(table, dtype=np.float64).reshape(-1, 6).T
-    track, drum, (pitch, velocity, start, end) = columns[0], columns[1] > 0, columns[2:]
-    start, end = ((piece.quarters(at) + lead) / bar_quarters for at in (start, end))
-    return _Placed(track, drum, pitch, velocity, start, end, np.ones(len(track)))
-
-
-def _bars(notes: _Placed, sections: Sequence[Section], bar_quarters: float) -> tuple[int, int]:
-    """How many bars there are, and how many in a row.
-
-    A release that hangs over the bar line by less than half a beat does not open another bar.
-    """
-    ends = [*(notes.end - 0.5 / bar_quarters), *(notes.start + 0.001), *(s.end / bar_quarters for s in sections)]
-    bars = max(1, math.ceil(max(ends, default=4) - 1e-6))
-    return bars, _bars_per_row(bars, {round(s.start / bar_quarters, 3) for s in sections})
-
-
-def _range(notes: _Placed) -> tuple[int, int, int]:
-    """The lowest and highest pitch of a row, and the height of the lane of drums below, into which they are put.
-
-    The pitches in use have a margin of two semitones, and are at least an octave; drums get a lane of five.
-    """
-    pitch, drum = notes.pitch, notes.drum
-    used = pitch[~drum]
-    low, high = (int(used.min()) - 2, int(used.max()) + 2) if len(used) else (60, 59 if len(pitch) else 72)
-    missing = max(12 - (high - low), 0) if len(used) else 0
-    low, high, lane = low - (missing + 1) // 2, high + missing // 2, 5 if drum.any() else 0
-    kinds, kind = np.unique(pitch[drum], return_inverse=True)
-    notes.thick = np.where(drum, min(4 / max(len(kinds), 1), 2), 1)
-    pitch[drum] = low - lane + 0.5 + kind * notes.thick[drum]
-    return low, high, lane
-
-
-@dataclasses.dataclass(frozen=True)
-class _Layout:
-    """Where the rows lie. In inches but for `rows` and `dpi`: a semitone's `step` is a whole number of pixels, so that
-    all look alike."""
-
-    rows: int
-    width: float
-    height: float
-    dpi: float
-    head: float
-    strip: float
-    step: float
-    roll: float
-    bar_width: float
-
-    @classmethod
-    def make(
-        cls, bars: int, row_bars: int, pitches: tuple[int, int, int], head: float, strip: float, dpi: float
-    ) -> _Layout:
-        """The layout of so many bars of pitches (low, high, lane of drums) under a head."""
-        low, high, lane = pitches
-        rows, semitones = math.ceil(bars / row_bars), high - low + 1 + lane
-        width = min(max(13.0 * row_bars / 24, 13.0), 20.0)
-        step = min(max(((3.6, 2.9, 2.4, 2.1)[rows - 1] if rows <= 4 else 1.9) / semitones, 0.036), 0.16)
-        dpi = min(dpi, math.sqrt(MAX_PIXELS / (width * (head + rows * (semitones * step + strip + TICKS)))))
-        step = max(round(step * dpi), 2) / dpi
-        roll, bar_width = semitones * step, (width - LEFT - RIGHT) / row_bars
-        height = math.ceil((head + rows * (roll + strip + TICKS)) * dpi) / dpi
-        return cls(rows, width, height, dpi, head, strip, step, roll, bar_width)
-
-    def box(self, row: int, bars: int) -> tuple[float, float, float, float]:
-        """Left, bottom, width and height of a row of so many bars, as shares of the page."""
-        below = self.head + (row + 1) * (self.strip + self.roll) + row * TICKS
-        bottom = 1 - round(below * self.dpi) / self.dpi / self.height
-        return LEFT / self.width, bottom, bars * self.bar_width / self.width, self.roll / self.height
-
-
-def _draw_notes(axes, notes: _Placed, colors: np.ndarray, bars: tuple[int, int], at: _Layout) -> None:
-    """Rectangles drawn with a round pen of radius r; a sliver of air keeps repeated notes apart. One collection, as
-    50,000 single patches would take a minute."""
+def _draw_notes(axes, notes: Rectangles, colors: np.ndarray, bars: tuple[int, int], at: Layout) -> None:
+    """Draws rectangles with a round pen of radius r and a small gap after each. They are one collection, because 50,000
+    single patches would take a minute."""
     from matplotlib.collections import PolyCollection
 
     first, last = bars
@@ -206,8 +115,8 @@ def _draw_notes(axes, notes: _Placed, colors: np.ndarray, bars: tuple[int, int],
     r, air = min(0.3 * at.step, 0.035), 1 / at.dpi
     x0 = np.clip(notes.start[shown], first, last) + r / at.bar_width
     x1 = np.maximum(np.clip(notes.end[shown], first, last) - (air + r) / at.bar_width, x0 + 0.5 * air / at.bar_width)
-    y0 = notes.pitch[shown] + r / at.step
-    y1 = notes.pitch[shown] + notes.thick[shown] - (min(air, 0.2 * at.step) + r) / at.step
+    y0 = notes.lower[shown] + r / at.step
+    y1 = notes.lower[shown] + notes.thick[shown] - (min(air, 0.2 * at.step) + r) / at.step
     outlines = np.array([[x0, x1, x1, x0], [y0, y0, np.maximum(y0, y1), np.maximum(y0, y1)]]).T
     pen = {"edgecolors": colors[shown], "linewidths": 2 * r * 72, "joinstyle": "round", "snap": False}
     drawn = PolyCollection(outlines, facecolors=colors[shown], zorder=2, **pen)  # type: ignore[arg-type]
@@ -215,7 +124,7 @@ def _draw_notes(axes, notes: _Placed, colors: np.ndarray, bars: tuple[int, int],
 
 
 def _tracks(piece: Piece) -> dict[int, tuple[str, str]]:
-    """Track index to (name, colour), in order of index."""
+    """Track index to (name, colour), sorted by index."""
     from pretty_midi import program_to_instrument_name
 
     tracks: dict[int, tuple[str, str]] = {}
@@ -233,20 +142,9 @@ def _shade(color: str, velocity: float) -> np.ndarray:
     return 1 - (0.35 + 0.65 * min(velocity / 115, 1)) * (1 - rgb)
 
 
-def _bars_per_row(bars: int, section_starts: set[float]) -> int:
-    """All bars up to 24, else 16 to 24 a row, more beyond 8 rows; rows begin with a section where they can."""
-    least = max(16, math.ceil(bars / MAX_ROWS))
-
-    def cost(size: int) -> tuple[int, bool, int, int]:
-        torn = sum(row not in section_starts for row in range(size, bars, size)) if section_starts else 0
-        return torn, size % 4 > 0 and not section_starts, -bars % size, size
-
-    return bars if bars <= 24 else min(range(least, max(24, least * 5 // 4) + 1), key=cost)
-
-
 @functools.cache
 def _fonts() -> tuple[list[str], frozenset[int]]:
-    """Font families to write with, and the code points they cover."""
+    """The font families for texts, and the code points that they cover."""
     from matplotlib.font_manager import findfont, fontManager
     from matplotlib.ft2font import FT2Font
 
@@ -256,9 +154,9 @@ def _fonts() -> tuple[list[str], frozenset[int]]:
 
 
 def _say(owner, x: float, y: float, words: str, size: float, color: str, room: float = 0, least: int = 1, **style):
-    """Writes words, cut to `room` inches with an ellipsis; left out if fewer than `least` characters would remain."""
+    """Writes words, cut to `room` inches with an ellipsis; if fewer than `least` characters remain, nothing."""
     fonts, known = _fonts()
-    # Any file name can get here; matplotlib would warn of what it cannot draw.
+    # File names can have any characters; matplotlib warns of those that it cannot draw.
     words = "".join(c if ord(c) in known else "□" for c in " ".join(words[:400].split()))
     if hasattr(owner, "get_xaxis_transform"):
         style["transform"] = owner.get_xaxis_transform()
@@ -299,7 +197,7 @@ def _header(figure, title: str, subtitle: str, tracks: list[tuple[str, str]]) ->
 
 
 def _bands(axes, sections: Sequence[Section], bar_quarters: float, bar_width: float, strip: float) -> None:
-    """Bands behind the notes of the sections, their labels above, heavier lines where they meet."""
+    """Draws the bands of the sections behind the notes, their labels above, and heavier lines between them."""
     first, last = axes.get_xlim()
     for i, section in enumerate(sections):
         x0, x1 = np.clip([section.start / bar_quarters, section.end / bar_quarters], first, last)
@@ -308,19 +206,20 @@ def _bands(axes, sections: Sequence[Section], bar_quarters: float, bar_width: fl
             axes.axvspan(x0, x1, color=band, linewidth=0, zorder=0.1)
             axes.axvspan(x0, x1, 1, 1 + strip, color=label, linewidth=0, zorder=0.1, clip_on=False)
             axes.axvline(x0, 0, 1 + strip, color=SEAM, linewidth=1.3 * (x0 > first), zorder=1, clip_on=False)
-            # "1/…" would mislead: a label is shortened only where four characters of it remain.
+            # A label keeps at least four characters, because "1/…" would mislead.
             style = {"room": (x1 - x0) * bar_width - 0.06, "least": 4, "weight": 400 + 300 * section.emphasis}
             _say(axes, (x0 + x1) / 2, 1 + 0.32 * strip, section.label, 8.5, ink, ha="center", **style)
 
 
-def _keys(axes, low: int, high: int, lane: int, step: float, bar_width: float) -> None:
-    """Black keys, octave lines and as many note names as fit: all white keys, the C major triad, or the Cs."""
-    named = (0, 2, 4, 5, 7, 9, 11) if step >= 0.115 else (0, 4, 7) if step >= 0.04 else (0,)
-    x, height = axes.get_xlim()[0] - 0.07 / bar_width, high - low + 1 + lane
+def _keys(axes, notes: Rectangles, at: Layout) -> None:
+    """Draws black keys, octave lines and as many note names as fit: of white keys, the C major triad, or only C."""
+    low, high, lane = notes.low, notes.high, notes.lane
+    named = (0, 2, 4, 5, 7, 9, 11) if at.step >= 0.115 else (0, 4, 7) if at.step >= 0.04 else (0,)
+    x, height = axes.get_xlim()[0] - 0.07 / at.bar_width, high - low + 1 + lane
     style: dict[str, Any] = {"ha": "right", "va": "center_baseline"}
     keys = range(low, high + 1)
     black, octaves = [k + 0.5 for k in keys if k % 12 in (1, 3, 6, 8, 10)], [k for k in keys[1:] if k % 12 == 0]
-    axes.hlines(black, *axes.get_xlim(), color=BLACK_KEY, linewidth=step * 72, zorder=0.2)
+    axes.hlines(black, *axes.get_xlim(), color=BLACK_KEY, linewidth=at.step * 72, zorder=0.2)
     axes.hlines(octaves + [low] * bool(lane), *axes.get_xlim(), color=OCTAVE_LINE, linewidth=0.7, zorder=0.3)
     for key in (k for k in keys if k % 12 in named):
         name, color = "C D EF G A B"[key % 12] + str(key // 12 - 1), FAINT if key % 12 else INK
@@ -329,27 +228,18 @@ def _keys(axes, low: int, high: int, lane: int, step: float, bar_width: float) -
         _say(axes, x, lane / 2 / height, "drums", 7.5, MUTED, **style)
 
 
-def _lead(piece: Piece, bar_quarters: float) -> float:
-    """What a first bar lacks at its beginning, in quarter notes: the metre says that of an upbeat."""
-    begins = [float(piece.quarters(at)) for at, _, _ in piece.time_signatures[:2]]
-    return bar_quarters - begins[1] if len(begins) == 2 and not begins[0] and begins[1] < bar_quarters else 0.0
-
-
-def _bar_lines(axes, piece: Piece, grid: tuple[float, float], bar_width: float, roll: float, is_end: bool) -> None:
-    """Bar and beat lines, bar numbers and min:sec below them; a heavy line ends the piece.
-
-    `grid` is the length of a bar in quarter notes, and what the first one lacks.
-    """
-    bar_quarters, lead = grid
+def _bar_lines(axes, piece: Piece, grid: Grid, at: Layout, is_end: bool) -> None:
+    """Draws bar and beat lines, bar numbers and min:sec below them, and a heavy line at the end of the piece."""
+    bar_quarters, bar_width = grid.bar_quarters, at.bar_width
     first, last = (int(x) for x in axes.get_xlim())
-    # In bars: lines at least 0.18 inches apart, numbers at least 0.55.
+    # Bars between lines at least 0.18 inches apart, and between numbers at least 0.55 apart.
     every, numbered = (next(2**k for k in range(64) if 2**k * bar_width >= w) for w in (0.18, 0.55))
 
     def write(x: float, number: str, time: str = "", size: float = 7.5, color: str = FAINT, ha: str = "center") -> None:
-        _say(axes, x, -0.16 / roll, number, size, color, ha=ha)
-        _say(axes, x, -0.31 / roll, time, 7.5, FAINT if ha == "right" else MUTED, ha=ha)
+        _say(axes, x, -0.16 / at.roll, number, size, color, ha=ha)
+        _say(axes, x, -0.31 / at.roll, time, 7.5, FAINT if ha == "right" else MUTED, ha=ha)
 
-    quarters = np.maximum(np.arange(first, last + 1) * bar_quarters - lead, 0)
+    quarters = np.maximum(np.arange(first, last + 1) * bar_quarters - grid.lead, 0)
     seconds = np.round(piece.seconds(quarters)).astype(int)
     clock = [f"{s // 60}:{s % 60:02d}" for s in seconds]
     bars, beat = np.arange(first, last, every), 1 / bar_quarters

@@ -1,8 +1,7 @@
 """A piece of music in memory: notes, tempo map, metres and names.
 
-Times are seconds, as in Magenta's NoteSequence; positions on the beat grid are quarter notes, obtained by
-integrating the tempo map. A `Piece` keeps only what melodies are made from;
-a `Performance` is all that a file plays, from which a NoteSequence is written.
+Times are seconds, as in Magenta's NoteSequence. Positions are quarter notes, by integration of the tempo map. A `Piece`
+keeps only what melodies need; a `Performance` is all that a file plays, for a NoteSequence.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _ROW = operator.attrgetter(*(field.name for field in dataclasses.fields(Note)))
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Notes:
-    """Many notes, as a `Note` by columns: int64 `[notes]`, times float64 and `is_drum` bool."""
+    """Many notes as columns of the fields of `Note`: int64 `[notes]`, times float64, `is_drum` bool."""
 
     pitch: np.ndarray
     velocity: np.ndarray
@@ -54,7 +53,7 @@ class Notes:
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
     def take(self, which: np.ndarray) -> Notes:
-        """The notes at the given places, or those where a mask is True."""
+        """The notes at the given indices, or where a mask is True."""
         return Notes(*(column[which] for column in self.columns()))
 
 
@@ -62,16 +61,16 @@ class Notes:
 class Piece:
     """A piece of music.
 
-    Of a piece read from a file the notes are kept as columns, and become objects when `notes` is first asked for.
+    The notes of a piece read from a file are columns, and become objects at the first access to `notes`.
 
     Attributes:
       notes: sorted by start, then pitch.
       tempos: `(time in seconds, quarters per minute)`, the first at time 0; of several at one time the last holds.
-        To change them, make a new piece: the tempo map is worked out once.
+        To change them, make a new piece, because the tempo map is computed once.
       time_signatures: `(time in seconds, numerator, denominator)`; empty means 4/4.
-      track_names: track index to name, for the tracks that have one.
-      name: what to call it in reports, usually the file's stem.
-      warnings: what the reader had to mend or ignore, one sentence each.
+      track_names: track index to name, for tracks with a name.
+      name: its name in reports, usually the stem of the file.
+      warnings: repairs and omissions of the reader, one sentence each.
     """
 
     notes: list[Note]
@@ -89,7 +88,7 @@ class Piece:
             # MIDI's own default holds until the first tempo event.
             tempos.insert(0, (0.0, DEFAULT_QPM))
         self.tempos = tempos
-        # Of two at one time the later holds, so that their order must stay.
+        # A stable sort, because of two at one time the later holds.
         self.time_signatures = sorted(self.time_signatures, key=lambda signature: signature[0])
         self._map = _tempo_map(tempos)
 
@@ -104,13 +103,13 @@ class Piece:
     def __getattr__(self, name: str) -> list[Note]:
         if name != "notes" or "_columns" not in self.__dict__:
             raise AttributeError(f"a Piece has no attribute '{name}'")
-        # From here on the list is what counts, for whoever has it may change it.
+        # From here on the list counts, because its user may change it.
         columns = self.__dict__.pop("_columns").columns()
         self.notes = [Note(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
         return self.notes
 
     def columns(self) -> Notes:
-        """The notes by columns, in their order."""
+        """The notes as columns, in their order."""
         if "_columns" in self.__dict__:
             return self.__dict__["_columns"]
         kinds = (np.int64, np.int64, np.float64, np.float64, np.int64, np.bool_, np.int64)
@@ -161,7 +160,7 @@ def _order(notes: Notes) -> np.ndarray:
     later = np.zeros(len(start), np.int64)
     later[1:] = start[1:] != start[:-1]
     chord = later.cumsum()
-    # In one number, which is nearly sorted by now; what is equal in it is rare, and mostly in order.
+    # One number as key, nearly sorted by now; equal keys are rare and mostly in order.
     key = (chord << 14 | notes.pitch[order] & 0x3FFF) << 20 | notes.track[order]
     second = key.argsort(kind="stable")
     order, key = order[second], key[second]
@@ -191,11 +190,11 @@ class Performance:
       time_signatures: `(time, numerator, denominator)`.
       key_signatures: `(time, tonic from 0 = C, 1 if minor)`.
       instruments: in the order of the file.
-      notes: by instrument, then by the place of their ends in the file; `track` is the instrument's index.
+      notes: by instrument, then by the place of their ends in the file; `track` is the index of the instrument.
       controls: int64 `[controls, 3]`, instrument, number and value, and their times float64 `[controls]`.
       bends: int64 `[bends, 2]`, instrument and bend (-8192 to 8191), and their times float64 `[bends]`.
-      warnings: what was mended or passed over, one sentence for each kind.
-      encoding: what it was read from: midi, musicxml or abc.
+      warnings: repairs and omissions, one sentence for each kind.
+      encoding: the format of the file: midi, musicxml or abc.
     """
 
     resolution: int

@@ -1,4 +1,4 @@
-"""Music files of any kind to pieces: MIDI, MusicXML, ABC."""
+"""Reads music files of any kind as pieces: MIDI, MusicXML, ABC."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from calmvae.common.errors import CalmvaeError, Damaged, InputError, NoMusicErro
 from calmvae.midi import midi_read, music_files
 from calmvae.midi.piece import Performance, Piece
 
-# Longer than this is no music: a note's length or a tempo is wrong.
+# A longer piece has a wrong tempo or note length.
 _MAX_HOURS = 48
-# A piece of a file: its name, and what it plays or why it cannot be read.
+# A piece of a file: its name, and its performance or the reason why it cannot be read.
 Entry = tuple[str, Performance | InputError]
 
 
 def read_performances(path: Path, data: bytes, known: Performance | Damaged | None = None) -> list[Entry]:
-    """What every piece of a music file plays; of those that cannot be read, why. Only tune books hold more than one.
+    """The performances of all pieces of a music file, or why one cannot be read; only tune books have several pieces.
 
     Args:
-      path: where it comes from; its suffix says what it is.
+      path: the file; its suffix is its format.
       data: its bytes.
-      known: what `midi_read.of_all` made of a MIDI file, if it was read already.
+      known: the result of `midi_read.of_all` for a MIDI file, if it was read already.
 
     Raises:
-      InputError: the file as a whole cannot be read.
+      InputError: the whole file cannot be read.
       MissingDependencyError: a package that reads it is not installed.
     """
     suffix = path.suffix.lower()
@@ -67,7 +67,7 @@ def _unreadable(where: str | Path, kind: str, reason: Damaged) -> InputError:
 
 
 def read_pieces(path: str | Path) -> list[Piece]:
-    """Every piece of a MIDI, MusicXML or ABC file (by its suffix) that can be read; the first says of the others.
+    """The readable pieces of a MIDI, MusicXML or ABC file; a warning of the first piece counts the others.
 
     Raises:
       InputError: the file is missing, empty, damaged or of another kind, or none of its pieces can be read.
@@ -85,7 +85,7 @@ def read_pieces(path: str | Path) -> list[Piece]:
 
 
 def try_pieces(path: Path) -> list[tuple[str, Piece | Exception]]:
-    """Every piece of a file by its name, or why it cannot be read: for commands that go on with the next file."""
+    """The pieces of a file by name, or errors, for commands that continue with the next file."""
     try:
         entries = read_performances(path, music_files.read_bytes(path))
     except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
@@ -94,7 +94,7 @@ def try_pieces(path: Path) -> list[tuple[str, Piece | Exception]]:
 
 
 def read_piece(path: str | Path) -> Piece:
-    """The piece of a file, as `read_pieces`; of a tune book the first, which says so."""
+    """The piece of a file, as `read_pieces`; of a tune book the first, with a warning."""
     pieces = read_pieces(path)
     if len(pieces) > 1:
         pieces[0].warnings.append(f"{Path(path).name} holds {len(pieces)} tunes; only {pieces[0].name} is used.")

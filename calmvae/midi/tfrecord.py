@@ -1,7 +1,7 @@
-"""TFRecord files without TensorFlow: records with their lengths, each with a checksum.
+"""Reads and writes TFRecord files without TensorFlow.
 
-A record is its length (8 bytes), the length's checksum, its bytes, their checksum; checksums are CRC-32C, masked as in
-TensorFlow's record_writer.h. Numbers are little-endian.
+A record is its length (8 bytes), the checksum of the length, its bytes, and their checksum. Checksums are CRC-32C,
+masked as in TensorFlow's record_writer.h. Numbers are little-endian.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from calmvae.common import magenta_import
 from calmvae.common.errors import DataError
 
 _MASK = 0xA282EAD8
-# The library takes bytes only, which are copied from a mapped file piece by piece.
+# The library takes only bytes, which are copied from a mapped file in chunks.
 _CHUNK = 1 << 24
 
 
@@ -32,7 +33,7 @@ def write(path: str | Path, records: Iterable[bytes]) -> None:
 
 
 def read(path: str | Path) -> Iterator[bytes]:
-    """The records of a file, one by one.
+    """Yields the records of a file.
 
     Raises:
       DataError: the file is missing or damaged.
@@ -43,7 +44,7 @@ def read(path: str | Path) -> Iterator[bytes]:
                 if len(head) < 12 or checksum(head[:8]) != head[8:]:
                     raise DataError(f"{path} is not a readable TFRecord (it is damaged at byte {file.tell()}).")
                 (size,) = struct.unpack("<Q", head[:8])
-                # Not beyond the file's end, whatever a forged length says.
+                # A forged length must not lead beyond the end of the file.
                 size = min(size, os.fstat(file.fileno()).st_size)
                 record, tail = file.read(size), file.read(4)
                 if len(tail) < 4 or checksum(record) != tail:
@@ -59,8 +60,6 @@ def note_sequences(paths: Iterable[str | Path]) -> Iterator[Any]:
     Raises:
       DataError: a file is missing or damaged.
     """
-    from calmvae.common import magenta_import
-
     note_seq = magenta_import.load_note_seq()
     from google.protobuf.message import DecodeError
 
@@ -73,7 +72,7 @@ def note_sequences(paths: Iterable[str | Path]) -> Iterator[Any]:
 
 
 def checksum(data: Any) -> bytes:
-    """The masked CRC-32C of some bytes (or an array of them), as it is written behind them."""
+    """The masked CRC-32C of bytes or an array of bytes, as it is written after them."""
     import google_crc32c
 
     crc = 0

@@ -13,20 +13,20 @@ from calmvae.midi import midi_events
 from calmvae.midi.piece import Note, Piece
 
 TICKS_PER_QUARTER = 480
-# Files are written so that pretty_midi in its first state, where it refuses later ticks, takes them.
+# By default pretty_midi refuses files with later ticks.
 _MAX_WRITTEN_TICK = 9_999_000
 
-# What is written to a track: the tick, what comes first at one tick (the least), and the bytes.
+# An event of a track: the tick, its rank among the events of that tick, and the bytes.
 _Event = tuple[int, int, bytes]
 
 
 def write_midi(piece: Piece, path: str | Path) -> Path:
     """Writes a type 1 MIDI file: the tempo map, the time signatures, one track for each track of notes.
 
-    The bytes depend on the piece alone. Positions are rounded to 1/480 quarter, in pieces of many hours to less.
+    The same piece gives the same bytes. Positions are rounded to 1/480 quarter, in pieces of many hours more coarsely.
 
     Raises:
-      OutputError: the piece holds what MIDI cannot say, or the file cannot be written.
+      OutputError: the piece has values that MIDI cannot store, or the file cannot be written.
     """
     _check_writable(piece)
     resolution = _resolution(piece)
@@ -36,7 +36,7 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
     for tick, (_, numerator, denominator) in zip(
         _ticks(piece, [t for t, _, _ in piece.time_signatures], resolution), piece.time_signatures, strict=True
     ):
-        # With a click every 24 MIDI clocks and 8 notated 32nds a quarter, as is usual.
+        # A click every 24 MIDI clocks and 8 notated 32nds per quarter, as usual.
         conductor.append((tick, 1, _meta(midi_events.METRE, bytes([numerator, denominator.bit_length() - 1, 24, 8]))))
     for tick, (_, qpm) in zip(_ticks(piece, [t for t, _ in piece.tempos], resolution), piece.tempos, strict=True):
         conductor.append((tick, 2, _meta(midi_events.TEMPO, round(6e7 / qpm).to_bytes(3, "big"))))
@@ -46,7 +46,7 @@ def write_midi(piece: Piece, path: str | Path) -> Path:
     for note in piece.notes:
         tracks.setdefault(note.track, []).append(note)
     melodic = [t for t in sorted(tracks) if not any(n.is_drum for n in tracks[t])]
-    # Channel 10 is for drums; more than 15 melodic tracks share channels in turn.
+    # Channel 10 is for drums; more than 15 melodic tracks share channels.
     channels = {t: [c for c in range(16) if c != 9][i % 15] for i, t in enumerate(melodic)}
     for track in sorted(tracks):
         played = _note_events(piece, tracks[track], channels.get(track, 9), resolution)
@@ -100,13 +100,13 @@ def _ticks(piece: Piece, seconds: list[float], resolution: int) -> list[int]:
 
 
 def _resolution(piece: Piece) -> int:
-    """Ticks per quarter by which pretty_midi takes the file, as it is first imported."""
+    """The most ticks per quarter with which pretty_midi, in its default state, accepts the file."""
     length = float(piece.quarters(max([piece.duration, *(t for t, _ in piece.tempos)])))
     return next((ticks for ticks in (TICKS_PER_QUARTER, 240, 120, 48) if length * ticks < _MAX_WRITTEN_TICK), 24)
 
 
 def _name(name: str) -> bytes:
-    # A file's name may hold bytes that are no UTF-8; Python keeps them as lone surrogates.
+    # A file name may have bytes that are not UTF-8; Python keeps them as lone surrogates.
     return _meta(midi_events.TRACK_NAME, name.encode("utf-8", "replace"))
 
 
@@ -115,7 +115,7 @@ def _meta(kind: int, content: bytes) -> bytes:
 
 
 def _number(value: int) -> bytes:
-    """A variable-length number: seven bits a byte, the first bit of all but the last byte set."""
+    """A variable-length number: seven bits per byte, with the high bit set in all bytes but the last."""
     out = [value & 0x7F]
     while value := value >> 7:
         out.append(value & 0x7F | 0x80)
@@ -123,13 +123,13 @@ def _number(value: int) -> bytes:
 
 
 def _track(written: list[_Event]) -> bytes:
-    """A track's chunk, with running status."""
+    """The chunk of a track, with running status."""
     out = bytearray()
     now, status = 0, 0
     for tick, _, event in sorted(written, key=lambda e: e[:2]):
         out += _number(max(tick - now, 0))
         out += event[1:] if event[0] == status else event
-        # Meta events end a running status.
+        # Meta events end the running status.
         status = event[0] if event[0] < 0xF0 else 0
         now = max(tick, now)
     return _chunk(b"MTrk", bytes(out) + b"\x00" + _meta(midi_events.END_OF_TRACK, b""))

@@ -1,1 +1,1 @@
-"""What a model is, and the numpy engine that runs it."""
+"""Models: specs, configs, one interface, and the numpy engine."""

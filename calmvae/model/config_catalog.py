@@ -1,6 +1,6 @@
-"""What is known of the configs, calmvae's and Magenta's, without importing Magenta: windows, specs, variables.
+"""The windows, specs and variables of all configs, calmvae's and Magenta's, without importing Magenta.
 
-`magenta_configs.json` is written by tools/magenta_configs.py from Magenta itself; a test writes it again.
+tools/magenta_configs.py writes `magenta_configs.json` from Magenta itself; a test writes it again.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from calmvae.common import magenta_import
 from calmvae.model import magenta_config, model_spec, numpy_engine
 from calmvae.music.melody_tokens import STEPS_PER_BAR
 
@@ -32,17 +33,17 @@ def _magenta() -> dict[str, Any]:
 
 
 def names() -> list[str]:
-    """calmvae's configs and Magenta's."""
+    """The names of calmvae's configs and Magenta's."""
     return [*model_spec.CALM_SPECS, *_magenta()]
 
 
 def bars(name: str) -> int:
-    """The window of a config."""
+    """The length of a config's window."""
     return model_spec.CALM_SPECS[name].bars if name in model_spec.CALM_SPECS else _magenta()[name]["bars"]
 
 
 def spec(name: str) -> model_spec.ModelSpec | None:
-    """The spec of a melody config; None of another."""
+    """The spec of a melody config; None for another config."""
     if name in model_spec.CALM_SPECS:
         return model_spec.CALM_SPECS[name]
     entry = _magenta()[name]
@@ -55,11 +56,9 @@ def get_spec(name: str) -> model_spec.ModelSpec:
     """The spec of a calm-* config, or of a melody config of Magenta's.
 
     Raises:
-      OptionError: no such config, or not one of one-hot melodies without controls.
+      OptionError: there is no such config, or it is not one of one-hot melodies without controls.
     """
     if known(name) not in names():
-        from calmvae.common import magenta_import
-
         return magenta_config.spec_of_magenta(name, magenta_import.load().configs.CONFIG_MAP[name])
     found = spec(name)
     if found is None:
@@ -68,13 +67,11 @@ def get_spec(name: str) -> model_spec.ModelSpec:
 
 
 def known(name: str) -> str:
-    """The name of a config, calmvae's, Magenta's or one that was added to Magenta's CONFIG_MAP.
+    """The name, if it is a config of calmvae's or Magenta's, or one that was added to Magenta's CONFIG_MAP.
 
     Raises:
-      OptionError: there is none of that name.
+      OptionError: there is no such config.
     """
-    from calmvae.common import magenta_import
-
     everything = names()
     if name in everything or (magenta_import.is_loaded() and name in magenta_import.load().configs.CONFIG_MAP):
         return name
@@ -90,30 +87,30 @@ def shapes(name: str) -> Shapes:
 
 
 def matching(found: Shapes) -> list[str]:
-    """Configs that have exactly these variables."""
+    """Configs with exactly these variables."""
     return [name for name in names() if shapes(name) == dict(found)]
 
 
 def alike(found: Shapes) -> list[str]:
-    """Configs of this structure, in whatever sizes, between the same inputs and outputs."""
+    """Configs of this structure in any sizes, with the same inputs and outputs."""
     return [name for name in names() if is_like(name, found)]
 
 
 def is_like(name: str, found: Shapes) -> bool:
-    """Whether a config is of this structure."""
+    """True if a config has this structure."""
     return (structure(shapes(name)), _ends(shapes(name))) == (structure(found), _ends(found))
 
 
 def structure(found: Shapes) -> set[str]:
-    """Names of variables, whatever the number of layers."""
+    """Names of variables, without the numbers of the layers."""
     return {re.sub(r"/cell_\d+/", "/cell/", name) for name in found}
 
 
 def _ends(found: Shapes) -> list[int]:
-    """Sizes of what a model reads and says at a step."""
+    """Sizes of a model's input and outputs at a step."""
     sizes = [shape[0] for name, shape in sorted(found.items()) if name.endswith("output_projection/bias")]
     if _NADE in found:
-        # Only part of what the LSTM says goes to the outputs.
+        # Only part of the LSTM's projection goes to the outputs.
         sizes = [found[_NADE][0]]
     for name, shape in sorted(found.items()):
         if re.match(r"encoder/.*cell_0/bidirectional_rnn/fw/multi_rnn_cell/cell_0/lstm_cell/kernel$", name):
@@ -123,7 +120,7 @@ def _ends(found: Shapes) -> list[int]:
 
 
 def sizes(found: Shapes) -> dict[str, Any]:
-    """The hparams that shapes tell: z_size and the sizes of layers."""
+    """The hparams given by shapes: z_size and the sizes of layers."""
     told: dict[str, Any] = {}
     if "encoder/mu/bias" in found:
         told["z_size"] = int(found["encoder/mu/bias"][0])
@@ -143,6 +140,6 @@ def is_other(name: str) -> bool:
 
 def window_bars(config: Any) -> int:
     """Bars of the window of a config of Magenta's."""
-    # A window of events (not steps) has no length in bars but the one it was cut to.
+    # A window of events (not steps) has the length in bars to which it was cut.
     bars = getattr(config.data_converter, "_hop_size_bars", None)
     return bars or int(config.hparams.max_seq_len) // STEPS_PER_BAR

@@ -1,7 +1,7 @@
-"""One interface of all models: opened once, a model encodes, decodes and samples, and says what music its windows are.
+"""One interface of all models: a model encodes, decodes and samples windows, and turns them into music.
 
-What a window is made of is the model's own affair: tokens of a melody, a matrix of drum hits. Whoever uses a model
-hands windows on and does not look into them.
+The content of a window depends on the model, such as tokens of a melody or a matrix of drum hits. Users of a model pass
+windows on without looking inside.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DEFAULT_PROGRAM = 0
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """Who plays: a track's name, a General MIDI program, a velocity, and which voice of the windows."""
+    """The instrument of a track: its name, a General MIDI program, a velocity, and the voice of the windows it plays."""
 
     name: str
     program: int
@@ -35,18 +35,18 @@ class Voice:
 
 @dataclasses.dataclass
 class Excerpt:
-    """Bars of a piece as a model takes them.
+    """Bars of a piece as windows of a model.
 
     Attributes:
-      name: of the piece.
-      inputs: `count` windows as the encoder takes them.
-      windows: the same music as `Model.decode` gives it.
-      bars: of the piece that they hold; the last window may have silence behind them.
-      tied: bool `[count]`: the window's first note is held over from the window before.
+      name: name of the piece.
+      inputs: `count` windows as input of the encoder.
+      windows: the same windows in the form of `Model.decode`.
+      bars: bars of the piece in the windows; the last window may end with silence.
+      tied: bool `[count]`: the first note of the window is held over from the window before.
       qpm: quarters per minute.
-      players: of each voice of the windows.
-      report: what became of the notes on the way, for run.json; empty if there is nothing to say.
-      cut_from: what `Model.replay` needs beside; the model's own affair.
+      players: the instrument of each voice of the windows.
+      report: the changes to the notes, for run.json; empty if there are none.
+      cut_from: further data for `Model.replay`, of any form.
     """
 
     name: str
@@ -61,17 +61,17 @@ class Excerpt:
 
     @property
     def count(self) -> int:
-        """How many windows."""
+        """The number of windows."""
         return len(self.tied)
 
 
 @dataclasses.dataclass
 class Segment:
-    """Windows to be played one after the other at one tempo.
+    """Windows to play in order at one tempo.
 
     Attributes:
-      voices: who plays; several may play the same voice of the windows.
-      excerpt: the music that it is, or is nearest to; `written` plays that piece's own notes.
+      voices: the instruments; several may play the same voice of the windows.
+      excerpt: the music of the windows, or the nearest to it. With `written`, its piece's own notes are played.
     """
 
     windows: Any
@@ -85,23 +85,23 @@ class Segment:
 
 
 class Model(abc.ABC):
-    """A model and where it came from.
+    """A model and its source.
 
     Attributes:
-      name: of its config.
-      bars: of a window, of 16 steps each.
+      name: name of its config.
+      bars: bars of a window, of 16 steps each.
       z_size: length of a latent vector, 0 for none.
       source: the folder, file or prefix that it was opened from.
-      sha256: of its weights, where it is on record.
-      weights_file: the file with its weights, if it is one.
-      meta: what model.json says besides.
+      sha256: SHA-256 of its weights, if it is recorded.
+      weights_file: the file with its weights; None if they are in several files.
+      meta: further entries of model.json.
     """
 
-    # What `interpolate` begins and ends with if it is not said: "original" or "decoded".
+    # The default endpoints of `interpolate`: "original" or "decoded".
     endpoints: ClassVar[str] = "original"
-    # Bars of a sample if it is not said; None where a sample is what the model makes of one latent vector.
+    # The default bars of a sample; None if one latent vector makes the whole sample.
     sample_bars: ClassVar[int | None] = None
-    # Silence in front of a piece is taken away in whole steps of so many quarter notes (0: to the first note).
+    # Silence before a piece is removed in steps of this many quarter notes (0: up to the first note).
     grid: ClassVar[float] = 0.0
 
     def __init__(
@@ -144,10 +144,10 @@ class Model(abc.ABC):
 
         Args:
           piece: any piece.
-          bars: how many, a multiple of the model's; None takes the whole piece.
-          remarks: what was changed or left out is added, one sentence each.
+          bars: number of bars, a multiple of the model's; None takes the whole piece.
+          remarks: gets a sentence for each change or omission.
           melody, track: how to find a melody, for models of melodies.
-          start_bar: the first (from 1); default the first that gives a window.
+          start_bar: the first bar, from 1; default the first with a window.
 
         Raises:
           OptionError, InputError, EmptyMusicError: an option or the piece is not usable.
@@ -169,14 +169,14 @@ class Model(abc.ABC):
 
         Args:
           z: `[n, z_size]`.
-          temperature: 0 decodes the likeliest notes, 1 draws as the model believes.
-          seed: of the draws; one for all or several, each for an equal share of the vectors.
-          like: for models that play over something given, chords say: the excerpt that has it, of each vector.
+          temperature: 0 decodes the likeliest notes, 1 draws from the model's probabilities.
+          seed: seed of the draws; one for all, or several, each for an equal share of the vectors.
+          like: for models with controls such as chords, the excerpt with the controls of each vector.
         """
 
     @abc.abstractmethod
     def same(self, x: Any, y: Any) -> np.ndarray:
-        """Where two sequences of windows agree, bool."""
+        """True at steps where two sequences of windows agree, bool."""
 
     @abc.abstractmethod
     def sample(
@@ -190,15 +190,15 @@ class Model(abc.ABC):
         chords: str | None = None,
         controls: np.ndarray | None = None,
     ) -> list[tuple[Any, list[str]]]:
-        """Fresh windows of n pieces, each with the labels of its equal parts.
+        """New windows of n pieces, each with the labels of its equal parts.
 
         Args:
-          n: how many pieces.
-          walk: the number of a piece, how many points, and how many of them to each fresh draw, to latent vectors
-            `[points, z_size]`.
-          bars: of each; default is the model's affair.
+          n: number of pieces.
+          walk: a function of the number of a piece, the number of points, and the number of points per fresh draw; it
+            returns latent vectors `[points, z_size]`.
+          bars: bars of each piece; the default depends on the model.
           temperature, seed: see `decode`.
-          chords, controls: for models that play over something, see `magenta_model.MagentaModel.sample`.
+          chords, controls: for models with controls, see `magenta_model.MagentaModel.sample`.
 
         Raises:
           OptionError: an option is not for this model, or out of range.
@@ -206,43 +206,43 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def play(self, segments: Sequence[Segment], name: str) -> tuple[Piece, list[Section]]:
-        """Segments one after the other as a piece, and where each of them lies."""
+        """Segments in order as a piece, and the section of each."""
 
     @abc.abstractmethod
     def replay(self, excerpt: Excerpt, windows: Any, name: str, track: str) -> Piece:
-        """Windows in the places of an excerpt's own, at its own tempos; `track` names the voice."""
+        """Windows in place of an excerpt's own, at its tempos; `track` is the name of the voice."""
 
     def measure(self, given: Excerpt, decoded: Any) -> dict[str, float]:
-        """How much of an excerpt is the same in windows decoded of it, as shares by name, the first of all steps."""
+        """Reconstruction accuracies of windows decoded from an excerpt, shares by name; the first is of all steps."""
         return {"reconstruction_accuracy": float(self.same(given.windows, decoded).mean())}
 
     def voices(self) -> list[Voice]:
-        """Who plays the windows of samples: one for each voice."""
+        """The instruments of samples: one for each voice of the windows."""
         return [Voice("melody", DEFAULT_PROGRAM, DEFAULT_VELOCITY)]
 
     @abc.abstractmethod
     def check_voice(self, program: int, velocity: int) -> None:
-        """Raises an `OptionError` where the model has programs or velocities of its own and others are asked for."""
+        """Raises an `OptionError` if the model sets programs or velocities itself and others are requested."""
 
     def step_bars(self, bars: int | None) -> int:
-        """Bars of a step of an interpolation: those asked for, by default 4 or a window, whichever is longer.
+        """Bars of a step of an interpolation: `bars` or, by default, 4 or a window, whichever is longer.
 
         Raises:
-          OptionError: windows of the model do not make so many.
+          OptionError: it is no multiple of the model's window.
         """
         return self.check_bars(max(4, self.bars) if bars is None else bars)
 
     def check_bars(self, bars: int) -> int:
-        """The number of bars, if windows of the model make so many; else raises an `OptionError`."""
+        """The number of bars, if it is a multiple of the model's window; else raises an `OptionError`."""
         if bars < 1 or bars % self.bars:
             raise OptionError(
-                f"--bars is {bars}, but {self.name} makes multiples of {self.bars} bars; give such as --bars "
+                f"--bars is {bars}, but {self.name} makes multiples of {self.bars} bars; give for example --bars "
                 f"{2 * self.bars}."
             )
         return bars
 
     def describe(self) -> dict[str, Any]:
-        """What a run.json says of the model."""
+        """The entry of the model in run.json."""
         if not self.sha256 and self.weights_file:
             self.sha256 = output_folder.sha256(self.weights_file)
         return {"config": self.name, "source": str(self.source), "sha256": self.sha256}

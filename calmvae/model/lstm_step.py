@@ -1,7 +1,7 @@
-"""One step of an LSTM layer for generation, with numpy alone.
+"""One step of an LSTM layer for generation in numpy.
 
-The cell is Magenta's `LSTMBlockCell`: gates in the order input, candidate, forget, output, 1 added to the forget
-gate. A kernel's first rows take the input, its last `units` rows the layer's own output of the step before.
+The cell is Magenta's `LSTMBlockCell`: gates in the order input, candidate, forget, output, with 1 added to the forget
+gate. The first rows of a kernel take the input, the last `units` rows the output of the step before.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ _ONE = np.float32(1)
 
 
 def step(gates: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One step: gates `[n, 4 * units]` before their non-linearities, overwritten, and the old `c`, to new `c`, `h`."""
+    """The new `c` and `h` from the old `c` and gates `[n, 4 * units]` before activation, which are overwritten."""
     units = c.shape[1]
     activate(gates)
     c = gates[:, 2 * units : 3 * units] * c
@@ -24,11 +24,11 @@ def activate(gates: np.ndarray) -> None:
     """Applies the gates' non-linearities in place: `[n, 4 * units]`."""
     units = gates.shape[1] // 4
     candidate = gates[:, units : 2 * units]
-    # tanh(x) = 2 sigmoid(2x) - 1, and numpy's exp is twice as fast as its tanh.
+    # tanh(x) = 2 sigmoid(2x) - 1; numpy's exp is twice as fast as its tanh.
     candidate *= np.float32(2)
     gates[:, 2 * units : 3 * units] += _ONE
     np.negative(gates, out=gates)
-    # Beyond 88 the exponential is infinite in float32, and the sigmoid 0, as it should be.
+    # Beyond 88 the exponential is infinite in float32, and the sigmoid correctly 0.
     with np.errstate(over="ignore"):
         np.exp(gates, out=gates)
     gates += _ONE

@@ -1,4 +1,4 @@
-"""Specs to Magenta's `Config` objects, and back."""
+"""Converts specs to Magenta's `Config` objects and back."""
 
 from __future__ import annotations
 
@@ -6,18 +6,17 @@ import copy
 import functools
 from typing import Any
 
+from calmvae.common import magenta_import
 from calmvae.model.model_spec import CALM_SPECS, DEFAULT_HPARAMS, ModelSpec, not_melodies
 from calmvae.music.melody_tokens import DEPTH, STEPS_PER_BAR
 
 
 def spec_of_magenta(name: str, config: Any) -> ModelSpec:
-    """Describes one of Magenta's melody configs as a spec.
+    """The spec of one of Magenta's melody configs.
 
     Raises:
       OptionError: the config is not one of one-hot melodies without controls.
     """
-    from calmvae.common import magenta_import
-
     door = magenta_import.load()
     lstm, converter = door.lstm_models, config.data_converter
     encoder, decoder = config.model.encoder, config.model.decoder
@@ -43,9 +42,7 @@ def spec_of_magenta(name: str, config: Any) -> ModelSpec:
 
 
 def magenta_config(spec: ModelSpec) -> Any:
-    """Magenta's `Config` for a spec: a fresh model, its own hparams, a converter for its window."""
-    from calmvae.common import magenta_import
-
+    """Magenta's `Config` for a spec: a new model, its hparams, and a converter for its window."""
     door = magenta_import.load()
     return door.configs.Config(
         model=magenta_model(spec, door.lstm_models.BidirectionalLstmEncoder, _decoder_class(spec, door)),
@@ -74,9 +71,7 @@ def _decoder_class(spec: ModelSpec, door: Any) -> Any:
 
 
 def magenta_model(spec: ModelSpec, encoder_class: Any, decoder_class: Any) -> Any:
-    """Magenta's `MusicVAE` of a spec's levels around flat encoders and a flat decoder of the given classes."""
-    from calmvae.common import magenta_import
-
+    """Magenta's `MusicVAE` with the levels of a spec around flat encoders and a flat decoder of the given classes."""
     door = magenta_import.load()
     encoder, decoder = encoder_class(), decoder_class()
     if spec.encoder_lengths:
@@ -89,8 +84,6 @@ def magenta_model(spec: ModelSpec, encoder_class: Any, decoder_class: Any) -> An
 
 
 def register() -> None:
-    """Puts the calm-* configs beside Magenta's own in its CONFIG_MAP."""
-    from calmvae.common import magenta_import
-
+    """Adds the calm-* configs to Magenta's CONFIG_MAP."""
     for name, spec in CALM_SPECS.items():
         magenta_import.load().configs.CONFIG_MAP.setdefault(name, magenta_config(spec))

@@ -1,7 +1,7 @@
-"""A model of one of Magenta's configs that is not of melodies alone, run by Magenta on TensorFlow.
+"""A model of a config of Magenta's that is not only of melodies, run by Magenta on TensorFlow.
 
-Drums, trios, melodies over chords, hierarchical encoders, multi-instrument performances and grooves. A window is what
-Magenta's data converter makes of a NoteSequence; decoded, it is a matrix `[max_seq_len, output_depth]`.
+These configs are drums, trios, melodies over chords, hierarchical encoders, multi-instrument performances and grooves.
+Magenta's data converter makes a window from a NoteSequence; a decoded window is a matrix `[max_seq_len, output_depth]`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from calmvae.model.interface import Excerpt, Segment
 from calmvae.model.magenta_windows import Reader
 from calmvae.music.calmness import DEFAULT_VELOCITY
 
-# Always the same, so that the draws of a sample do not depend on how many others are asked for.
+# Constant, so that the draws of a sample do not depend on the number of samples.
 _BATCH = 8
 
 
@@ -35,13 +35,13 @@ class MagentaModel(interface.Model):
     """See `interface.Model`.
 
     Attributes:
-      config_name: in Magenta's CONFIG_MAP, or a calm-* one.
+      config_name: name in Magenta's CONFIG_MAP, or of a calm-* config.
       config: Magenta's Config, with the hparams of the checkpoint.
       weights: Magenta's variable names to arrays.
     """
 
     endpoints: ClassVar[str] = "decoded"
-    # A sixteenth: grooves play beside it.
+    # A sixteenth, because grooves play beside the grid.
     grid: ClassVar[float] = 0.25
 
     def __init__(
@@ -68,17 +68,17 @@ class MagentaModel(interface.Model):
     def step_bars(self, bars: int | None) -> int:
         """See `Model.step_bars`; always one window."""
         if bars not in (None, self.bars):
-            raise OptionError(f"--bars is {bars}; a step of {self.name} has {self.bars}, leave it out.")
+            raise OptionError(f"--bars is {bars}, but a step of {self.name} has {self.bars} bars; leave --bars out.")
         return self.bars
 
     def has_dynamics(self) -> bool:
-        """True where the config says how hard each note is played."""
+        """True if the config has velocities of its own."""
         data = magenta_import.load().data
         flat = (data.OneHotMelodyConverter, data.DrumsConverter, data.TrioConverter)
         return not isinstance(self.config.data_converter, flat)
 
     def is_melodic(self) -> bool:
-        """True for melodies, over chords say, which any instrument may play."""
+        """True for melodies, also over chords, which any instrument may play."""
         return isinstance(self.config.data_converter, magenta_import.load().data.OneHotMelodyConverter)
 
     def check_voice(self, program: int, velocity: int) -> None:
@@ -98,24 +98,24 @@ class MagentaModel(interface.Model):
         track: int | str | None = None,
         start_bar: int | None = None,
     ) -> Excerpt:
-        """See `Model.excerpt`; one window, or of a whole piece all that follow each other and give one."""
+        """See `Model.excerpt`; one window or, of a whole piece, all consecutive windows."""
         self._check_travel()
         if melody != "skyline" or track is not None:
             option = "--melody" if melody != "skyline" else "--track"
             raise OptionError(f"{option} goes with melody configs, and {self.name} is none; leave it out.")
         reader = Reader(self.config, "infer")
-        # A cut may begin or end with silence, which splitting it (at no change) would take off.
+        # A cut may begin or end with silence, which a split (even without a change) would remove.
         reader.converter._pad_to_total_time, reader.converter._presplit_on_time_changes = True, False
         return magenta_windows.excerpt(self.name, reader, piece, bars is None, start_bar, remarks)
 
     def _check_travel(self) -> None:
         if not self.z_size:
-            raise OptionError(f"{self.name} has no latent space (z_size is 0) to put a piece in; sample it instead.")
+            raise OptionError(f"{self.name} cannot encode a piece: it has no latent space (z_size is 0); sample it.")
         converter = self.config.data_converter
         if converter.control_depth and not getattr(converter, "_chord_encoding", None):
             raise OptionError(
-                f"{self.name} plays hits that are given to it, so that there is nothing between two pieces; choose a "
-                "config without controls, or with chords."
+                f"{self.name} plays hits that are given to it, so there is nothing between two pieces; choose a config "
+                "without controls, or with chords."
             )
 
     def encode(self, excerpts: Sequence[Excerpt]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -142,7 +142,7 @@ class MagentaModel(interface.Model):
     def decode(
         self, z: np.ndarray, temperature: float = 0.0, seed: int | Sequence[int] = 0, like: Sequence[Excerpt] = ()
     ) -> list[np.ndarray]:
-        """See `Model.decode`; windows `[max_seq_len, output_depth]`. Of several seeds the first counts.
+        """See `Model.decode`; windows `[max_seq_len, output_depth]`. Only the first of several seeds counts.
 
         Raises:
           ModelError: the weights do not fit.
@@ -158,11 +158,12 @@ class MagentaModel(interface.Model):
     def _decode(
         self, controls: Sequence[np.ndarray | None], latents: np.ndarray, temperature: float, seed: int
     ) -> list[list[np.ndarray]]:
-        """As TrainedModel, but seeded, from given latents and without the encoder.
+        """As Magenta's TrainedModel, but seeded, from given latents and without the encoder.
 
         Args:
-          controls: what windows are conditioned on, `[max_seq_len, control_depth]` or None.
-          latents: `[n, z_size]`. temperature, seed: see `decode`.
+          controls: each `[max_seq_len, control_depth]` or None.
+          latents: `[n, z_size]`.
+          temperature, seed: see `decode`.
 
         Returns:
           for each of the controls, n windows.
@@ -189,9 +190,9 @@ class MagentaModel(interface.Model):
 
     @contextlib.contextmanager
     def _session(self, key: Any, build: Callable[[Any, Any], Any]) -> Iterator[tuple[Any, Any]]:
-        """A session with the weights in it, of a graph that is built once, and what `build` made of the graph.
+        """Yields a session with the weights, and the result of `build`. The graph is built once for each key.
 
-        The session is a new one, so that draws begin anew.
+        The session is new each time, so that its draws start again.
         """
         tf = magenta_import.load().tf
         if key not in self._graphs:
@@ -211,7 +212,7 @@ class MagentaModel(interface.Model):
             yield session, built
 
     def same(self, x: Sequence[np.ndarray], y: Sequence[np.ndarray]) -> np.ndarray:
-        """At which steps windows agree, bool `[n, length]`; of grooves only the hits, not how hard and when exactly."""
+        """True at steps where windows agree, bool `[n, length]`; of grooves only hits count, not velocity or time."""
         depth = self.config.data_converter.output_depth
         depth //= 3 if isinstance(self.config.data_converter, magenta_import.load().data.GrooveConverter) else 1
         pairs = zip(x, y, strict=True)
@@ -233,13 +234,13 @@ class MagentaModel(interface.Model):
         chords: str | None = None,
         controls: np.ndarray | None = None,
     ) -> list[tuple[list[np.ndarray], list[str]]]:
-        """See `Model.sample`; a window each, or one for each chord.
+        """See `Model.sample`; each piece has one window, or one per chord.
 
         Args:
-          bars: if given, must be what the config makes.
-          chords: for chord configs, such as "C G Am F": spread over a melody's window; a multi-instrument performance
-            plays a bar over each, all from one latent vector.
-          controls: for configs conditioned on something else, `[max_seq_len, control_depth]`.
+          bars: if given, must be the bars that the config makes.
+          chords: for chord configs, such as "C G Am F". A melody's window divides evenly among them; a multi-instrument
+            performance plays a bar over each, all from one latent vector.
+          controls: for configs with other controls, `[max_seq_len, control_depth]`.
           n, walk, temperature, seed: see `Model.sample`.
 
         Raises:
@@ -249,17 +250,19 @@ class MagentaModel(interface.Model):
         symbols = [symbol for symbol in re.split(r"[\s,|]+", chords) if symbol] if chords is not None else None
         given = self._controls(symbols, controls)
         if bars not in (None, self.bars * len(given)):
-            raise OptionError(f"--bars is {bars}; {self.name} makes {self.bars * len(given)} here, leave it out.")
+            raise OptionError(
+                f"--bars is {bars}, but {self.name} makes {self.bars * len(given)} bars here; leave --bars out."
+            )
         latents = np.concatenate([walk(k, 1, 1) for k in range(n + -n % _BATCH)])
         decoded = self._decode(given, latents, temperature, seed)
         return [([windows[k] for windows in decoded], symbols or [f"sample {k + 1}"]) for k in range(n)]
 
     def _controls(self, symbols: list[str] | None, controls: np.ndarray | None) -> list[np.ndarray | None]:
-        """What each window is conditioned on: `[max_seq_len, control_depth]`, or None."""
+        """The controls of each window, `[max_seq_len, control_depth]` or None."""
         converter, steps = self.config.data_converter, int(self.config.hparams.max_seq_len)
         depth, encoding = int(converter.control_depth or 0), getattr(converter, "_chord_encoding", None)
         if symbols is not None and encoding is None:
-            raise OptionError(f"config {self.name} knows no chords; leave --chords out.")
+            raise OptionError(f"config {self.name} has no chords; leave --chords out.")
         if controls is not None:
             if not depth or np.shape(controls) != (steps, depth):
                 wanted = [steps, depth] if depth else "none"
@@ -269,7 +272,7 @@ class MagentaModel(interface.Model):
             return [None]
         if encoding is None:
             raise OptionError(
-                f"config {self.name} gives dynamics and timing to drum hits; name the hits from Python, 0 or 1 in "
+                f"config {self.name} adds dynamics and timing to given drum hits; pass them in Python, 0 or 1 in "
                 f"[{steps} steps, {depth} drums]: calmvae.sample(model, controls=hits)."
             )
         if not symbols:
@@ -277,7 +280,7 @@ class MagentaModel(interface.Model):
         rows = np.eye(depth, dtype=np.float32)[[_chord(encoding, symbol) for symbol in symbols]]
         events = getattr(converter, "_max_events_per_instrument", None)
         if events:
-            # As in training: each instrument's first event names its program, under no chord.
+            # As in training: the first event of each instrument is its program, without a chord.
             named = np.arange(steps)[:, None] % events == 0
             return [np.where(named, np.eye(depth, dtype=np.float32)[0], row) for row in rows]
         beats = self.bars * 4
@@ -287,7 +290,7 @@ class MagentaModel(interface.Model):
         return [np.repeat(rows, steps // len(rows), axis=0)]
 
     def play(self, segments: Sequence[Segment], name: str) -> tuple[Piece, list[Section]]:
-        """See `Model.play`; the first voice's velocity and program count where the config has none of its own."""
+        """See `Model.play`; the first voice's velocity and program count if the config has none of its own."""
         parts: list[Piece] = []
         qpms: list[float] = []
         sections = []
@@ -299,14 +302,14 @@ class MagentaModel(interface.Model):
         return arranged(parts, self.bars, qpms, name), sections
 
     def replay(self, excerpt: Excerpt, windows: Sequence[np.ndarray], name: str, track: str) -> Piece:
-        """See `Model.replay`; windows that stand apart in the piece follow each other."""
+        """See `Model.replay`; windows that are apart in the piece become consecutive."""
         return arranged(self._pieces(windows), self.bars, excerpt.cut_from, name)
 
     def _pieces(self, windows: Sequence[np.ndarray]) -> list[Piece]:
-        """Windows as pieces of 120 quarters a minute."""
+        """Windows as pieces at 120 quarters per minute."""
         converter = copy.deepcopy(self.config.data_converter)
         converter.set_mode("infer")
-        # Else it writes chord symbols beside the notes, which fails in a bar without notes.
+        # Otherwise it also writes chord symbols, which fails in a bar without notes.
         converter._chord_encoding = None
         return [note_sequence.piece_of(sequence) for sequence in converter.from_tensors(windows)]
 
@@ -323,21 +326,21 @@ def _chord(encoding: Any, symbol: str) -> int:
     try:
         return encoding.encode_event(symbol)
     except (note_seq.ChordSymbolError, note_seq.ChordEncodingError):
-        raise OptionError(f"--chords: '{symbol}' is not a chord here; write C, F#m, Bbdim, Eaug or N.C.") from None
+        raise OptionError(f"--chords: '{symbol}' is not a known chord; write C, F#m, Bbdim, Eaug or N.C.") from None
 
 
 def arranged(windows: Sequence[Piece], bars: int, qpms: Sequence[float], name: str) -> Piece:
-    """Windows of so many bars each, one after the other, each at its tempo."""
+    """Consecutive windows of `bars` bars, each at its tempo, as one piece."""
     notes = []
     begins = np.cumsum([0.0, *(bars * 240 / qpm for qpm in qpms)]).tolist()
     for begin, qpm, window in zip(begins, qpms, windows, strict=False):
         slower = window.tempos[0][1] / qpm
         for note in window.notes:
-            # A groove may begin just ahead of the beat.
+            # A groove may begin just before the beat.
             start, end = max(note.start * slower, 0.0), note.end * slower
             notes.append(dataclasses.replace(note, start=begin + start, end=begin + end))
     if len(windows) > 1:
-        # An instrument may lie on another track in the next window.
+        # An instrument may be on another track in the next window.
         voices = sorted({(note.is_drum, note.program) for note in notes})
         notes = [dataclasses.replace(note, track=voices.index((note.is_drum, note.program))) for note in notes]
     tempos = [(begins[k], qpm) for k, qpm in enumerate(qpms) if k == 0 or qpm != qpms[k - 1]]

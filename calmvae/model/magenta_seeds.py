@@ -1,4 +1,4 @@
-"""Seeds for what Magenta draws on TensorFlow: its decoding and encoding loops repeat themselves."""
+"""Seeds the draws of Magenta's decoding and encoding loops on TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,42 +9,37 @@ from typing import Any
 
 from calmvae.common import magenta_import, seeds
 
-# Magenta divides by the temperature; at this one only the likeliest token is left.
+# Magenta divides by the temperature; with this one only the likeliest token remains.
 COLDEST = 1e-6
 
 
-@contextlib.contextmanager
-def seeded_decoding(seed: int) -> Iterator[None]:
-    """Makes the draws of the decoding loops built within depend on the seed alone."""
-    tf, library = magenta_import.load().tf, magenta_import.load().lstm_models.contrib_seq2seq
-    decode, loops = library.dynamic_decode, itertools.count()
-
-    def seeded(*args: Any, **options: Any) -> Any:
-        # Every loop counts its random operations from 0: with one seed, all bars would draw the same.
-        tf.set_random_seed(seeds.hash_seed(seed, next(loops)))
-        # A draw waits for nothing, so that steps run side by side would take theirs in any order.
-        return decode(*args, **options, parallel_iterations=1)
-
-    library.dynamic_decode = seeded
-    try:
-        yield
-    finally:
-        library.dynamic_decode = decode
+def seeded_decoding(seed: int) -> contextlib.AbstractContextManager[None]:
+    """Makes the draws of decoding loops that are built within the block depend only on the seed."""
+    return _seeded_loops(magenta_import.load().lstm_models.contrib_seq2seq, "dynamic_decode", seed)
 
 
 @contextlib.contextmanager
 def seeded_training(seed: int) -> Iterator[None]:
-    """`seeded_decoding`, and the same for the encoders' loops, which draw what they drop."""
-    tf, library = magenta_import.load().tf, magenta_import.load().lstm_models.contrib_rnn
-    encode, loops = library.stack_bidirectional_dynamic_rnn, itertools.count()
+    """`seeded_decoding`, and the same for the encoders' loops, which draw their dropout."""
+    library = magenta_import.load().lstm_models.contrib_rnn
+    encoding = _seeded_loops(library, "stack_bidirectional_dynamic_rnn", seeds.hash_seed(seed, 1))
+    with encoding, seeded_decoding(seed):
+        yield
+
+
+@contextlib.contextmanager
+def _seeded_loops(library: Any, name: str, seed: int) -> Iterator[None]:
+    """Replaces a function of a library that builds loops by one that seeds them."""
+    tf, build, loops = magenta_import.load().tf, getattr(library, name), itertools.count()
 
     def seeded(*args: Any, **options: Any) -> Any:
-        tf.set_random_seed(seeds.hash_seed(seeds.hash_seed(seed, 1), next(loops)))
-        return encode(*args, **options, parallel_iterations=1)
+        # Every loop counts its random operations from 0: with one seed, all bars would draw the same.
+        tf.set_random_seed(seeds.hash_seed(seed, next(loops)))
+        # Draws have no inputs, so parallel steps would draw in any order.
+        return build(*args, **options, parallel_iterations=1)
 
-    library.stack_bidirectional_dynamic_rnn = seeded
+    setattr(library, name, seeded)
     try:
-        with seeded_decoding(seed):
-            yield
+        yield
     finally:
-        library.stack_bidirectional_dynamic_rnn = encode
+        setattr(library, name, build)

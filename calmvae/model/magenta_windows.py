@@ -1,7 +1,7 @@
-"""Windows of the configs that are not of melodies: what Magenta's own data converter makes of a NoteSequence.
+"""Windows of configs that are not of melodies, made from NoteSequences by Magenta's data converters.
 
-Stands in for the part of Magenta's `get_dataset` that reads a piece, which keeps a few windows a piece and stops at
-controls of no depth. Here every window counts, and a piece that gives none is counted with the reason.
+It replaces the part of Magenta's `get_dataset` that reads a piece, which keeps only a few windows per piece and fails
+for controls without depth. Here all windows are kept, and a piece without windows is counted with the reason.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from calmvae.music.melody_tokens import FIRST_PITCH
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """A matrix `[length, depth]` by what is not 0 in it: an example is a few hundred ones among a hundred thousand."""
+    """The nonzero values of a matrix `[length, depth]`: an example has a few hundred ones in a hundred thousand."""
 
     shape: tuple[int, int]
     at: np.ndarray
@@ -42,7 +42,7 @@ class Packed:
         return cls(array.shape, at, values.astype(np.float32))
 
     def key(self) -> bytes:
-        """Equal for equal matrices."""
+        """A key that is equal for equal matrices."""
         return self.at.tobytes() + self.values.tobytes()
 
     def unpack(self) -> np.ndarray:
@@ -62,16 +62,16 @@ class Window:
     length: np.ndarray
 
     def key(self) -> tuple[bytes, ...]:
-        """To put windows in an order by."""
+        """A key to sort windows by."""
         return self.outputs.key(), self.controls.key(), self.inputs.key()
 
 
 class Reader:
-    """A config's converter, and what goes before it.
+    """Reads windows with a config's augmenter and converter.
 
     Args:
       config: Magenta's Config; it is not changed.
-      mode: of the converter: train, eval or infer.
+      mode: mode of the converter: train, eval or infer.
     """
 
     def __init__(self, config: Any, mode: str = "train") -> None:
@@ -89,7 +89,7 @@ class Reader:
         self.bars = config_catalog.window_bars(config)
 
     def varies(self) -> bool:
-        """True where a piece is read otherwise each time: transposed, or with notes left out at random."""
+        """True if each reading of a piece differs: it is transposed, or notes are left out at random."""
         drops = ("_max_note_dropout_probability", "_drop_tracks_and_truncate")
         return bool(self.augmenter) or any(getattr(self.converter, name, None) for name in drops)
 
@@ -98,11 +98,11 @@ class Reader:
 
         Args:
           sequence: the piece.
-          draw: seed of all that is drawn.
+          draw: seed of all draws.
           augment: transpose it as in training.
 
         Raises:
-          Exception: whatever Magenta's converter stops at.
+          Exception: any error of Magenta's converter.
         """
         ours = self._prepared(sequence)
         with magenta_import.seeded(draw):
@@ -113,9 +113,9 @@ class Reader:
         for inputs, outputs, controls, length in zip(*tensors, strict=True):
             packed = Packed.of(inputs)
             same = packed if outputs is inputs else Packed.of(outputs)
-            # Stock cuts what is longer than the model's window, and so do its graphs.
+            # Stock Magenta and its graphs cut windows that are longer than the model's.
             found.append(Window(packed, same, Packed.of(controls), np.asarray(length, np.int32)))
-        # Magenta's order is that of a set of strings, another in each process.
+        # Magenta's order is that of a set of strings, which differs between processes.
         return sorted(found, key=Window.key)
 
     def _prepared(self, sequence: Any) -> Any:
@@ -123,31 +123,28 @@ class Reader:
         if not ours.tempos:
             ours.tempos.add(qpm=120.0)
         if self.is_groove:
-            # Its converter takes every note for a drum and stops at a pitch that it does not know.
-            drums = [note for note in ours.notes if note.is_drum and note.pitch in self._drums]
-            kept = [copy.deepcopy(note) for note in drums]
-            del ours.notes[:]
-            for note in kept:
+            # Its converter treats every note as a drum, and fails for unknown pitches.
+            _keep(ours, [note for note in ours.notes if note.is_drum and note.pitch in self._drums])
+            for note in ours.notes:
                 note.pitch = self._drums[note.pitch]
-            ours.notes.extend(kept)
         return ours
 
     @functools.cached_property
     def _drums(self) -> dict[int, int]:
-        """Pitches of a drum config to the pitch that stands for them."""
+        """Pitches of a drum config to the pitches of their classes."""
         converter = self.converter
         if not self.is_groove:
             return {pitch: pitch for pitch in converter._pitch_class_map}
-        # Trained on one drum kit, whose pitches are fewer than General MIDI's; those are the ones to infer with.
+        # It was trained on one drum kit with fewer pitches than General MIDI; inference uses General MIDI's.
         known = {pitch: converter.pitch_classes[k][0] for pitch, k in converter._infer_pitch_class_map.items()}
         return known | {pitch: pitch for pitch in converter.pitch_class_map}
 
     def unknown_drums(self, sequence: Any) -> int:
-        """Drum notes of a piece that a config of drums has no class for."""
+        """The number of drum notes in a piece for which a config of drums has no class."""
         return sum(n.is_drum and n.pitch not in self._drums for n in sequence.notes) if self.is_drums else 0
 
     def why_none(self, sequence: Any) -> str:
-        """Why a piece gives no window, in a few words, as far as can be told from outside."""
+        """The likely reason why a piece gives no window, in a few words after "a piece"."""
         drums = [note for note in sequence.notes if note.is_drum]
         pitched = [note for note in sequence.notes if not note.is_drum]
         metres = {(s.numerator, s.denominator) for s in sequence.time_signatures} or {(4, 4)}
@@ -171,7 +168,7 @@ class Reader:
         return next((why for holds, why in reasons if holds), "of nothing that its converter takes")
 
     def batch(self, windows: Sequence[Window]) -> list[np.ndarray]:
-        """Inputs, outputs and controls `[n, length, depth]`, padded to the longest, and lengths, as Magenta batches."""
+        """A batch like Magenta's: inputs, outputs, controls `[n, length, depth]`, padded to the longest; lengths."""
         parts = []
         for name in ("inputs", "outputs", "controls"):
             arrays = [getattr(window, name).unpack()[: self.steps] for window in windows]
@@ -182,7 +179,7 @@ class Reader:
 
 
 def _longest_stretch(sequence: Any) -> float:
-    """Bars of 4/4 between changes of tempo or metre, where there are most."""
+    """The most bars of 4/4 between two changes of tempo or metre."""
     marks = [(t.time, t.qpm) for t in sequence.tempos] or [(0.0, 120.0)]
     changes = sorted({0.0, sequence.total_time, *(t for t, _ in marks), *(s.time for s in sequence.time_signatures)})
     most = 0.0
@@ -193,18 +190,18 @@ def _longest_stretch(sequence: Any) -> float:
 
 
 def look(reader: Reader, sequence: Any) -> tuple[list[Window], str]:
-    """The windows of a piece, or why there are none."""
+    """The windows of a piece, and the reason if there are none."""
     try:
         windows = reader.windows(sequence)
     except Exception as error:
-        # Whatever comes first where a converter meets what it was not written for.
+        # A converter can raise anything for music that it was not written for.
         return [], f"that Magenta's converter stops at ({type(error).__name__})"
     return windows, "" if windows else reader.why_none(sequence)
 
 
 @dataclasses.dataclass(frozen=True)
 class _Cut:
-    """So many bars of a piece, from a bar (counted from 1) on, at a tempo."""
+    """A stretch of a piece from a bar (counted from 1), at one tempo."""
 
     bar: int
     qpm: float
@@ -214,7 +211,7 @@ class _Cut:
 def excerpt(
     config: str, reader: Reader, piece: Piece, whole: bool, start_bar: int | None, remarks: list[str]
 ) -> Excerpt:
-    """The first window of a piece, or that of a bar, or all that follow each other; see `interface.Model.excerpt`."""
+    """The first window of a piece, the window of a bar, or all consecutive windows; see `interface.Model.excerpt`."""
     name = piece.name or "the piece"
     remarks += [f"{name}: {warning}" for warning in piece.warnings]
     sequence = note_sequence.of_piece(piece)
@@ -245,7 +242,8 @@ def excerpt(
         one = "" if len(windows) == 1 else f" in one reading of {len(windows)}"
         remarks.append(f"{name}: {text.bars(first.bar, first.bar + reader.bars - 1)} of {len(cuts)}{one} are used.")
     if unknown := sum(reader.unknown_drums(cut.sequence) for cut, _ in found):
-        remarks.append(f"{name}: {unknown} drum notes are left out: {config} has no class for their pitches.")
+        left_out = f"{text.count(unknown, 'drum note')} {text.are(unknown)} left out"
+        remarks.append(f"{name}: {left_out}: {config} has no class for their pitches.")
     velocity = float(np.mean([note.velocity for cut, _ in found for note in cut.sequence.notes]))
     chosen_windows = [max(some, key=_height) if reader.is_melody else some[0] for _, some in found]
     outputs = [window.outputs.unpack() for window in chosen_windows]
@@ -256,7 +254,7 @@ def excerpt(
 
 
 def excerpt_of(window: Window, bars: int) -> Excerpt:
-    """A window of so many bars as an excerpt of no piece."""
+    """A window of `bars` bars as an excerpt without a piece."""
     tied = np.zeros(1, bool)
     return Excerpt(
         "", [window], [window.outputs.unpack()], bars, tied, DEFAULT_QPM, [Voice("melody", 0, DEFAULT_VELOCITY)]
@@ -264,20 +262,20 @@ def excerpt_of(window: Window, bars: int) -> Excerpt:
 
 
 def counted(window: Window) -> np.ndarray:
-    """Which steps of a window are no padding, bool `[length]`."""
+    """True for the steps of a window that are not padding, bool `[length]`."""
     lengths = np.atleast_1d(window.length)
     places = np.arange(window.outputs.shape[0]).reshape(len(lengths), -1)
     return (places - places[:, :1] < lengths[:, None]).ravel()
 
 
 def _height(window: Window) -> float:
-    """Mean pitch of a window of a melody, for the highest of several instruments is most likely the melody."""
+    """Mean pitch of a window; the highest of several instruments is most likely the melody."""
     tokens = window.outputs.at % window.outputs.shape[1]
     return float(tokens[tokens >= FIRST_PITCH].mean())
 
 
 def _cuts(sequence: Any, bars: int) -> Iterator[_Cut]:
-    """So many bars from each bar on, none across a change of tempo or metre, as Magenta's windows."""
+    """Yields `bars` bars from each bar; like Magenta's windows, none crosses a change of tempo or metre."""
     sequences = magenta_import.load_note_seq().sequences_lib
     number = 0
     for part in sequences.split_note_sequence_on_time_changes(sequence):
@@ -290,17 +288,21 @@ def _cuts(sequence: Any, bars: int) -> Iterator[_Cut]:
 
 
 def _cut(sequences: Any, part: Any, begin: float, length: float, near: float) -> Any:
-    """A stretch of a NoteSequence; what starts less than half a step before a bar belongs to it."""
+    """A stretch of a NoteSequence; notes that start less than half a step before a bar belong to the bar."""
     ours = copy.deepcopy(part)
-    notes = [n for n in ours.notes if begin - near <= n.start_time < begin + length - near]
-    kept = [copy.deepcopy(note) for note in notes]
-    del ours.notes[:]
-    for note in kept:
+    _keep(ours, [n for n in ours.notes if begin - near <= n.start_time < begin + length - near])
+    for note in ours.notes:
         note.start_time = max(note.start_time, begin)
         note.end_time = max(note.end_time, note.start_time + 1e-3)
-    ours.notes.extend(kept)
     ours.total_time = max(ours.total_time, begin + length)
     ours = sequences.extract_subsequence(ours, begin, begin + length)
     ours.ClearField("subsequence_info")
     ours.total_time = length
     return ours
+
+
+def _keep(sequence: Any, notes: list[Any]) -> None:
+    """Removes all other notes from a NoteSequence."""
+    kept = copy.deepcopy(notes)
+    del sequence.notes[:]
+    sequence.notes.extend(kept)

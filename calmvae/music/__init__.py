@@ -1,1 +1,1 @@
-"""What notes mean: melodies and their tokens, keys, chords, calmness."""
+"""Melodies and their tokens, keys, chords, calmness."""

@@ -1,7 +1,7 @@
-"""Features of a piece, or of a stretch of it, that music perception research ties to calm; numpy alone.
+"""Features of a piece, or of a stretch of it, that music perception research associates with calm.
 
-Rates and lengths are logarithms to base 2, as differences in them are heard as ratios. A feature that a stretch does
-not have (intervals of a single note, say) is NaN.
+Rates and lengths are logarithms to base 2, because they are heard as ratios. A feature that a stretch does not have is
+NaN, such as the intervals of a single note.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy as np
 from calmvae.midi.piece import Notes, Piece
 from calmvae.music import key_finding
 
-# Onsets closer than this (seconds) are heard as one chord.
+# Seconds; closer onsets are heard as one chord.
 CHORD = 0.035
 # Huron (1994), "Interval-class content in equally tempered pitch-class sets": consonance of interval classes 1 to 6, in
-# standard deviations over the three experiments he puts together; unison and octave take the best.
+# standard deviations over three experiments; unison and octave have the best value.
 CONSONANCE = np.array([1.240, -1.428, -0.582, 0.594, 0.386, 1.240, -0.453])
-# General MIDI programs of struck things without lasting pitch: timpani, and the percussive group.
+# General MIDI programs without a lasting pitch: timpani, and the percussive group.
 PERCUSSIVE = (47, *range(112, 120))
 LOW, HIGH = 43, 84
 _TONAL_SECONDS = 10.0
@@ -27,14 +27,14 @@ _REACH = 24
 
 @dataclasses.dataclass(frozen=True)
 class Stretch:
-    """Notes that begin within a stretch of a piece, cut at its end, and the pitched ones by onsets.
+    """The notes that begin within a stretch of a piece, cut at its end.
 
     Attributes:
       begin, end: in seconds.
-      notes: all of them, by start.
-      pitched: those that are no percussion.
-      onsets: times of chords, `[chords]`.
-      chord: of each pitched note the chord it belongs to, `[notes]`.
+      notes: all notes, by start.
+      pitched: the notes without percussion.
+      onsets: times of chords of pitched notes, `[chords]`.
+      chord: index of the chord of each pitched note, `[notes]`.
       qpm: mean tempo.
     """
 
@@ -48,12 +48,12 @@ class Stretch:
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """The length."""
         return self.end - self.begin
 
 
 def stretch(piece: Piece, begin: float | None = None, end: float | None = None) -> Stretch:
-    """A stretch between two times in seconds; by default all that sounds."""
+    """The stretch between two times in seconds; by default from the first note to the end of the last."""
     notes = piece.columns()
     if begin is None:
         begin = float(notes.start.min()) if len(notes) else 0.0
@@ -78,8 +78,8 @@ def _chords(starts: np.ndarray) -> np.ndarray:
     return chord
 
 
-def _log2(value: float) -> float:
-    return float(np.log2(value)) if value > 0 else float("nan")
+def _log_rate(count: int, seconds: float) -> float:
+    return float(np.log2(count / seconds)) if count and seconds > 0 else float("nan")
 
 
 def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
@@ -89,28 +89,28 @@ def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
 
 
 def tempo(s: Stretch) -> float:
-    """Mean notated tempo, quarters a minute."""
+    """Mean notated tempo, quarters per minute."""
     return s.qpm
 
 
 def onset_rate(s: Stretch) -> float:
-    """log2 of chords (or single notes) begun a second."""
-    return _log2(len(s.onsets) / s.seconds) if s.seconds > 0 else float("nan")
+    """log2 of onsets of chords or single notes per second."""
+    return _log_rate(len(s.onsets), s.seconds)
 
 
 def note_rate(s: Stretch) -> float:
-    """log2 of notes begun a second, percussion too."""
-    return _log2(len(s.notes) / s.seconds) if s.seconds > 0 else float("nan")
+    """log2 of onsets of notes per second, percussion included."""
+    return _log_rate(len(s.notes), s.seconds)
 
 
 def note_length(s: Stretch) -> float:
-    """Mean of log2 of notes' lengths in seconds."""
+    """Mean log2 of the lengths of notes in seconds."""
     lengths = s.pitched.end - s.pitched.start
     return _mean(np.log2(np.maximum(lengths, 0.02)))
 
 
 def legato(s: Stretch) -> float:
-    """Share of the time from one onset to the next that is filled by what began at the first, mean over onsets."""
+    """Share of the time between two onsets that is filled by the notes of the first, mean over onsets."""
     if len(s.onsets) < 2:
         return float("nan")
     ends = np.full(len(s.onsets), -np.inf)
@@ -125,7 +125,7 @@ def velocity(s: Stretch) -> float:
 
 
 def velocity_change(s: Stretch) -> float:
-    """Standard deviation of chords' loudest velocities."""
+    """Standard deviation of the loudest velocity of each chord."""
     if len(s.onsets) < 2:
         return float("nan")
     loudest = np.zeros(len(s.onsets))
@@ -139,7 +139,7 @@ def percussion(s: Stretch) -> float:
 
 
 def melody(s: Stretch) -> np.ndarray:
-    """The highest pitch of each chord over which no note still sounds higher: the melody, not what moves below it."""
+    """The melody: the highest pitch of each chord, without chords below a note that still sounds."""
     top = np.zeros(len(s.onsets), np.int64)
     np.maximum.at(top, s.chord, s.pitched.pitch)
     covered, notes = np.zeros(len(top), bool), s.pitched
@@ -151,12 +151,12 @@ def melody(s: Stretch) -> np.ndarray:
 
 
 def interval(s: Stretch) -> float:
-    """Mean size in semitones of the melody's steps."""
+    """Mean size of the melody's steps in semitones."""
     return _mean(np.abs(np.diff(melody(s))).astype(np.float64))
 
 
 def dissonance(s: Stretch) -> float:
-    """Minus Huron's consonance of pairs of notes that sound together, weighted by how long they do."""
+    """Negative mean of Huron's consonance of pairs of notes that sound together, weighted by time."""
     notes, total, weight = s.pitched, 0.0, 0.0
     for k in range(1, min(_REACH, len(notes) - 1) + 1):
         together = np.minimum(notes.end[:-k], notes.end[k:]) - notes.start[k:]
@@ -168,8 +168,8 @@ def dissonance(s: Stretch) -> float:
 
 
 def _profiles(s: Stretch) -> tuple[np.ndarray, np.ndarray]:
-    """Correlations with the best major and the best minor key of each stretch of ten seconds with at least 4 notes, and
-    its seconds of sound: `[stretches, 2]`, `[stretches]`."""
+    """For each ten seconds with at least 4 notes, correlations with the best major and the best minor key,
+    `[stretches, 2]`, and the seconds of sound, `[stretches]`."""
     if not len(s.pitched):
         return np.zeros((0, 2)), np.zeros(0)
     window = ((s.pitched.start - s.begin) / _TONAL_SECONDS).astype(np.int64)
@@ -189,7 +189,7 @@ def tonal_clarity(s: Stretch) -> float:
 
 
 def mode(s: Stretch) -> float:
-    """How much better the best major key fits than the best minor key, difference of correlations."""
+    """Correlation with the best major key minus that with the best minor key."""
     r, seconds = _profiles(s)
     return _mean(r[:, 0] - r[:, 1], seconds) if len(r) else float("nan")
 
@@ -201,12 +201,12 @@ def extremes(s: Stretch) -> float:
 
 
 def irregularity(s: Stretch) -> float:
-    """Mean absolute difference, in octaves, of neighbouring times between onsets."""
+    """Mean absolute difference between consecutive inter-onset times, in octaves."""
     return _mean(np.abs(np.diff(np.log2(np.diff(s.onsets)))))
 
 
 def silence(s: Stretch) -> float:
-    """Share of the time in which nothing sounds."""
+    """Share of time without sound."""
     if s.seconds <= 0 or not len(s.notes):
         return float("nan")
     reach = np.maximum.accumulate(s.notes.end)

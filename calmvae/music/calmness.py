@@ -1,10 +1,10 @@
-"""How calm a piece is, from 0 to 100: a sum of features that research associates with calm, each with its source.
+"""The calmness of a piece, from 0 to 100: a weighted sum of features that research associates with calm.
 
 Cues to emotion in music act linearly and add up (Eerola, Friberg and Bresin 2013: 77 to 89 % of the variance), so the
-score is linear: of each feature the distance from a reference mean, in reference deviations, at most 3 of them, times
-its weight. 50 is the mean of the references, 100 and 0 are where the sum is cut. The weights follow how strongly the
-sources tie a feature to calm or arousal; they were fitted to no collection and no ratings. A feature that a piece does
-not have counts as the mean. Nothing here says that music calms anybody.
+score is linear. Each feature adds its distance from a reference mean, in reference deviations (at most 3), times its
+weight. 50 is the mean of the references; the sum is cut at 0 and 100. The weights follow how strongly the sources
+associate a feature with calm or arousal; they were not fitted to a collection or to ratings. A missing feature counts
+as the mean. The score does not claim that music calms anybody.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ import numpy as np
 from calmvae.midi.piece import Notes, Piece
 from calmvae.music import calm_features, melody_tokens
 
-# Points that the weighted sum of deviations is worth: so many that most music lies between 20 and 80.
+# Points per weighted deviation, chosen so that most music lies between 20 and 80.
 POINTS = 30.0
 _LIMIT = 3.0
-# How samples are played.
+# Tempo and velocity of samples.
 DEFAULT_QPM, DEFAULT_VELOCITY = 72.0, 60
-# Deviations from the mean that are not worth a word.
+# A value within this many deviations of the mean counts as usual.
 _SLIGHT = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
 class Feature:
-    """A feature's part in the score.
+    """A feature of the score.
 
     Attributes:
       measure: its formula.
-      unit: of its values.
-      towards: which values are calm: -1 the lower, 1 the higher ones.
-      weight: its share of the score; all add up to 1.
+      unit: unit of its values.
+      towards: -1 if lower values are calm, 1 if higher values are calm.
+      weight: its share of the score; all shares add up to 1.
       mean, deviation: of the references, see resources/calmness.md.
-      source: who found it.
-      low, high: what to say of a value below or above the mean.
+      source: the publications.
+      low, high: words for a value below or above the mean.
     """
 
     measure: Callable[[calm_features.Stretch], float]
@@ -115,12 +115,12 @@ FEATURES: dict[str, Feature] = {
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A calmness and what it is made of.
+    """A calmness and its parts.
 
     Attributes:
       calmness: 0 to 100.
-      values: of each feature, NaN where the music has none.
-      points: what each feature adds to 50, before the sum is cut.
+      values: the value of each feature, NaN if the music does not have it.
+      points: the points that each feature adds to 50, before the sum is cut.
     """
 
     calmness: float
@@ -129,13 +129,13 @@ class Score:
 
     @property
     def remarks(self) -> list[str]:
-        """What to know of it before believing it."""
+        """The limits of the score, one sentence each."""
         if self.values.get("percussion") != 1:
             return []
         return ["There are only drums; calmness is of tempo, notes a second, loudness and rests alone."]
 
     def explained(self, most: int = 3) -> str:
-        """What raises and what lowers it most, in words."""
+        """The features that raise and lower it most, in words."""
         ordered = sorted(self.points, key=lambda name: -abs(self.points[name]))
         told = [n for n in ordered if abs(self.points[n]) >= 0.5 and not _is_usual(n, self.values[n])][: 2 * most]
         parts = []
@@ -148,7 +148,7 @@ class Score:
 
 
 def words(name: str, value: float) -> str:
-    """What to say of a feature's value."""
+    """A feature's value in words."""
     feature, plain = FEATURES[name], name.replace("_", " ")
     if math.isnan(value):
         return f"no {plain}"
@@ -162,17 +162,17 @@ def _is_usual(name: str, value: float) -> bool:
 
 
 def score(piece: Piece, begin: float | None = None, end: float | None = None) -> Score:
-    """The calmness of a piece, from 0 to 100, or of what begins between two times in seconds.
+    """The calmness of a piece, from 0 to 100, or of the notes that begin between two times in seconds.
 
-    A weighted sum of features that research associates with calm; `FEATURES` has units, weights and sources. Features
-    that a piece does not have count as the reference mean.
+    It is a weighted sum of features that research associates with calm; `FEATURES` has units, weights and sources. A
+    missing feature counts as the reference mean.
     """
     stretch = calm_features.stretch(piece, begin, end)
     return of_values({name: feature.measure(stretch) for name, feature in FEATURES.items()})
 
 
 def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM) -> Score:
-    """The calmness of a window of a melody, uint8 `[steps]`, as a sample is played."""
+    """The calmness of a melody's window, uint8 `[steps]`, played like a sample."""
     notes = np.array(melody_tokens.token_notes(tokens), np.int64).reshape(-1, 3)
     seconds = 60 / qpm / melody_tokens.STEPS_PER_QUARTER
     zeros = np.zeros(len(notes), np.int64)
@@ -182,18 +182,18 @@ def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM) -> Score:
 
 
 def of_windows(tokens: np.ndarray) -> np.ndarray:
-    """The calmness of windows uint8 `[n, steps]`, all at one tempo and loudness, `[n]`."""
+    """The calmness `[n]` of windows uint8 `[n, steps]`, all at one tempo and loudness."""
     return np.array([of_tokens(row).calmness for row in tokens])
 
 
 def of_values(values: Mapping[str, float]) -> Score:
-    """The calmness of music whose features have these values."""
+    """The calmness of music with these values of features."""
     points = {name: FEATURES[name].weight * POINTS * deviation(name, value) for name, value in values.items()}
     return Score(float(np.clip(50 + sum(points.values()), 0, 100)), dict(values), points)
 
 
 def deviation(name: str, value: float) -> float:
-    """How far a value is on the calm side of the mean, in deviations, from -3 to 3; 0 for NaN."""
+    """The distance of a value from the mean towards calm, in deviations, from -3 to 3; 0 for NaN."""
     feature = FEATURES[name]
     if math.isnan(value):
         return 0.0
@@ -201,7 +201,7 @@ def deviation(name: str, value: float) -> float:
 
 
 def over_time(piece: Piece, seconds: float = 20.0, hop: float = 5.0) -> Iterator[tuple[float, Score]]:
-    """Calmness of stretches of a piece, one every `hop` seconds: the middle of each and its score."""
+    """Yields the middle (seconds) and the score of stretches of a piece, one every `hop` seconds."""
     length = piece.duration
     begins = np.arange(0.0, max(length - seconds, 0.0) + 1e-9, hop)
     for begin in begins:

@@ -1,4 +1,4 @@
-"""Pictures of calmness: the curve over a piece, and what each feature adds to it."""
+"""Pictures of calmness: its curve over a piece, and the points of each feature."""
 
 from __future__ import annotations
 
@@ -16,42 +16,34 @@ def write_score(path: str | Path, title: str, score: Score, curve: list[tuple[fl
     """Writes a PNG.
 
     Args:
-      path: where to.
-      title: the piece's name.
+      path: the file to write.
+      title: name of the piece.
       score: of the whole piece.
       curve: seconds and calmness of stretches, one or more.
-      length: of the piece in seconds.
+      length: length of the piece in seconds.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    page = Figure(figsize=(11.7, 4.6), dpi=110, facecolor="white")
-    canvas = FigureCanvasAgg(page)
+    page = _page(11.7, 4.6)
     ratios = {"width_ratios": [1.25, 1], "left": 0.055, "right": 0.975, "top": 0.78, "bottom": 0.12, "wspace": 0.42}
     over_time, parts = page.subplots(1, 2, gridspec_kw=ratios)
     page.text(0.055, 0.9, title, fontsize=15, color=INK, weight="bold")
     page.text(0.975, 0.9, f"calmness {score.calmness:.0f}", fontsize=15, color=_CALM, weight="bold", ha="right")
     _curve(over_time, curve, length)
     _parts(parts, score)
-    canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
-    return Path(path)
+    return _save(page, path)
 
 
 def write_effects(path: str | Path, title: str, table: Mapping[str, Mapping[str, float]]) -> Path:
-    """Writes a PNG: what each attribute vector does to each attribute, in standard deviations.
+    """Writes a PNG with the effect of each attribute vector on each attribute, in standard deviations.
 
     Args:
-      path: where to.
-      title: the model's name.
+      path: the file to write.
+      title: name of the model.
       table: vector to attribute to effect.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     names = list(table)
     values = [[table[name][other] for other in names] for name in names]
-    page = Figure(figsize=(7.2, 5.6), dpi=110, facecolor="white")
-    canvas, plot = FigureCanvasAgg(page), page.add_axes((0.2, 0.08, 0.76, 0.72))
+    page = _page(7.2, 5.6)
+    plot = page.add_axes((0.2, 0.08, 0.76, 0.72))
     reach = max(max(map(abs, row)) for row in values) or 1.0
     plot.imshow(values, cmap="RdBu", vmin=-reach, vmax=reach, aspect="auto")
     for i, row in enumerate(values):
@@ -66,15 +58,27 @@ def write_effects(path: str | Path, title: str, table: Mapping[str, Mapping[str,
     plot.spines[:].set_visible(False)
     page.text(0.04, 0.93, title, fontsize=14, color=INK, weight="bold")
     page.text(0.04, 0.885, "what adding each vector does to each attribute, in its deviations", fontsize=9, color=MUTED)
-    canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
+    return _save(page, path)
+
+
+def _page(width: float, height: float) -> Any:
+    """An empty matplotlib figure, in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    return FigureCanvasAgg(Figure(figsize=(width, height), dpi=110, facecolor="white")).figure
+
+
+def _save(page: Any, path: str | Path) -> Path:
+    page.canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
     return Path(path)
 
 
 def journey_plan(info: Mapping[str, Any]) -> Above:
-    """The plan of a journey and what became of it, over its minutes, to draw above its piano roll.
+    """A drawing of a journey's plan and its result by minutes, for the top of its piano roll.
 
     Args:
-      info: of `journey.journey`.
+      info: the info that `journey.journey` returns.
     """
     plan, starts = info["plan"], [at / 60 for at in info["plan"]["seconds"]]
     end = plan["end"] / 60
@@ -112,7 +116,7 @@ def journey_plan(info: Mapping[str, Any]) -> Above:
 
 
 def _curve(plot: Any, curve: list[tuple[float, float]], length: float) -> None:
-    # Half a stretch is missing at either end, and belongs to the first and the last.
+    # The curve lacks half a stretch at either end; the first and the last value fill it.
     end = max(length, 1.0)
     times = [0.0, *(at for at, _ in curve), end]
     values = [curve[0][1], *(value for _, value in curve), curve[-1][1]]

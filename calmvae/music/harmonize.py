@@ -1,7 +1,7 @@
-"""A soft voice under a melody: a triad a bar, found by the melody's notes, with the smoothest way from chord to chord.
+"""Harmonizes a melody softly: one triad per bar that fits its notes, with the smoothest voice leading.
 
-The chords of a phrase are the best path (Viterbi) through the key's triads: what the melody has in common with each, by
-sounding time, and how usual it is that one follows another (Piston, "Harmony", table of usual root progressions).
+The chords of a phrase are the best path (Viterbi) through the triads of the key. The path weighs the time that the
+melody shares with each triad, and how usual each progression is (Piston, "Harmony", table of usual root progressions).
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import numpy as np
 from calmvae.music.key_finding import Key
 from calmvae.music.melody_tokens import FIRST_PITCH, MIN_PITCH, STEPS_PER_BAR, sounding_tokens
 
-# Degree after degree (from 0): 2 usually, 1 sometimes. The diminished triad is left out; the seventh degree is minor's.
+# Degrees (from 0) that follow a degree: 2 usually, 1 sometimes. The diminished triad is left out; degree 6 is only in
+# minor.
 _FOLLOWS = {
     0: {3: 2, 4: 2, 5: 1, 1: 1, 2: 1, 6: 1},
     1: {4: 2, 3: 1, 5: 1},
@@ -24,9 +25,9 @@ _FOLLOWS = {
     5: {1: 2, 4: 2, 3: 1, 2: 1, 6: 1},
     6: {2: 2, 0: 2, 5: 1, 3: 1},
 }
-# Next to a share of the melody's time from 0 to 1: a usual step, staying, a cadence's chord, the tonic, a natural
-# seventh beside the raised one, time a semitone from a chord's note, a triad without its third or fifth, one that
-# borrows a note from outside the natural scale.
+# Weights beside the share of the melody's time (0 to 1): a usual progression, the same chord, the chord of a cadence,
+# the tonic, a natural seventh with the raised one, time a semitone from a note of the chord, a triad without its third
+# or fifth, a triad with a note outside the natural scale.
 _USUAL, _STAY, _CADENCE, _HOME, _CLASH = 0.06, 0.1, 0.6, 0.08, 0.7
 _RUB, _OPEN, _BORROWED = 1.5, 0.08, 0.04
 # MIDI pitches of the bass and of the two voices above it.
@@ -38,9 +39,9 @@ class Chord:
     """A triad.
 
     Attributes:
-      degree: of its root, 0 the tonic.
-      classes: pitch classes of root, third and fifth; where one of the two is left out, the root again.
-      pitches: what is played, the lowest first; empty before it is voiced.
+      degree: degree of its root, 0 for the tonic.
+      classes: pitch classes of root, third and fifth; the root replaces a third or fifth that is left out.
+      pitches: the played pitches, the lowest first; empty before voicing.
     """
 
     degree: int
@@ -49,10 +50,10 @@ class Chord:
 
 
 def triads(key: Key) -> list[Chord]:
-    """The triads on the first six degrees; on a minor key's fifth the major one."""
+    """The triads on the first six degrees; on the fifth degree of minor the major triad."""
     found = []
     for degree in range(6):
-        # In minor the second degree's triad is diminished too; the fourth degree's, which moves like it, stands for it.
+        # In minor the triad of the second degree is diminished; that of the fourth, which moves alike, replaces it.
         base = 3 if key.minor and degree == 1 else degree
         root, third, fifth = (key.degrees[(base + step) % 7] for step in (0, 2, 4))
         if key.minor and degree == 4:
@@ -62,10 +63,10 @@ def triads(key: Key) -> list[Chord]:
 
 
 def _choices(key: Key) -> list[tuple[Chord, float]]:
-    """The triads and others that a melody may need more, with what speaks against each.
+    """The triads and further chords, with a penalty for each.
 
-    In minor the seventh degree's triad, the natural dominant and the Dorian subdominant; and all without the third
-    or the fifth, which may be a semitone from the melody.
+    Further chords are, in minor, the triad of the seventh degree, the natural dominant and the Dorian subdominant; and
+    all triads without the third or the fifth, which may be a semitone from the melody.
     """
     whole = [(chord, 0.0) for chord in triads(key)]
     if key.minor:
@@ -85,9 +86,9 @@ def chords(tokens: np.ndarray, key: Key, full: bool, before: Chord | None = None
 
     Args:
       tokens: `[steps]`, whole bars.
-      key: of the music.
-      full: whether the phrase closes on the tonic, or stays open on the dominant.
-      before: the last chord before it.
+      key: key of the music.
+      full: True to close on the tonic, False to stay open on the dominant.
+      before: the last chord before the phrase.
     """
     choices, against = zip(*_choices(key), strict=True)
     degrees = np.array([chord.degree for chord in choices])
@@ -95,7 +96,7 @@ def chords(tokens: np.ndarray, key: Key, full: bool, before: Chord | None = None
     heard = sounding_tokens(np.asarray(tokens)).reshape(bars.shape)
     fits = np.array([[_fit(bar, chord) - _RUB * _rub(bar, chord) for chord in choices] for bar in heard]) - against
     if key.minor:
-        # The raised seventh of its dominant does not go with a natural one in the melody.
+        # The raised seventh of the dominant does not fit a natural seventh in the melody.
         raised = [(key.tonic + 11) % 12 in chord.classes for chord in choices]
         fits -= np.outer([_sounds(bar, key.degrees[6]) for bar in heard], raised) * _CLASH
     fits[:, degrees == 0] += _HOME
@@ -117,7 +118,7 @@ def chords(tokens: np.ndarray, key: Key, full: bool, before: Chord | None = None
 
 
 def _fit(heard: np.ndarray, chord: Chord) -> float:
-    """Share of a bar's sounding time on the chord's notes; what begins a half bar counts more."""
+    """Share of a bar's sounding time on notes of the chord; the first beat of each half bar counts more."""
     weight = np.ones(len(heard))
     weight[[0, 1, 2, 3, 8, 9, 10, 11]] = 1.5
     sounds = heard >= FIRST_PITCH
@@ -127,7 +128,7 @@ def _fit(heard: np.ndarray, chord: Chord) -> float:
 
 
 def _rub(heard: np.ndarray, chord: Chord) -> float:
-    """Share of a bar's sounding time a semitone from one of the chord's notes."""
+    """Share of a bar's sounding time that is a semitone from a note of the chord."""
     sounds = heard >= FIRST_PITCH
     near = [(c + step) % 12 for c in chord.classes for step in (-1, 1)]
     return float(np.isin(_classes(heard), near)[sounds].mean()) if sounds.any() else 0.0
@@ -146,7 +147,7 @@ def _move(a: int, b: int) -> float:
 
 
 def _voiced(chord: Chord, heard: np.ndarray, before: Chord | None) -> Chord:
-    """The chord where the voices move least, below the melody if there is room."""
+    """The chord with pitches to which the voices move least, below the melody if possible."""
     melody = heard[heard >= FIRST_PITCH].astype(int) - FIRST_PITCH + MIN_PITCH
     ceiling = max(min(int(melody.min()) - 1 if len(melody) else _MIDDLE[1], _MIDDLE[1]), _MIDDLE[0] + 11)
     root, *upper = chord.classes
@@ -164,7 +165,7 @@ def _voiced(chord: Chord, heard: np.ndarray, before: Chord | None) -> Chord:
 
 
 def held(bars: list[Chord]) -> list[tuple[int, int, int]]:
-    """Notes `(pitch, first bar, bar after the last)` of chords: what two neighbours share is held, not struck again."""
+    """Notes `(pitch, first bar, bar after the last)` of chords; a pitch that two neighbours share is held."""
     notes: list[tuple[int, int, int]] = []
     for bar, chord in enumerate(bars):
         for pitch in chord.pitches:

@@ -1,4 +1,4 @@
-"""What became of a piece's notes on the way to its melody."""
+"""Counts the changes to a piece's notes on the way to its melody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from calmvae.common.text import are, count
 
 @dataclasses.dataclass
 class MelodyReport:
-    """What became of a piece's notes on the way to its melody (counts of notes unless said otherwise)."""
+    """The changes to a piece's notes on the way to its melody; integers count notes unless the name says otherwise."""
 
     notes: int = 0
     in_melody: int = 0
@@ -28,7 +28,7 @@ class MelodyReport:
     bars: int = 0
 
     def sentences(self) -> list[str]:
-        """The changes a user should know of, in words; empty when the melody is the piece."""
+        """The changes in words for the user; empty if the melody is the piece."""
         said = []
         if n := self.hidden:
             said.append(f"{n} of {count(self.notes, 'note')} {are(n)} not part of the melody line")
@@ -44,7 +44,7 @@ class MelodyReport:
         if n := self.octave_folded:
             said.append(f"{count(n, 'note')} outside A0 to C8 {are(n)} moved by octaves")
         if self.realigned:
-            said.append("the notes start beside the file's beats, so the grid is laid where the notes are")
+            said.append("the notes start off the file's beats, so the grid is aligned with the notes")
         if n := self.off_grid:
             said.append(f"{n} of {count(self.in_melody, 'melody note')} {are(n)} moved to the sixteenth grid")
         return said

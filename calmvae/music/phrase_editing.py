@@ -1,6 +1,6 @@
-"""What makes windows into phrases: fewer notes, no long gaps, a cadence and a rest at the end, no rough joins.
+"""Edits windows into phrases: fewer notes, no long gaps, a cadence and a rest at the end, no rough joins.
 
-A phrase is a row of tokens, see `melody_tokens`. Positions are counted from its start; all functions return new rows.
+A phrase is a row of tokens, see `melody_tokens`. Positions count from its start; all functions return new rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from calmvae.music.melody_tokens import (
     sounding_tokens,
 )
 
-# Where a melody lies well: above what accompanies it, and below C6, from where the score counts notes as extreme.
+# The comfortable range of a melody: above its accompaniment, and at most C6, above which notes count as extreme.
 LOW, HIGH = 53, 84
 # The widest step between neighbouring notes, a major sixth.
 LEAP = 9
@@ -27,7 +27,7 @@ LEAP = 9
 REST = STEPS_PER_QUARTER
 # The last note of a phrase lasts a beat at least.
 _CADENCE = STEPS_PER_QUARTER
-# Semitones (within the octave) over which no phrase follows another.
+# Rough intervals between phrases, in semitones within the octave.
 _ROUGH = (1, 6, 10, 11)
 
 
@@ -37,9 +37,9 @@ def onsets(tokens: np.ndarray) -> np.ndarray:
 
 
 def thin(tokens: np.ndarray, most: int) -> tuple[np.ndarray, int]:
-    """Leaves out the least important notes until `most` remain; the note before each is held instead.
+    """Removes the least important notes until `most` remain, and holds the note before each.
 
-    Important is what is on a beat, rather on a half bar, and long; the first note stays.
+    Important notes are long and on a beat or, better, at a half bar. The first note stays.
 
     Returns:
       tokens `[steps]` and the number of notes left out.
@@ -53,10 +53,10 @@ def thin(tokens: np.ndarray, most: int) -> tuple[np.ndarray, int]:
     weight = np.select([place == 0, place == 8, place % 4 == 0, place % 2 == 0], [4.0, 3.5, 3.0, 1.0], 0.0)
     weight += np.minimum((ends - at) / STEPS_PER_QUARTER, 2.0)
     weight[0] = np.inf
-    # Of equals the later goes.
+    # Of equally important notes the later is removed.
     for k in sorted(range(len(at)), key=lambda k: (weight[k], -k))[:surplus]:
         out[at[k]] = HOLD
-        # A rest before it would become longer; the note before the rest is held on.
+        # A rest before it would become longer, so the note before the rest is held.
         before = np.flatnonzero(out[: at[k]])
         if len(before) and out[before[-1]] == NOTE_OFF:
             out[before[-1]] = HOLD
@@ -64,10 +64,10 @@ def thin(tokens: np.ndarray, most: int) -> tuple[np.ndarray, int]:
 
 
 def fill(tokens: np.ndarray, rest: int = REST) -> tuple[np.ndarray, int]:
-    """Shortens rests to `rest` steps: the note before is held longer, the first note begins sooner.
+    """Shortens rests to `rest` steps: the note before is held longer, and the first note begins sooner.
 
     Returns:
-      tokens `[steps]` and the number of notes made longer.
+      tokens `[steps]` and the number of lengthened notes.
     """
     out, at = np.array(tokens, np.uint8), onsets(tokens)
     if not len(at):
@@ -89,22 +89,22 @@ def fill(tokens: np.ndarray, rest: int = REST) -> tuple[np.ndarray, int]:
 
 
 def longest_rest(tokens: np.ndarray) -> int:
-    """The most steps in a row in which nothing sounds."""
+    """The length in steps of the longest silence."""
     silent = np.flatnonzero(np.concatenate([[True], sounding_tokens(tokens) > 0, [True]]))
     return int(np.diff(silent).max()) - 1
 
 
 def cadence(tokens: np.ndarray, key: Key, full: bool, rest: int) -> np.ndarray:
-    """Ends a phrase: its last note, in the last bar, is held and is followed by a rest.
+    """Ends a phrase: its last note, in the last bar, is held, and a rest follows.
 
-    The note comes to lie on the tonic where the phrase closes, else on the fifth or second degree (in major the seventh
-    too), of the dominant, whichever is nearest.
+    A closed phrase ends on the tonic. An open one ends on the nearest of the fifth and second degrees (in major also
+    the seventh), the notes of the dominant.
 
     Args:
       tokens: `[steps]`, whole bars.
-      key: of the music.
-      full: whether it closes or stays open.
-      rest: steps of silence at the end, 12 at most.
+      key: key of the music.
+      full: True to close the phrase, False to leave it open.
+      rest: steps of silence at the end, at most 12.
     """
     out = np.array(tokens, np.uint8)
     bar = len(out) - STEPS_PER_BAR
@@ -114,7 +114,7 @@ def cadence(tokens: np.ndarray, key: Key, full: bool, rest: int) -> np.ndarray:
     near = int(out[step]) if last else int(sounding[bar] or last_token(out[:bar]))
     if not near:
         return out
-    # In minor not the seventh: raised it would lie outside the scale, and lowered it does not ask for the tonic.
+    # Not the seventh in minor: raised it is outside the scale, and lowered it does not lead to the tonic.
     wanted = [key.tonic] if full else [key.degrees[n] for n in ((4, 1) if key.minor else (4, 1, 6))]
     out[step:] = HOLD
     out[step] = _nearest(near, wanted)
@@ -130,27 +130,29 @@ def last_token(tokens: np.ndarray) -> int:
 
 
 def _nearest(token: int, classes: list[int]) -> int:
-    """The token of these pitch classes that is nearest; of two the lower, as melodies fall to their ends."""
+    """The nearest token of these pitch classes; of two the lower one, because melodies fall towards their end."""
     pitch = token - FIRST_PITCH + MIN_PITCH
     near = [p for p in range(pitch - 11, pitch + 12) if p % 12 in classes and MIN_PITCH <= p <= MAX_PITCH]
     return min(near, key=lambda p: (abs(p - pitch), p)) - MIN_PITCH + FIRST_PITCH
 
 
 def mean_pitch(tokens: np.ndarray) -> float:
-    """Mean MIDI pitch of what sounds; NaN in silence."""
+    """Mean MIDI pitch of the sounding steps; NaN in silence."""
     heard = sounding_tokens(tokens).astype(np.float64)
     heard = heard[heard >= FIRST_PITCH]
     return float(heard.mean()) - FIRST_PITCH + MIN_PITCH if len(heard) else float("nan")
 
 
 def in_register(tokens: np.ndarray, wanted: float) -> np.ndarray:
-    """Moves a phrase by octaves towards a mean pitch, and single notes that still lie too low or too high."""
-    mean = mean_pitch(tokens)
-    return np.array(tokens, np.uint8) if np.isnan(mean) else _folded(tokens, 12 * round((wanted - mean) / 12))
+    """Moves a phrase by octaves towards a mean pitch, and then single notes that are too low or too high."""
+    out, mean = np.array(tokens, np.uint8), mean_pitch(tokens)
+    for step in onsets(out):
+        out[step] = _comfortable(int(out[step]) + 12 * round((wanted - mean) / 12))
+    return out
 
 
 def smooth(tokens: np.ndarray) -> tuple[np.ndarray, int]:
-    """Moves notes by octaves that lie more than a major sixth from the one before.
+    """Moves notes by octaves if they are more than a major sixth from the note before.
 
     Returns:
       tokens `[steps]` and the number of notes moved.
@@ -169,15 +171,8 @@ def smooth(tokens: np.ndarray) -> tuple[np.ndarray, int]:
     return out, moved
 
 
-def _folded(tokens: np.ndarray, semitones: int) -> np.ndarray:
-    out = np.array(tokens, np.uint8)
-    for step in onsets(out):
-        out[step] = _comfortable(int(out[step]) + semitones)
-    return out
-
-
 def _comfortable(token: int) -> int:
-    """The token in the octave that lies well."""
+    """The token in the octave of the comfortable range."""
     low, high = (pitch - MIN_PITCH + FIRST_PITCH for pitch in (LOW, HIGH))
     while token > high:
         token -= 12
@@ -187,11 +182,11 @@ def _comfortable(token: int) -> int:
 
 
 def joined(tokens: np.ndarray, before: int, scale: np.ndarray) -> np.ndarray:
-    """Softens the way into a phrase: over a rough interval its first note moves to a neighbour in the scale.
+    """Joins a phrase to the note before: after a rough interval its first note moves to a neighbour in the scale.
 
     Args:
       tokens: `[steps]`.
-      before: token of the last note before it, 0 for none.
+      before: token of the last note before the phrase, 0 for none.
       scale: bool `[12]`.
     """
     out, at = np.array(tokens, np.uint8), onsets(tokens)
@@ -211,6 +206,6 @@ def joined(tokens: np.ndarray, before: int, scale: np.ndarray) -> np.ndarray:
 
 
 def is_rough(interval: int) -> bool:
-    """Whether an interval in semitones is a tritone, a seventh, or beyond an octave; steps are smooth."""
+    """True if an interval in semitones is a tritone, a seventh, or wider than an octave; steps are smooth."""
     size = abs(interval)
     return size > 12 or (size > 2 and size % 12 in _ROUGH)
