@@ -63,7 +63,7 @@ def load(name: str) -> MelodyModel:
 
 @functools.cache
 def melody(stem: str, track: str | None = None) -> Melody:
-    """The skyline of a piece on board, or the melody of one of its tracks."""
+    """The skyline of an embedded piece, or the melody of one of its tracks."""
     return melody_extraction.extract_melody(read_music.read_piece(PIECES / f"{stem}.mid"), track=track)
 
 

@@ -104,10 +104,9 @@ def _calmness(drawn: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
 
 
 def _parts(windows: training_windows.WindowSet) -> dict[str, np.ndarray]:
-    """Rows of what is worth knowing by itself: those of few notes and small steps (`calm` in the published
-    tables), and each collection where there are several."""
-    calm = evaluation.is_sparse(windows.tokens)
-    parts = {"calm": calm} if 0 < calm.sum() < len(calm) else {}
+    """Rows of the sparse windows, and of each collection where there are several."""
+    sparse = evaluation.is_sparse(windows.tokens)
+    parts = {"sparse": sparse} if 0 < sparse.sum() < len(sparse) else {}
     if len(windows.collections) > 1:
         parts |= {name: windows.origins == k for k, name in enumerate(windows.collections)}
     return {name: rows for name, rows in parts.items() if rows.any()}

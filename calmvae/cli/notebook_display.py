@@ -52,7 +52,7 @@ def copy(out: Path, console: Console) -> None:
 
 
 def pieces() -> list[Path]:
-    """The music files on board."""
+    """The embedded music files."""
     return sorted((model_folder.of_package("resources") / "pieces").glob("*.mid"))
 
 

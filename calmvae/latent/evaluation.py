@@ -1,4 +1,4 @@
-"""How well a model gives music back, and how evenly it travels: accuracy, KL, active units, steps of paths."""
+"""How well a model reconstructs music, and how even its interpolations are: accuracy, KL, active units, steps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Metrics:
       accuracy: share of steps at which free-running argmax decoding gives the window's token.
       onset_accuracy: the same over steps at which a note starts in the window or in the decoding.
       teacher_forced: share of steps right when the decoder is fed the true tokens.
-      exact: share of windows that come back whole.
+      exact: share of windows reconstructed whole.
       nats: mean negative log-likelihood of a window, teacher-forced, in nats.
       kl_bits: mean KL of the posterior from the prior, summed over dimensions, in bits.
       active_units: dimensions whose `mu` varies by more than .01 (variance) over the windows (Burda et al. 2016).
@@ -145,11 +145,11 @@ def kl_nats(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 def is_sparse(tokens: np.ndarray) -> np.ndarray:
-    """Which windows have few notes, small steps and no great leap, bool `[n]`: the row `calm` of published tables.
+    """Which windows are sparse: few notes, small steps and no great leap. Bool `[n]`.
 
-    Few notes: on average at most five onsets a bar; small steps: neighbouring notes at most four semitones apart on
-    average; no leap beyond an octave. Low density after Dickson & Schubert 2020 and Tan & Herremans 2020, small steps
-    after Tan 2012; the limits are ours.
+    Few notes are at most five onsets a bar on average. Small steps are at most four semitones between neighbouring
+    notes on average. No leap exceeds an octave. Low density follows Dickson & Schubert 2020 and Tan & Herremans 2020,
+    small steps follow Tan 2012. The limits are ours.
 
     Args:
       tokens: uint8 `[n, steps]`.
