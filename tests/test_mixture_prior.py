@@ -138,7 +138,7 @@ def test_mistakes(tmp_path, tiny_model, tiny_model_16bar, two):
     with pytest.raises(DataError, match=r"holds no train-\*\.tfrecord"):
         prior_command.prior(tmp_path, model, tmp_path / "x", 0.5, 10, 0, Console(True))
     mixture_prior.write(two, tmp_path / "calm.safetensors")
-    with pytest.raises(ModelError, match="has 2 dimensions and calm-mel_2bar 12"):
+    with pytest.raises(ModelError, match="has 2 dimensions, but calm-mel_2bar has 12"):
         calm_prior.load_prior(model, tmp_path)
 
 

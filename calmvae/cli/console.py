@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from calmvae.cli import options
 from calmvae.common.text import by_kind
 
 
+@dataclasses.dataclass(frozen=True)
 class Console:
     """Speaks for one command.
 
-    Args:
+    Attributes:
       quiet: print errors only.
       as_json: print one JSON object on stdout at the end instead of sentences.
     """
 
-    def __init__(self, quiet: bool = False, as_json: bool = False) -> None:
-        self.quiet, self.as_json = quiet, as_json
+    quiet: options.Quiet = False
+    as_json: options.Json = False
 
     def say(self, sentence: str) -> None:
         """A result, for stdout."""

@@ -64,7 +64,7 @@ def list_models(here: bool, console: Console) -> None:
         f"{row['mb'] or 0:>7.1f} MB  {row['what']}"
         for name, row in shown.items()
     ]
-    console.result(shown, *lines, f"{len(lines)} models; calmvae models show NAME says more of one.")
+    console.result(shown, *lines, f"{len(lines)} models; calmvae models show NAME describes one.")
 
 
 def _megabytes(folder: Path) -> float:
@@ -78,12 +78,12 @@ def show(name: str, config: str | None, console: Console) -> None:
     if entry:
         about |= {"published": {k: v for k, v in dataclasses.asdict(entry).items() if k != "name" and v}}
     if entry and not model_cache.fetched(name) and not model_cache.imported_folder(name):
-        lines = [f"{name}: {entry.what}; not here yet, {entry.size_mb} MB: calmvae models fetch {name}"]
+        lines = [f"{name}: {entry.what}; not here yet ({entry.size_mb} MB); run: calmvae models fetch {name}"]
     else:
         about |= described(find_model.open_model(name, config))
         lines = [
             f"{name}: {about['form']} at {about['place']}",
-            f"config {about['config']} (told by {about['told_by']}), {about['parameters'] / 1e6:.1f} M parameters"
+            f"config {about['config']} (known from {about['told_by']}), {about['parameters'] / 1e6:.1f} M parameters"
             + (f", {about['bars']} bars, {about['decoder']}" if about["bars"] else ", run by Magenta"),
             f"SHA-256 {about['sha256'] or 'of several files, see calmvae models verify'}",
             *(f"{key}: {value}" for key, value in about["sizes"].items()),
@@ -138,10 +138,10 @@ def verify(names: list[str], console: Console) -> None:
     Raises:
       ModelError: a file was changed or is missing.
     """
-    on_board = set(model_folder.embedded())
+    embedded = model_folder.embedded()
     verdicts: list[model_cache.Verdict] = []
-    for name in names or [*model_folder.embedded(), *model_cache.kept()]:
-        if name in on_board:
+    for name in names or [*embedded, *model_cache.kept()]:
+        if name in embedded:
             verdicts.append(model_cache.verify_folder(name, model_folder.of_package("own_model") / name))
         else:
             verdicts += model_cache.verify(name)
@@ -151,7 +151,7 @@ def verify(names: list[str], console: Console) -> None:
     if bad:
         first = bad[0]
         raise ModelError(
-            f"{len(bad)} of {len(verdicts)} files are not what they were, {first.name}/{first.file} is {first.state}; "
+            f"{len(bad)} of {len(verdicts)} files are not as recorded, and {first.name}/{first.file} is {first.state}; "
             f"run: calmvae models fetch {first.name} --again"
         )
 
@@ -188,7 +188,8 @@ def import_model(source: str, name: str | None, config: str | None, console: Con
     about = described(find_model.open_model(name))
     console.result(
         about,
-        f"{name}: {opened.config} (told by {opened.told_by}), {about['parameters'] / 1e6:.1f} M parameters, {folder}.",
+        f"{name}: {opened.config} (known from {opened.told_by}), {about['parameters'] / 1e6:.1f} M parameters.",
+        f"It is kept in {folder}.",
         f"Try it: {command('sample', '--model', name)}",
     )
 
@@ -233,8 +234,8 @@ def export(model: str, out: Path, config: str | None, form: Form, console: Conso
             folder.record["magenta_js"] = written
             if written["adapter"]:
                 remarks.append(
-                    "magenta-js has no such levels; load the folder with the levels.js that lies in it, whose first "
-                    "lines say how."
+                    "magenta-js does not know the levels of this model; load the folder with its levels.js, whose "
+                    "first lines say how."
                 )
         folder.record |= {"model": opened.describe(), "remarks": remarks}
     for remark in remarks:

@@ -40,7 +40,7 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
     began = time.monotonic()
     train_set, eval_set = load_dataset.load(data, model.spec, say=console.remark)
     if train_set is eval_set:
-        raise DataError(f"{data} holds out no pieces, by which to choose the prior; convert more of them.")
+        raise DataError(f"{data} has no held-out pieces, which the choice of a prior needs; convert more pieces.")
     arguments = {"data": data, "model": str(model.source), "calmest": calmest, "windows": most, "seed": seed}
     with output_folder.OutputFolder(out, "prior", arguments) as folder:
         drawn = [windows.drawn(most, [seed, part]).tokens for part, windows in enumerate((train_set, eval_set))]
@@ -50,8 +50,8 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
         calm = [tokens[values >= limit] for tokens, values in zip(drawn, scores, strict=True)]
         if len(calm[0]) < _FEWEST or len(calm[1]) < _FEWEST // 4:
             raise DataError(
-                f"{data} has {len(calm[0])} calm windows and {len(calm[1])} held-out ones; {_FEWEST} and "
-                f"{_FEWEST // 4} are needed: convert more pieces, or count more of them as calm (--calmest)."
+                f"{data} has {len(calm[0])} calm windows to fit to and {len(calm[1])} held-out ones, but {_FEWEST} and "
+                f"{_FEWEST // 4} are needed; convert more pieces, or raise --calmest."
             )
         latents = [_drawn(model, tokens, [seed, 2, part]) for part, tokens in enumerate(calm)]
         found = mixture_prior.fit(latents[0], latents[1], seed)
@@ -62,8 +62,8 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
     chosen = found.record
     console.result(
         folder.record,
-        f"{out / PRIOR_FILE}: {count(chosen['components'], 'Gaussian')}, shrinkage {chosen['shrinkage']}, of "
-        f"{len(calm[0])} windows of calmness {limit:.0f} and more; {time.monotonic() - began:.0f} s.",
+        f"{out / PRIOR_FILE}: {count(chosen['components'], 'Gaussian')}, shrinkage {chosen['shrinkage']}, fitted to "
+        f"{len(calm[0])} windows of calmness {limit:.0f} or more; {time.monotonic() - began:.0f} s.",
         f"Try it: {command('sample', '--model', personal_prior.name_of(model), '--prior', out)}",
     )
 

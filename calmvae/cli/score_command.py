@@ -78,7 +78,7 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
     pieces, why_skipped = len(scored) + len(skipped), ", ".join(f"{n} {reason}" for reason, n in reasons.items())
     read = count(len(files), "file") if pieces == len(files) else f"{pieces} pieces of {count(len(files), 'file')}"
     sums = f"{read} = {len(scored)} scored + {len(skipped)} skipped{f' ({why_skipped})' if reasons else ''}; "
-    sums += f"{others} of other kinds ignored."
+    sums += f"{count(others, 'other file')} ignored."
     wrote = [f"{out}: {CSV_FILE} and {count(len(scored), 'picture')}."] if out else []
     table = [f"{one.score.calmness:5.1f}  {one.label}{_explained(one, explain)}" for one in scored]
     console.result({"files": rows, "skipped": skipped, "ignored": others}, *table, sums, *wrote)

@@ -67,11 +67,10 @@ def _count(record: dict[str, Any], data: bytes, config: str) -> bytes:
     record["windows"], why = magenta_examples.count(config, data)
     if not why:
         return data
-    skipped = _skipped(record["file"], "no-windows", f"a piece {why}")
-    kept = {key: record[key] for key in ("sha256", "collection") if key in record}
-    name = record["name"]
+    known = {key: record[key] for key in ("sha256", "collection") if key in record}
+    without = skipped(record["file"], "no-windows", f"a piece {why}", record["name"])
     record.clear()
-    record |= skipped | kept | {"name": name}
+    record |= without | known
     return b""
 
 
@@ -128,9 +127,9 @@ def _read_bytes(file: str) -> bytes | _Draft:
     try:
         return music_files.read_bytes(Path(file))
     except InputError as error:
-        return _Draft(_skipped(file, "unreadable", str(error)), Path(file))
+        return _Draft(skipped(file, "unreadable", str(error)), Path(file))
     except (OSError, MemoryError) as error:
-        return _Draft(_skipped(file, "unreadable", type(error).__name__), Path(file))
+        return _Draft(skipped(file, "unreadable", type(error).__name__), Path(file))
 
 
 def _is_midi(file: str) -> bool:
@@ -144,13 +143,13 @@ def _read_file(file: str, data: bytes | _Draft, known: Performance | Damaged | N
     try:
         read = read_music.read_performances(path, data, known)
     except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
-        return [_Draft(_skipped(file, why(error), str(error) or type(error).__name__), path)]
+        return [_Draft(skipped(file, why(error), str(error) or type(error).__name__), path)]
     digest = hashlib.sha256(data).hexdigest()
     drafts = []
     for name, played in read:
         record: dict[str, Any] = {"file": file, "name": name, "sha256": digest}
         if isinstance(played, InputError):
-            drafts.append(_Draft(_skipped(file, "unreadable", str(played)) | {"name": name, "sha256": digest}, path))
+            drafts.append(_Draft(skipped(file, "unreadable", str(played), name) | {"sha256": digest}, path))
         else:
             drafts.append(_Draft(record, path, played.piece(name), played))
     return drafts
@@ -230,10 +229,11 @@ def _content(piece: Piece) -> str:
     return digest.hexdigest()
 
 
-def _skipped(file: str, reason: str, detail: str) -> dict[str, Any]:
-    return {"file": file, "name": Path(file).stem, "status": "skipped", "reason": reason, "detail": detail}
+def skipped(file: str, reason: str, detail: str, name: str | None = None) -> dict[str, Any]:
+    """The record of a file, or of a piece of it, that is skipped for a reason of `REASONS`."""
+    return {"file": file, "name": name or Path(file).stem, "status": "skipped", "reason": reason, "detail": detail}
 
 
 def died(file: str) -> tuple[dict[str, Any], bytes]:
     """The entry of a file on which the process that read it ended: skipped, no bytes."""
-    return _skipped(file, "unreadable", "the reader's process died on it"), b""
+    return skipped(file, "unreadable", "the reader's process died on it"), b""

@@ -1,4 +1,4 @@
-"""Gather music files into NoteSequence TFRecords: checked, de-duplicated, split by piece, every file accounted for."""
+"""From music files to a data set: NoteSequence TFRecords without duplicates, split by piece, and a manifest."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
     if not found:
         where = ", ".join(map(str, given))
         endings = ", ".join(SUFFIXES)
-        raise InputError(f"no music file in {where} ({others} other files); files ending in {endings} count.")
+        raise InputError(f"no music file in {where} ({others} other files); give files that end in {endings}.")
     return list(found), others
 
 
@@ -123,7 +123,7 @@ def convert(
 def check_options(eval_share: float, steps: int) -> None:
     """Raises an `OptionError` for what is out of range."""
     if not 0 <= eval_share < 1 or steps < 1:
-        raise OptionError(f"eval_share {eval_share:g} must be from 0 to below 1, and steps {steps} 1 or more.")
+        raise OptionError(f"eval_share is {eval_share:g}, steps is {steps}; they must be 0 to below 1, and 1 or more.")
 
 
 def fill(

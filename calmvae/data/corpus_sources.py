@@ -121,7 +121,7 @@ def resolve(given: str) -> tuple[Source, Path]:
         return _bundled(part)
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        raise InputError(f"{given} is no folder; give folders of music, or one of {_PARTS}.")
+        raise InputError(f"{given} is not a folder; give folders of music, or one of {_PARTS}.")
     for source in SOURCES.values():
         if source.marks and (folder / source.marks).is_dir() and next(folder.glob(source.glob), None):
             return source, folder
@@ -131,7 +131,7 @@ def resolve(given: str) -> tuple[Source, Path]:
 def _bundled(part: str) -> tuple[Source, Path]:
     source = SOURCES.get(part)
     if source is None or not source.bundled:
-        raise OptionError(f"music21:{part} is not a part of music21's corpus that calmvae reads; choose {_PARTS}.")
+        raise OptionError(f"music21:{part} is not a collection that calmvae knows; choose one of {_PARTS}.")
     spec = importlib.util.find_spec("music21")
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(f"music21:{part} needs music21's corpus; run `pip install music21`.")

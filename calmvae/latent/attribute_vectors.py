@@ -45,7 +45,9 @@ class Directions:
         """Itself, or a `ModelError` if it is of another latent space."""
         size = len(next(iter(self.vectors.values())))
         if size != spec.z_size:
-            raise ModelError(f"{where} has {size} dimensions, but {spec.name} {spec.z_size}; make it for this model.")
+            raise ModelError(
+                f"{where} has {size} dimensions, but {spec.name} has {spec.z_size}; run `calmvae directions`."
+            )
         return self
 
 

@@ -81,8 +81,8 @@ class Mixture:
         """Itself, or a `ModelError` if it is of another latent space than the model's."""
         if self.means.shape[1] != model.spec.z_size:
             raise ModelError(
-                f"the prior in {self.source} has {self.means.shape[1]} dimensions and {model.spec.name} "
-                f"{model.spec.z_size}; it was made for another model."
+                f"the prior in {self.source} has {self.means.shape[1]} dimensions, but {model.spec.name} has "
+                f"{model.spec.z_size}; give a prior that was made for this model."
             )
         return self
 

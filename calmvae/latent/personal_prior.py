@@ -41,8 +41,8 @@ class Prior(mixture_prior.Mixture):
             where = f" in {self.source.parent}" if self.source else ""
             said = f" (SHA-256 {theirs[:12]}, not {ours[:12]})" if theirs else ""
             raise ModelError(
-                f"the personal prior{where} belongs to another model than {name_of(model)}{said}; make one for this: "
-                f"{_command(model)}"
+                f"the personal prior{where} belongs to another model than {name_of(model)}{said}; make one for "
+                f"this model: {_command(model)}"
             )
         return self
 
@@ -103,9 +103,9 @@ def load_prior(model: MelodyModel, where: Path | None = None) -> Prior:
     except (ModelError, KeyError, TypeError) as error:
         if old:
             raise ModelError(
-                f"the personal prior in {folder} is of an earlier version of calmvae; make it anew: {_command(model)}"
+                f"the personal prior in {folder} is of an earlier version of calmvae; make it again: {_command(model)}"
             ) from error
-        raise ModelError(f"the personal prior in {folder} is damaged; run: {_command(model)}") from error
+        raise ModelError(f"the personal prior in {folder} is damaged; make it again: {_command(model)}") from error
     return prior.check(model)
 
 
