@@ -150,10 +150,8 @@ def _windows_of_files(wanted: Evaluating, steps: int, console: Console) -> train
                 kept.append(piece)
             except CalmvaeError as error:
                 skipped.append((name, [str(error)]))
-    for line in text.by_kind(skipped):
-        console.remark(f"Skipped: {line}")
-    for line in text.by_kind([(piece.name, piece.warnings) for piece in kept]):
-        console.remark(line)
+    console.remark(*(f"Skipped: {line}" for line in text.by_kind(skipped)))
+    console.remark(*text.by_kind([(piece.name, piece.warnings) for piece in kept]))
     if not kept:
         raise InputError(skipped[0][1][0])
     tokens = np.unique(np.concatenate(found), axis=0)

@@ -39,8 +39,7 @@ def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, *
         _write(folder, "joined", made, making)
         for k, part in enumerate(made.parts, 1):
             write_midi.write_midi(part, folder.path(f"steps/{k:02d}.mid"))
-    for remark in made.remarks:
-        console.remark(remark)
+    console.remark(*made.remarks)
     for name, accuracy in zip(("A", "B"), made.info["reconstruction_accuracy"], strict=True):
         console.remark(f"The model reconstructs {percent(accuracy)} of {name}.")
     length = _length(made.piece)
@@ -74,8 +73,7 @@ def sample(
                 progress(k, n)
         remarks = [remark for one in made for remark in one.remarks]
         folder.record |= {"model": model.describe(), "result": [one.info for one in made], "remarks": remarks}
-    for remark in remarks:
-        console.remark(remark)
+    console.remark(*remarks)
     bars = round(made[0].sections[-1].end / 4)
     console.result(
         folder.record,
@@ -158,8 +156,7 @@ def journey(
         remarks += made.remarks
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": remarks}
         _write(folder, "journey", made, making)
-    for remark in remarks[:-1]:
-        console.remark(remark)
+    console.remark(*remarks[:-1])
     console.result(folder.record, f"{out}: {_length(made.piece)}, {remarks[-1]}")
 
 
@@ -173,7 +170,10 @@ def _remake(
     make: Callable[[Piece, Any], Made],
     options: dict[str, Any],
 ) -> None:
-    """What a command makes of one piece; `names` are the command's and the files'. The last remark is its result."""
+    """Runs a command that makes one piece from another. `names` are those of the command and of its files.
+
+    The last remark is the result of the command.
+    """
     which, name = names
     given, model = read_music.read_piece(piece), load(making.model, making.config)
     with output_folder.OutputFolder(out, which, {"piece": piece, **making.arguments(), **options}) as folder:
@@ -181,10 +181,8 @@ def _remake(
         made = make(given, model)
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
         _write(folder, name, made, making)
-    *before, last = made.remarks
-    for remark in before:
-        console.remark(remark)
-    console.result(folder.record, f"{out}: {last}")
+    console.remark(*made.remarks[:-1])
+    console.result(folder.record, f"{out}: {made.remarks[-1]}")
 
 
 def demo(out: Path, seed: int, console: Console) -> None:

@@ -28,7 +28,7 @@ _REASONS = {
 
 @dataclasses.dataclass
 class Built:
-    """What a build did: the counts of `convert_folder.Summary`, and the same by collection.
+    """The result of a build: the counts of `convert_folder.Summary`, and the same by collection.
 
     Attributes:
       summary: pieces and files.
@@ -67,7 +67,7 @@ def build(
       say: called with what is being done.
 
     Raises:
-      InputError, OptionError, MissingDependencyError: a source cannot be used. DataError: nothing came through.
+      InputError, OptionError, MissingDependencyError: a source cannot be used. DataError: no piece is left.
       OutputError: nowhere to write.
     """
     given = list(given)
@@ -138,7 +138,7 @@ def _count(summary: convert_folder.Summary, records: list[dict[str, Any]], given
 
 
 def _count_windows(collections: dict[str, dict[str, Any]], made: Path, bars: int) -> None:
-    """Adds what training will find: windows to train on, held out, and left out by reason."""
+    """Adds the windows that training will find: to train on, held out, and left out by reason."""
     steps = bars * melody_tokens.STEPS_PER_BAR
     train, held_out = (
         training_windows.load_windows(sorted(made.glob(f"{part}-*.tfrecord")), steps, _MELODY)

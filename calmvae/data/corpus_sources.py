@@ -1,7 +1,7 @@
-"""The collections that a training corpus is made of: their files, terms and tune families.
+"""The collections of a training corpus: their files, terms and tune families.
 
-A source is a folder in its repository's own layout, or a part of music21's bundled corpus, which is found without
-importing music21. Whatever is not recognised is a folder of the user's own.
+A source is a folder in the layout of its repository, or a part of music21's bundled corpus, which is found without
+importing music21. Any other folder is the user's own.
 """
 
 from __future__ import annotations
@@ -99,18 +99,11 @@ SOURCES = {
     )
 }
 _PARTS = ", ".join(f"music21:{s.name}" for s in SOURCES.values() if s.bundled)
-OWN = Source(
-    name="own",
-    title="A folder of music",
-    terms="yours to judge",
-    publishable=False,
-    address="",
-    glob="",
-)
+OWN = Source("own", "A folder of music", terms="yours to judge", publishable=False, address="", glob="")
 
 
 def resolve(given: str) -> tuple[Source, Path]:
-    """What a word of the command line stands for: a name like `music21:bach`, or a folder.
+    """The source and folder that a word of the command line means: a name like `music21:bach`, or a folder.
 
     Raises:
       InputError: no such folder. OptionError: no such part of music21's corpus.

@@ -1,4 +1,4 @@
-"""A mixture of Gaussians in a model's latent space: where music of one kind lies there, calm music for one.
+"""A mixture of Gaussians in a model's latent space: the region of one kind of music, such as calm music.
 
 Fitted by scikit-learn's expectation maximisation; the covariances are then shrunk towards what all components have in
 common (Ledoit and Wolf 2004 shrink towards the identity; a common covariance keeps the shape of the space). How many
@@ -183,10 +183,10 @@ def write(mixture: Mixture, path: Path) -> None:
     lower = np.tril_indices(mixture.means.shape[1])
     # Shrunk altogether, all are one.
     alike = all(np.array_equal(root, mixture.roots[0]) for root in mixture.roots)
-    mixture = dataclasses.replace(mixture, roots=mixture.roots[:1] if alike else mixture.roots)
-    arrays = {"shares": mixture.shares, "means": mixture.means, "roots": mixture.roots[:, lower[0], lower[1]]}
-    kinds = {"shares": np.float32, "means": np.float16, "roots": np.float16}
-    tensor_file.write(path, {name: value.astype(kinds[name]) for name, value in arrays.items()}, mixture.record)
+    roots = (mixture.roots[:1] if alike else mixture.roots)[:, lower[0], lower[1]]
+    arrays = {"shares": mixture.shares.astype(np.float32)}
+    arrays |= {"means": mixture.means.astype(np.float16), "roots": roots.astype(np.float16)}
+    tensor_file.write(path, arrays, mixture.record)
 
 
 def read(path: Path) -> Mixture:
