@@ -1,4 +1,4 @@
-"""The command line of what is about calmness: parses, calls one function, prints."""
+"""The command line of `score`, `prior`, `directions`, `calm` and `journey`: parses, calls one function, prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line of what makes data sets: parses, calls one function, prints."""
+"""The command line of `convert` and `corpus build`: parses, calls one function, prints."""
 
 from __future__ import annotations
 

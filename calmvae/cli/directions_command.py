@@ -13,7 +13,7 @@ from calmvae.model.melody_model import MelodyModel
 
 
 def find(data: Path, model: MelodyModel, out: Path, most: int, seed: int, console: Console) -> None:
-    """Writes the attribute vectors of a model, and what each does to each attribute of held-out windows.
+    """Writes the attribute vectors of a model, and the effect of each on each attribute of held-out windows.
 
     Raises:
       DataError: no windows. OutputError: nowhere to write.

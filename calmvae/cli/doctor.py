@@ -1,4 +1,4 @@
-"""What is installed, whether it works, and how to mend what does not."""
+"""The command `calmvae doctor`: checks the installation and says how to mend it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calmvae.common import magenta_import
 from calmvae.common.errors import CalmvaeError
 from calmvae.midi import audio
 
-# What each part of calmvae needs, by the name it is installed under.
+# The packages that each part of calmvae needs.
 _GENERATION = (
     "numpy", "threadpoolctl", "safetensors", "symusic", "pretty_midi", "matplotlib", "tinysoundfont", "typer", "rich",
 )  # fmt: skip

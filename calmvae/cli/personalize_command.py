@@ -69,12 +69,12 @@ def personalize(
 
     Args:
       paths: files and folders.
-      model: whose prior it becomes.
+      model: the model of the latent space.
       out: the folder; default where `personal_prior.load_prior` looks.
-      console: to speak with.
+      console: prints.
       melody: see `training_windows.piece_windows`.
       seed: of every draw.
-      most: windows used at most, drawn by the seed.
+      most: the most windows to use, drawn by the seed.
 
     Raises:
       InputError, OptionError, DataError, OutputError: nothing to read, an option out of range, no file of use, or

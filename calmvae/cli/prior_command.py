@@ -24,15 +24,15 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
 
     Args:
       data: a folder of `calmvae convert` or `calmvae corpus build`.
-      model: in whose latent space.
-      out: the folder.
+      model: the model of the latent space.
+      out: the output folder.
       calmest: share of the windows that count as calm.
-      most: windows looked at, at most.
+      most: the most windows to score.
       seed: of every draw.
-      console: to speak with.
+      console: prints.
 
     Raises:
-      OptionError: `calmest` is no share. DataError: too few windows. OutputError: nowhere to write.
+      OptionError: `calmest` is not a share. DataError: too few windows. OutputError: nowhere to write.
     """
     from calmvae.data import load_dataset
 
@@ -45,7 +45,7 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
     with output_folder.OutputFolder(out, "prior", arguments) as folder:
         drawn = [windows.drawn(most, [seed, part]).tokens for part, windows in enumerate((train_set, eval_set))]
         scores = [calmness.of_windows(tokens) for tokens in drawn]
-        # Held-out windows are calm by the limit of those to fit to.
+        # Held-out windows are calm by the limit of the training windows.
         limit = float(np.quantile(scores[0], 1 - calmest))
         calm = [tokens[values >= limit] for tokens, values in zip(drawn, scores, strict=True)]
         if len(calm[0]) < _FEWEST or len(calm[1]) < _FEWEST // 4:
@@ -69,6 +69,6 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
 
 
 def _drawn(model: MelodyModel, tokens: np.ndarray, seed: list[int]) -> np.ndarray:
-    """A draw from the posterior of each window: the prior has to be as wide as they are."""
+    """A draw from the posterior of each window, because the prior has to be as wide as the posteriors."""
     mu, sigma = model.engine.encode(tokens)
     return mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape).astype(np.float32)

@@ -1,8 +1,8 @@
 """A mixture of Gaussians in a model's latent space: the region of one kind of music, such as calm music.
 
 Fitted by scikit-learn's expectation maximisation; the covariances are then shrunk towards what all components have in
-common (Ledoit and Wolf 2004 shrink towards the identity; a common covariance keeps the shape of the space). How many
-components and how much shrinkage are chosen by the likelihood of held-out latents. Drawing takes numpy alone.
+common (Ledoit and Wolf 2004 shrink towards the identity; a common covariance keeps the shape of the space). The number
+of components and the shrinkage are chosen by the likelihood of held-out latents. Drawing needs only numpy.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ class Mixture:
         return self.means.shape[1] + 1
 
     def latents(self, points: np.ndarray) -> np.ndarray:
-        """Points of a standard normal space `[n, size]` to latents `[n, z_size]`, float32, all of one Gaussian, which
-        the first point says: a piece that moved between two would pass through places where no music lies."""
+        """Points of a standard normal space `[n, size]` to latents `[n, z_size]`, float32.
+
+        All latents come from one Gaussian, which the first point chooses. A piece that moved between two Gaussians
+        would pass through places without music.
+        """
         chosen = self._component(float(points[0, -1]))
         return (self.means[chosen] + points[:, :-1] @ self.roots[chosen].T).astype(np.float32)
 
