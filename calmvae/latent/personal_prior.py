@@ -1,8 +1,8 @@
 """The personal prior: a mixture of Gaussians fitted to the latents of a few pieces, kept beside the model.
 
 It follows MidiMe (Dinculescu, Engel and Roberts 2019, "MidiMe: Personalizing a MusicVAE model with user data").
-MusicVAE does not change, and the prior describes the region of the user's music in its latent space. MidiMe fits a small
-VAE. The mixture of `mixture_prior.fit_few` is as good and simpler, see benchmarks/personal.py.
+MusicVAE does not change, and the prior describes the region of the user's music in its latent space. MidiMe fits a
+small VAE. The mixture of `mixture_prior.fit_few` is as good and simpler, see benchmarks/personal.py.
 """
 
 from __future__ import annotations
