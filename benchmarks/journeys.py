@@ -18,7 +18,7 @@ import numpy as np
 from calmvae.checkpoints import open_model
 from calmvae.cli import notebook_display
 from calmvae.common.errors import EmptyMusicError
-from calmvae.common.text import markdown
+from calmvae.common.text import markdown, percent
 from calmvae.data import load_dataset
 from calmvae.generate import journey
 from calmvae.generate.journey_phrases import Source
@@ -76,7 +76,7 @@ def measure(pairs: list[tuple[Source, Source]], model: MelodyModel, minutes: flo
         f"{max(falls):.1f}",
         str(len(gains)),
         f"{min(gains):.1f}" if gains else "",
-        f"{min(slower):.0%} to {max(slower):.0%}",
+        f"{percent(min(slower), 0)} to {percent(max(slower), 0)}",
         f"{max(foreign):.2f}",
         f"{max(rests):.2f}",
         f"{seconds:.1f} s",
