@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.accepts [--data out/corpus]
 
 Magenta's `interpolate` takes a piece if its converter extracts exactly one example from it. The converters are those of
-its published melody configs; the pieces those on board, or the held-out ones of a data set. Prints a Markdown table.
+its published melody configs. The pieces are the embedded ones, or the held-out ones of a data set. Prints a Markdown
+table.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ CONFIGS = ("cat-mel_2bar_big", "hierdec-mel_16bar")
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the pieces on board")
+    parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the embedded pieces")
     options = parser.parse_args()
     if options.data:
         sequences = list(tfrecord.note_sequences(load_dataset.data_files(options.data)[1]))

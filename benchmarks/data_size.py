@@ -68,7 +68,7 @@ def main() -> None:
         print(json.dumps(row), flush=True)
         rows.append(row)
     (given.out / "sizes.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    print("| share | pieces | windows | steps right | onsets right | of its own: steps | onsets |")
+    print("| share | pieces | windows | steps right | onsets right | own steps right | own onsets right |")
     print("|---|---|---|---|---|---|---|")
     for row in rows:
         values = [row[part][kind] for part in ("held_out", "own") for kind in ("accuracy", "onset_accuracy")]

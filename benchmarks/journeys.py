@@ -1,4 +1,4 @@
-"""Do journeys keep what they promise? Between random pairs of held-out pieces, and of the pieces on board.
+"""Do journeys keep what they promise? Between random pairs of held-out pieces, and of the embedded pieces.
 
     .venv/bin/python -m benchmarks.journeys out/corpus [--model calm-mel_2bar] [--pairs 50] [--minutes 12]
 
@@ -18,7 +18,7 @@ import numpy as np
 from calmvae.checkpoints import open_model
 from calmvae.cli import notebook_display
 from calmvae.common.errors import EmptyMusicError
-from calmvae.common.text import markdown
+from calmvae.common.text import markdown, percent
 from calmvae.data import load_dataset
 from calmvae.generate import journey
 from calmvae.generate.journey_phrases import Source
@@ -39,8 +39,8 @@ def held_out(data: Path, model: MelodyModel, seed: int) -> Iterator[Source]:
                 continue
 
 
-def on_board(model: MelodyModel) -> list[tuple[Source, Source]]:
-    """Each piece on board to the third after it."""
+def embedded(model: MelodyModel) -> list[tuple[Source, Source]]:
+    """Each embedded piece to the third after it."""
     pieces = [journey.of_piece(read_piece(path), model) for path in notebook_display.pieces()]
     return list(zip(pieces, [*pieces[3:], *pieces[:3]], strict=True))
 
@@ -76,7 +76,7 @@ def measure(pairs: list[tuple[Source, Source]], model: MelodyModel, minutes: flo
         f"{max(falls):.1f}",
         str(len(gains)),
         f"{min(gains):.1f}" if gains else "",
-        f"{min(slower):.0%} to {max(slower):.0%}",
+        f"{percent(min(slower), 0)} to {percent(max(slower), 0)}",
         f"{max(foreign):.2f}",
         f"{max(rests):.2f}",
         f"{seconds:.1f} s",
@@ -87,14 +87,14 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "data", type=Path, nargs="?", help="a folder of calmvae corpus build; without it, only on board"
+        "data", type=Path, nargs="?", help="a folder of calmvae corpus build; without it, only the embedded pieces"
     )
     parser.add_argument("--model", default=open_model.DEFAULT_MODEL)
     parser.add_argument("--pairs", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=12.0)
     options = parser.parse_args()
     model = open_model.load_model(options.model)
-    kinds = {"on board": on_board(model)}
+    kinds = {"embedded": embedded(model)}
     if options.data:
         drawn = held_out(options.data, model, 0)
         kinds["held out"] = [(next(drawn), next(drawn)) for _ in range(options.pairs)]

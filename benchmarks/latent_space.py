@@ -2,7 +2,7 @@
 
     .venv/bin/python -m benchmarks.latent_space [--data out/corpus] [--model calm-mel_2bar] [--windows 400]
 
-Of the pieces on board, or of the held-out pieces of a data set: their windows, what is decoded from their codes, from
+Of the embedded pieces, or of the held-out pieces of a data set: their windows, what is decoded from their codes, from
 the standard prior scaled, from the calm prior; and what lies between two windows, 100 pairs. Prints Markdown tables.
 """
 
@@ -21,7 +21,7 @@ from calmvae.midi.read_music import read_piece
 
 
 def windows(data: Path | None, steps: int) -> np.ndarray:
-    """Windows of the held-out pieces, or of those on board."""
+    """Windows of the held-out pieces, or of the embedded ones."""
     if data:
         found = training_windows.load_windows(load_dataset.data_files(data)[1], steps, "all")
         return found.drawn(4096, 0).tokens
@@ -31,7 +31,7 @@ def windows(data: Path | None, steps: int) -> np.ndarray:
 def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the pieces on board")
+    parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the embedded pieces")
     parser.add_argument("--model", default=open_model.DEFAULT_MODEL)
     parser.add_argument("--windows", type=int, default=400, help="of each place, at most; default 400")
     options = parser.parse_args()

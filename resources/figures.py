@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from calmvae.checkpoints import open_model
+from calmvae.common import text
 from calmvae.data import training_windows
 from calmvae.latent import attribute_vectors, calm_prior, evaluation, mixture_prior, sample_statistics, slerp
 from calmvae.latent.attribute_vectors import Directions
@@ -63,7 +64,7 @@ def load(name: str) -> MelodyModel:
 
 @functools.cache
 def melody(stem: str, track: str | None = None) -> Melody:
-    """The skyline of a piece on board, or the melody of one of its tracks."""
+    """The skyline of an embedded piece, or the melody of one of its tracks."""
     return melody_extraction.extract_melody(read_music.read_piece(PIECES / f"{stem}.mid"), track=track)
 
 
@@ -295,7 +296,7 @@ def draw_vae(path: Path) -> None:
     for k, (title, tokens) in enumerate(zip(titles, decoded, strict=True)):
         axes = inches(figure, 5.72, 1.2 + 1.07 * k, 3.4, 0.83)
         roll(axes, tokens, compass(*decoded), SPOT_COLORS[k], title)
-    figure.text(5.72 / WIDTH, 1 - 0.9 / height, "What the decoder makes of four places", fontsize=9.5, color=INK)
+    figure.text(5.72 / WIDTH, 1 - 0.9 / height, "The melodies decoded at four places", fontsize=9.5, color=INK)
     write(figure, path)
 
 
@@ -380,7 +381,7 @@ def draw_free_bits(path: Path) -> None:
 
 def percent(tokens: np.ndarray, other: np.ndarray) -> str:
     """The share of steps at which two sets of windows agree, in words."""
-    return f"{(tokens == other).mean():.1%}"
+    return text.percent((tokens == other).mean())
 
 
 def draw_dimensions(plot: Any) -> None:
@@ -752,12 +753,12 @@ def vae_numbers() -> dict[str, str]:
     return {
         "windows": f"{len(windows())} windows",
         "size": f"{mu.shape[1]} numbers",
-        "steps right from the mean": f"{metrics.accuracy:.1%}",
+        "steps right from the mean": text.percent(metrics.accuracy),
         "steps right from a draw": percent(engine.decode(drawn), windows()),
         "reconstruction": f"{-bound - kl:.1f} nats",
         "KL": f"{kl:.1f} nats",
         "loss": f"{-bound:.1f} nats",
-        "share of the plane": f"{principal_axes()[1]:.0%}",
+        "share of the plane": text.percent(principal_axes()[1], 0),
     }
 
 
@@ -775,7 +776,7 @@ def free_bits_numbers() -> dict[str, str]:
         "largest": f"{bits.max():.1f} bits",
         "inactive redrawn": percent(decoded[1], decoded[0]),
         "active redrawn": percent(decoded[2], decoded[0]),
-        "alike by chance": f"{alike:.0%}",
+        "alike by chance": text.percent(alike, 0),
         "free bits": f"{hparams['free_bits']:g} bits are free",
         "beta": f"beta is {hparams['max_beta']:g}",
         "price": f"{bit_price():.2f} nats",

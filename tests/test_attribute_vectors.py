@@ -78,7 +78,7 @@ def test_written_and_read(tmp_path):
 
 
 @pytest.mark.parametrize("name", model_folder.embedded())
-def test_vectors_on_board_do_what_they_say(name):
+def test_embedded_vectors_do_what_they_say(name):
     """Each attribute but the share in key, which is near its top already, is moved most, or nearly so, by its own."""
     model = open_model.load_model(name)
     record = calm_piece.load(model).record["effects"]

@@ -72,8 +72,8 @@ def test_one_title_of_a_composer_is_one_tune(collections):
 @pytest.mark.parametrize(
     ("word", "kind", "sentence"),
     [
-        ("nowhere", InputError, "nowhere is no folder"),
-        ("music21:palestrina", OptionError, "not a part of music21's corpus that calmvae reads"),
+        ("nowhere", InputError, "nowhere is not a folder"),
+        ("music21:palestrina", OptionError, "is not a collection that calmvae knows"),
         ("music21:bach", MissingDependencyError, "pip install music21"),
     ],
 )

@@ -190,7 +190,7 @@ def test_command(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     done = run_calmvae("score", tmp_path, "--explain", "-o", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    assert "4 files = 3 scored + 1 skipped (1 unreadable); 1 of other kinds ignored." in done.stdout
+    assert "4 files = 3 scored + 1 skipped (1 unreadable); 1 other file ignored." in done.stdout
     assert f"{tmp_path / 'out'}: scores.csv and 3 pictures." in done.stdout
     assert "raised by" in done.stdout and "Skipped: " in done.stderr and "bad.mid" in done.stderr
     numbers = [float(line.split()[0]) for line in done.stdout.splitlines() if line.strip().endswith(".mid")]

@@ -14,6 +14,7 @@ import pytest
 from calmvae.checkpoints import open_model, tf_checkpoint
 from calmvae.cli import evaluate_command, generate_commands
 from calmvae.cli.console import Console
+from calmvae.cli.option_groups import Evaluating, Making
 from calmvae.common import output_folder
 from calmvae.generate.made_piece import Made
 from calmvae.midi import piano_roll, read_music
@@ -164,7 +165,7 @@ def test_evaluate_prints_a_column_and_a_page_whose_rows_do_not_touch(tiny_model,
     pages = []
     draw = FigureCanvasAgg.print_png
     monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda self, *a, **k: pages.append(self) or draw(self, *a, **k))
-    wanted = evaluate_command.Wanted([ROOT / "resources" / "pieces"], samples=20, paths=2)
+    wanted = Evaluating([ROOT / "resources" / "pieces"], samples=20, paths=2)
     evaluate_command.evaluate(str(tiny_model), None, wanted, Console(), tmp_path / "page")
     rows = [re.match(r" *\S.*?  (?=\S)", line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) > 30 and len({row.end() for row in rows}) == 1
@@ -181,7 +182,7 @@ def drawn(folder, monkeypatch, made, *origin):
         "write_piano_roll",
         lambda piece, path, **style: seen.append((piece, style)) or path.write_bytes(b""),
     )
-    making = generate_commands.Making("out/run", None, 0.0, 3, sound=False)
+    making = Making("out/run", seed=3, no_sound=True)
     with output_folder.OutputFolder(folder, "sample", {}) as opened:
         generate_commands._write(opened, "one", made, making, *origin)
     return seen[0]

@@ -74,7 +74,7 @@ def test_rub_by_hand():
     assert harmonize._rub(np.zeros(16, np.uint8), Chord(0, (0, 4, 7))) == 0
 
 
-def test_pieces_on_board_hardly_rub():
+def test_embedded_pieces_hardly_rub():
     """Of the sounding time of their first sixteen bars; a semitone was 12 % when only six triads were tried."""
     shares = []
     for path in PIECES:

@@ -21,7 +21,7 @@ from calmvae.music import calm_features, calmness, key_finding, melody_tokens
 from tests import builders
 from tests.conftest import PIECES, run_calmvae
 
-# Neighbours in a ring, so that every piece on board is once the start and once the end.
+# Neighbours in a ring, so that every embedded piece is once the start and once the end.
 PAIRS = list(zip(PIECES, [*PIECES[3:], *PIECES[:3]], strict=True))
 
 

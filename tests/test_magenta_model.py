@@ -15,6 +15,7 @@ import pytest
 from calmvae.checkpoints import open_model
 from calmvae.cli import generate_commands
 from calmvae.cli.console import Console
+from calmvae.cli.option_groups import Making
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
 from calmvae.generate import sampling
@@ -213,7 +214,7 @@ def test_routes():
 def test_command(checkpoint, tmp_path, capsys):
     import json
 
-    making = generate_commands.Making(str(Path(checkpoint(CHORDS)).parent), CHORDS, 0.5, 3)
+    making = Making(str(Path(checkpoint(CHORDS)).parent), CHORDS, 0.5, 3)
     style = {"qpm": 72.0, "velocity": 60, "program": 0}
     generate_commands.sample(2, tmp_path / "out", making, Console(), chords="C G", **style)
     made = {f"sample-0{k}.{kind}" for k in (1, 2) for kind in ("mid", "wav", "png")}
@@ -223,10 +224,8 @@ def test_command(checkpoint, tmp_path, capsys):
     assert record["model"]["sha256"] == output_folder.sha256(f"{checkpoint(CHORDS)}.data-00000-of-00001")
     assert "2 samples of 2 bars" in capsys.readouterr().out
     with pytest.raises(OptionError, match="unknown config 'cat-drums_2bar'; did you mean cat-drums_2bar_"):
-        generate_commands.sample(
-            1, tmp_path / "a", generate_commands.Making(checkpoint(DRUMS), "cat-drums_2bar", 0.5, 3), Console()
-        )
+        generate_commands.sample(1, tmp_path / "a", Making(checkpoint(DRUMS), "cat-drums_2bar", 0.5, 3), Console())
     with pytest.raises(OptionError, match="--chords goes with"):
         generate_commands.sample(
-            1, tmp_path / "b", generate_commands.Making(open_model.DEFAULT_MODEL, None, 0.5, 3), Console(), chords="C"
+            1, tmp_path / "b", Making(open_model.DEFAULT_MODEL, None, 0.5, 3), Console(), chords="C"
         )

@@ -85,7 +85,7 @@ def test_written_and_read(two, tmp_path):
     "name",
     [n for n in model_folder.embedded() if (model_folder.of_package("own_model") / n / "calm.safetensors").exists()],
 )
-def test_the_calm_prior_on_board_is_calmer(name):
+def test_the_embedded_calm_prior_is_calmer(name):
     """Not by a hair, and its samples are music: over windows drawn from either prior."""
     model = open_model.load_model(name)
     prior, rng = calm_prior.load_prior(model), np.random.default_rng(3)
@@ -138,12 +138,12 @@ def test_mistakes(tmp_path, tiny_model, tiny_model_16bar, two):
     with pytest.raises(DataError, match=r"holds no train-\*\.tfrecord"):
         prior_command.prior(tmp_path, model, tmp_path / "x", 0.5, 10, 0, Console(True))
     mixture_prior.write(two, tmp_path / "calm.safetensors")
-    with pytest.raises(ModelError, match="has 2 dimensions and calm-mel_2bar 12"):
+    with pytest.raises(ModelError, match="has 2 dimensions, but calm-mel_2bar has 12"):
         calm_prior.load_prior(model, tmp_path)
 
 
 def test_evaluate_compares_samples_of_either_prior_with_calm_windows():
-    """With the model on board: the calm prior's samples are calmer and more like calm music than the standard one's."""
+    """With the embedded model: the calm prior's samples are calmer and more like calm music than the standard one's."""
     pieces = model_folder.of_package("resources") / "pieces"
     found = {}
     for prior in ("standard", "calm"):

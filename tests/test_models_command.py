@@ -126,7 +126,7 @@ def test_changed_and_missing_files_are_found(site, capsys):
     content = bytearray(shard.read_bytes())
     content[3] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(ModelError, match=r"1 of 3 files are not what they were.*changed; run: calmvae models fetch"):
+    with pytest.raises(ModelError, match=r"1 of 3 files are not as recorded.*changed; run: calmvae models fetch"):
         models_command.verify(["tiny-js"], Console())
     assert f"changed  tiny-js/{shard.name}" in capsys.readouterr().out
     shard.unlink()

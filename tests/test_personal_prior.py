@@ -115,7 +115,7 @@ def test_damaged_files_are_one_sentence(model, content):
     made(model)
     file = personal_prior.place(model) / personal_prior.PRIOR_FILE
     file.write_bytes(file.read_bytes()[:-7] if content is None else content)
-    with pytest.raises(ModelError, match=r"is damaged; run: calmvae personalize MY_MIDI/ --model "):
+    with pytest.raises(ModelError, match=r"is damaged; make it again: calmvae personalize MY_MIDI/ --model "):
         personal_prior.load_prior(model)
 
 
@@ -126,7 +126,9 @@ def test_the_prior_of_an_earlier_version_is_to_be_made_anew(model):
     folder.mkdir()
     (folder / personal_prior.PRIOR_FILE).write_bytes(save({"center": np.zeros(4, np.float32)}))
     (folder / "personal.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"of an earlier version .*; make it anew: calmvae personalize MY_MIDI/ --mod"):
+    with pytest.raises(
+        ModelError, match=r"of an earlier version .*; make it again: calmvae personalize MY_MIDI/ --mod"
+    ):
         personal_prior.load_prior(model)
     outputs = {file.name: output_folder.sha256(file) for file in folder.iterdir()}
     run = {"calmvae": "personalize", "outputs": outputs}
@@ -165,7 +167,7 @@ def test_every_piece_is_accounted_for(model, tmp_path, capsys):
     for count in ("1 drums-only", "1 no-notes", "1 unreadable", "1 duplicate"):
         assert count in said
     assert f"Try it: calmvae sample --model {model.source} --prior personal" in said
-    assert "drums.mid is skipped, drums-only: " in remarks and "the same melody as again" in remarks
+    assert f"Skipped: {music / 'drums.mid'}: " in remarks and "the same melody as again" in remarks
     run = json.loads((personal_prior.place(model) / output_folder.RUN_FILE).read_text())
     assert [p["status"] for p in run["pieces"]].count("kept") == run["result"]["pieces"] == 2
     assert run["result"]["windows"] == sum(p.get("windows", 0) for p in run["pieces"])

@@ -79,7 +79,7 @@ def claims(path: Path = CLAIMS) -> list[Claim]:
 
 
 def value_at(gives: Any, path: str) -> Any:
-    """The value at a path such as `parts/calm/accuracy` or `tables/0/2/ratio`.
+    """The value at a path such as `parts/sparse/accuracy` or `tables/0/2/ratio`.
 
     Raises:
       KeyError: there is none.

@@ -96,6 +96,9 @@ def build_api(folder: Path) -> None:
         # Where there is Node, pdoc compiles the search's index; the browser does it as well, and pages stay the same.
         with mock.patch.object(pdoc.render, "precompile_index", lambda documents, _: json.dumps(documents)):
             pdoc.pdoc("calmvae", *rooms, output_directory=folder)
+    for page in [*folder.rglob("*.html"), folder / "search.js"]:
+        # The types of options are objects, which pdoc shows with their addresses.
+        page.write_text(re.sub(r" at 0x[0-9a-f]+", "", page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m tools.mutations -n 5000 --seed 0
 
-Files are the cases of the tests and the pieces on board, with bytes changed, cut out, doubled, put in or taken from
+Files are the cases of the tests and the embedded pieces, with bytes changed, cut out, doubled, put in or taken from
 another file; of scores also numbers and tags. Each is read as `calmvae score` and `calmvae convert` read it.
 """
 

@@ -83,7 +83,7 @@ def run(
     change: Callable[[list[str]], list[str]] = list,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[str]:
-    """Runs stages in a folder, from which they see the pieces on board and a cache of its own; what each printed.
+    """Runs stages in a folder, from which they see the embedded pieces and a cache of its own; what each printed.
 
     Args:
       these: the stages.

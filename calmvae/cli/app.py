@@ -13,6 +13,7 @@ from click.exceptions import ClickException, UsageError
 import calmvae
 from calmvae.cli import app_calm, app_data, app_models, options
 from calmvae.cli.console import Console
+from calmvae.cli.option_groups import Evaluating, Excerpts, Growing, Making, Sampling, Training, expanded
 from calmvae.common.errors import CalmvaeError
 
 app = typer.Typer(
@@ -26,13 +27,16 @@ app = typer.Typer(
 
 app.add_typer(app_data.corpus_app, name="corpus")
 app.add_typer(app_models.app, name="models")
-app.command()(app_data.convert)
-app.command()(app_models.personalize)
-app.command()(app_calm.score)
-app.command()(app_calm.prior)
-app.command()(app_calm.directions)
-app.command()(app_calm.calm)
-app.command()(app_calm.journey)
+for command in (
+    app_data.convert,
+    app_models.personalize,
+    app_calm.score,
+    app_calm.prior,
+    app_calm.directions,
+    app_calm.calm,
+    app_calm.journey,
+):
+    app.command()(command)
 
 
 def main() -> None:
@@ -86,270 +90,161 @@ def _top(
 
 
 @app.command()
-def notebooks(
-    out: options.Out = Path("out/notebooks"), quiet: options.Quiet = False, as_json: options.Json = False
-) -> None:
-    """Copy the notebooks to a folder, to run them there."""
+@expanded
+def notebooks(console: Console, out: options.Out = Path("out/notebooks")) -> None:
+    """Copy the notebooks to a folder, where you can run and change them."""
     from calmvae.cli import notebook_display
 
-    notebook_display.copy(out, Console(quiet, as_json))
+    notebook_display.copy(out, console)
 
 
 @app.command()
+@expanded
 def interpolate(
     a: Annotated[Path, typer.Argument(help="The piece to start from (MIDI, MusicXML or ABC).")],
     b: Annotated[Path, typer.Argument(help="The piece to arrive at.")],
+    excerpts: Excerpts,
+    making: Making,
+    console: Console,
     out: options.Out = Path("out/interpolate"),
-    model: options.Model = "calm-mel_2bar",
-    config: options.Config = None,
     steps: Annotated[int, typer.Option("--steps", help="The number of sections, both ends included.")] = 8,
     bars: Annotated[
         int | None,
-        typer.Option("--bars", help="Bars of each section; default 4, or the model's window if that is longer."),
+        typer.Option("--bars", help="The bars of each section. The default is 4, or the model's window if longer."),
     ] = None,
-    temperature: options.Temperature = 0.0,
-    seed: options.Seed = 0,
-    melody: options.Melody = "skyline",
-    track_a: options.TrackA = None,
-    track_b: options.TrackB = None,
-    start_a: options.StartA = None,
-    start_b: options.StartB = None,
     endpoints: Annotated[
-        str | None, typer.Option(help="original (for melodies the default): A and B; decoded: their reconstructions.")
+        str | None,
+        typer.Option(help="The ends: original (A and B, the default for melodies) or decoded (their reconstructions)."),
     ] = None,
-    no_picture: options.NoPicture = False,
-    no_sound: options.NoSound = False,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
-    """Make one piece that travels from A to B, and its steps."""
+    """Make one piece that travels from A to B, and write its steps."""
     from calmvae.cli import generate_commands
 
-    generate_commands.interpolate(
-        a,
-        b,
-        out,
-        generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound),
-        Console(quiet, as_json),
-        steps=steps,
-        bars=bars,
-        melody=melody,
-        tracks=(track_a, track_b),
-        start_bars=(start_a, start_b),
-        endpoints=endpoints,
-    )
+    given = {"steps": steps, "bars": bars, **excerpts.arguments(), "endpoints": endpoints}
+    generate_commands.interpolate(a, b, out, making, console, **given)
 
 
 @app.command()
+@expanded
 def sample(
+    making: Sampling,
+    console: Console,
     n: Annotated[int, typer.Option("-n", help="The number of pieces.")] = 5,
     out: options.Out = Path("out/sample"),
-    model: options.Model = "calm-mel_2bar",
-    config: options.Config = None,
     bars: Annotated[
         int | None,
-        typer.Option("--bars", help="Bars of each piece; default 16, or the config's window if it is not of melodies."),
+        typer.Option("--bars", help="The bars of each piece. The default is 16 for melodies, else the window."),
     ] = None,
-    temperature: options.Temperature = 0.5,
-    seed: options.Seed = 0,
     qpm: Annotated[float, typer.Option(help="The tempo in quarters a minute.")] = 72.0,
     velocity: Annotated[int, typer.Option(help="The MIDI velocity, 1 to 127.")] = 60,
     program: Annotated[int, typer.Option(help="The General MIDI program, 0 to 127.")] = 0,
     chords: Annotated[
-        str | None, typer.Option(help='The chords, for a config that plays over chords, such as "C G Am F".')
+        str | None, typer.Option(help='The chords for a config that takes chords, such as "C G Am F".')
     ] = None,
     prior: options.Prior = "standard",
-    no_picture: options.NoPicture = False,
-    no_sound: options.NoSound = False,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
-    """Sample fresh pieces from a prior; with --config and a checkpoint, of any config of Magenta's."""
+    """Sample new pieces from a prior. With --config and a checkpoint, any config of Magenta's works."""
     from calmvae.cli import generate_commands
 
-    making = generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
     style = {"qpm": qpm, "velocity": velocity, "program": program}
-    generate_commands.sample(n, out, making, Console(quiet, as_json), bars=bars, chords=chords, prior=prior, **style)
+    generate_commands.sample(n, out, making, console, bars=bars, chords=chords, prior=prior, **style)
 
 
 @app.command()
+@expanded
 def reconstruct(
     piece: options.Piece,
+    making: Making,
+    console: Console,
     out: options.Out = Path("out/reconstruct"),
-    model: options.Model = "calm-mel_2bar",
-    config: options.Config = None,
-    temperature: options.Temperature = 0.0,
-    seed: options.Seed = 0,
     melody: options.Melody = "skyline",
     track: options.Track = None,
-    no_picture: options.NoPicture = False,
-    no_sound: options.NoSound = False,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
-    """Reconstruct a piece: the model encodes its melody and decodes it."""
+    """Encode a piece's melody and decode it again."""
     from calmvae.cli import generate_commands
 
-    making = generate_commands.Making(model, config, temperature, seed, not no_picture, not no_sound)
-    generate_commands.reconstruct(piece, out, making, Console(quiet, as_json), melody=melody, track=track)
+    generate_commands.reconstruct(piece, out, making, console, melody=melody, track=track)
 
 
 @app.command()
+@expanded
 def train(
     data: Annotated[list[Path], typer.Argument(help="A folder of `calmvae convert`, a .tfrecord, or music files.")],
+    training: Training,
+    console: Console,
     out: options.Out = Path("out/run"),
     config: Annotated[
         str | None,
-        typer.Option(help="The config to train, see `calmvae configs`; default that of --from, or calm-mel_2bar."),
+        typer.Option(
+            help="The config to train (see `calmvae configs`). The default is that of --from, or calm-mel_2bar."
+        ),
     ] = None,
     settings: options.Hparams = None,
-    init: Annotated[
-        str | None,
-        typer.Option("--from", help="Fine-tune this model or checkpoint; beta is then max_beta from the start."),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=0, help="Stop at this step (0: no limit).")] = 20000,
-    minutes: Annotated[float, typer.Option(min=0.0, help="Stop after so many minutes (0: no limit).")] = 0.0,
-    eval_every: Annotated[int, typer.Option(min=1, help="Evaluate every so many steps.")] = 500,
-    save_every: Annotated[int, typer.Option(min=1, help="Write a checkpoint every so many steps.")] = 500,
-    sample_every: Annotated[int, typer.Option(min=0, help="Write samples every so many steps (0: none).")] = 2000,
-    patience: Annotated[
-        int, typer.Option(min=0, help="Early stopping after so many evaluations without a better one (0: never).")
-    ] = 20,
-    melody: options.Windows = "skyline",
-    max_onsets: options.MaxOnsets = 0,
-    calmest: options.Calmest = 1.0,
-    engine: Annotated[
-        str, typer.Option(help="numpy, cudnn or magenta (TensorFlow), or auto: numpy unless there is a GPU.")
-    ] = "auto",
-    threads: options.Threads = None,
-    keep: Annotated[
-        str,
-        typer.Option(
-            help="Keep the best model (mean of accuracy and onset accuracy) or the last; early stopping goes with best."
-        ),
-    ] = "best",
-    note: Annotated[str | None, typer.Option(help="A text for notes.txt.")] = None,
-    seed: options.Seed = 0,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
-    """Train a model; the same command again goes on from the last checkpoint."""
+    """Train a model. The same command again continues from the last checkpoint."""
     from calmvae.cli import train_command
-    from calmvae.training import train_melody
 
-    how = train_melody.Options(
-        steps=steps,
-        minutes=minutes,
-        eval_every=eval_every,
-        save_every=save_every,
-        sample_every=sample_every,
-        patience=patience,
-        melody=melody,
-        max_onsets=max_onsets,
-        calmest=calmest,
-        keep=keep,
-        init=init,
-        note=note,
-        seed=seed,
-        threads=threads,
-        engine=engine,
-    )
-    train_command.train(data, out, config, settings or [], how, Console(quiet, as_json))
+    train_command.train(data, out, config, settings or [], training, console)
 
 
 @app.command()
+@expanded
 def grow(
     model: Annotated[str, typer.Argument(help="The model of short windows.")],
     data: options.DataSet,
+    growing: Growing,
+    console: Console,
     out: options.Out = Path("out/grown"),
     config: Annotated[str, typer.Option(help="The config of the model of long windows.")] = "calm-mel_16bar",
-    windows: Annotated[int, typer.Option(min=0, help="The most long windows to learn from (0: all).")] = 100000,
-    steps: Annotated[int, typer.Option(min=1, help="The number of training steps.")] = 6000,
-    melody: options.Windows = "skyline",
-    max_onsets: options.MaxOnsets = 0,
-    settings: options.Hparams = None,
-    threads: options.Threads = None,
-    seed: options.Seed = 0,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
-    """Grow a model of long windows from one of short windows, for `calmvae train --from`."""
+    """Grow a model of long windows from a model of short ones. `calmvae train --from` then trains it."""
     from calmvae.cli import grow_command
 
-    wanted = grow_command.Wanted(windows, steps, melody, max_onsets, tuple(settings or ()), seed, threads)
-    grow_command.grow(model, data, out, config, wanted, Console(quiet, as_json))
+    grow_command.grow(model, data, out, config, growing, console)
 
 
 @app.command()
+@expanded
 def evaluate(
     model: options.ModelArgument,
-    data: Annotated[
-        list[Path], typer.Option("--data", help="TFRecords, a converted folder, music files, or music21:bach.")
-    ],
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Write a page, evaluation.png, here.")] = None,
+    evaluating: Evaluating,
+    console: Console,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Write the page evaluation.png to this folder.")
+    ] = None,
     config: options.Config = None,
-    melody: options.Windows = "skyline",
-    max_onsets: options.MaxOnsets = 0,
-    most: Annotated[int, typer.Option("--windows", min=0, help="The most windows to take (0: all).")] = 4096,
-    samples: Annotated[int, typer.Option(min=0, help="Compare so many samples with the windows (0: none).")] = 400,
-    temperature: options.Temperature = 0.5,
-    paths: Annotated[int, typer.Option(min=0, help="Measure so many interpolations (0: none).")] = 100,
-    copying: Annotated[
-        bool, typer.Option("--copying", help="Measure how near samples come to training windows.")
-    ] = False,
-    prior: options.Prior = "standard",
-    calmest: options.Calmest = 1.0,
-    seed: options.Seed = 0,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
-    """Measure how well a model reconstructs and interpolates held-out music, and how its samples compare with it."""
+    """Measure how well a model reconstructs and interpolates held-out music, and compare its samples with it."""
     from calmvae.cli import evaluate_command
 
-    wanted = evaluate_command.Wanted(
-        data=data,
-        melody=melody,
-        max_onsets=max_onsets,
-        most=most,
-        samples=samples,
-        temperature=temperature,
-        paths=paths,
-        seed=seed,
-        copying=copying,
-        prior=prior,
-        calmest=calmest,
-    )
-    evaluate_command.evaluate(model, config, wanted, Console(quiet, as_json), out)
+    evaluate_command.evaluate(model, config, evaluating, console, out)
 
 
 @app.command()
+@expanded
 def configs(
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-    magenta: Annotated[bool, typer.Option("--magenta", help="List Magenta's own too.")] = False,
+    console: Console,
+    magenta: Annotated[bool, typer.Option("--magenta", help="List Magenta's configs, too.")] = False,
 ) -> None:
-    """List the configs, with --magenta Magenta's own too."""
+    """List the configs that models can have."""
     from calmvae.cli import configs_command
 
-    configs_command.list_configs(magenta, Console(quiet, as_json))
+    configs_command.list_configs(magenta, console)
 
 
 @app.command()
-def doctor(quiet: options.Quiet = False, as_json: options.Json = False) -> None:
-    """Check what is installed, whether Magenta imports and a GPU is seen, and say how to mend what is missing."""
+@expanded
+def doctor(console: Console) -> None:
+    """Check the installation, Magenta and the GPU, and say how to mend what is missing."""
     from calmvae.cli import doctor as checks
 
-    raise typer.Exit(checks.run(Console(quiet, as_json)))
+    raise typer.Exit(checks.run(console))
 
 
 @app.command()
-def demo(
-    out: options.Out = Path("out/demo"),
-    seed: options.Seed = 0,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
-    """Travel between two of the embedded pieces with the embedded model."""
+@expanded
+def demo(console: Console, out: options.Out = Path("out/demo"), seed: options.Seed = 0) -> None:
+    """Interpolate between two embedded pieces with the embedded model."""
     from calmvae.cli import generate_commands
 
-    generate_commands.demo(out, seed, Console(quiet, as_json))
+    generate_commands.demo(out, seed, console)

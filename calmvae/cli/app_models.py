@@ -1,4 +1,4 @@
-"""The command line of `calmvae models`: parses, calls one function of `models_command`, prints."""
+"""The command line of `calmvae models` and `calmvae personalize`: parses, calls one function, prints."""
 
 from __future__ import annotations
 
@@ -9,108 +9,113 @@ import typer
 
 from calmvae.cli import options
 from calmvae.cli.console import Console
+from calmvae.cli.option_groups import expanded
 
 app = typer.Typer(
-    help="Fetch and verify published models; import, show and export others.",
+    help="Fetch and verify published models. Import, show and export others.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
+@expanded
 def personalize(
     paths: Annotated[list[Path], typer.Argument(help="Your music: files and folders.")],
+    console: Console,
     model: options.Model = "calm-mel_2bar",
     config: options.Config = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="The folder; default beside the model.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The output folder. The default is beside the model.")
+    ] = None,
     melody: options.Melody = "skyline",
     most: Annotated[int, typer.Option("--windows", min=1, help="The most windows to take.")] = 2048,
     seed: options.Seed = 0,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
-    """Fit a prior of your own, in seconds, for samples near your music by `calmvae sample --prior personal`."""
+    """Fit a prior to your own music in seconds, for `calmvae sample --prior personal`."""
     from calmvae.checkpoints import open_model
-    from calmvae.cli import personalize_command as fitting
+    from calmvae.cli import personalize_command
 
-    opened, console = open_model.load_melody_model(model, config), Console(quiet, as_json)
-    fitting.personalize(paths, opened, out, console, melody=melody, seed=seed, most=most)
+    opened = open_model.load_melody_model(model, config)
+    personalize_command.personalize(paths, opened, out, console, melody=melody, seed=seed, most=most)
 
 
 @app.command("list")
+@expanded
 def list_models(
-    here: Annotated[bool, typer.Option("--here", help="List only those on this machine.")] = False,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    console: Console,
+    here: Annotated[bool, typer.Option("--here", help="List only the models on this machine.")] = False,
 ) -> None:
-    """List the embedded models, those kept here, and all that are published."""
+    """List the embedded models, the models on this machine, and all published ones."""
     from calmvae.cli import models_command
 
-    models_command.list_models(here, Console(quiet, as_json))
+    models_command.list_models(here, console)
 
 
 @app.command()
-def show(
-    name: options.ModelArgument,
-    config: options.Config = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
-) -> None:
-    """Show what is known of a model: config and how it was told, sizes, SHA-256, terms."""
+@expanded
+def show(name: options.ModelArgument, console: Console, config: options.Config = None) -> None:
+    """Show what is known of a model: its config, sizes, SHA-256 and licence."""
     from calmvae.cli import models_command
 
-    models_command.show(name, config, Console(quiet, as_json))
+    models_command.show(name, config, console)
 
 
 @app.command()
+@expanded
 def fetch(
     names: Annotated[list[str], typer.Argument(help="Names of `calmvae models list`.")],
-    again: Annotated[bool, typer.Option("--again", help="Fetch anew what is here, and forget its SHA-256.")] = False,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    console: Console,
+    again: Annotated[bool, typer.Option("--again", help="Fetch the files again, and forget their SHA-256.")] = False,
 ) -> None:
-    """Fetch published models; files that are here already are not fetched again."""
+    """Fetch published models. Files that are already here are not fetched again."""
     from calmvae.cli import models_command
 
-    models_command.fetch(names, again, Console(quiet, as_json))
+    models_command.fetch(names, again, console)
 
 
 @app.command()
+@expanded
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(help="Models kept here; default all of them.")] = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
+    console: Console,
+    names: Annotated[list[str] | None, typer.Argument(help="Models on this machine. The default is all.")] = None,
 ) -> None:
-    """Compare the files of models with their SHA-256 on record."""
+    """Compare the files of models with the SHA-256 on record."""
     from calmvae.cli import models_command
 
-    models_command.verify(names or [], Console(quiet, as_json))
+    models_command.verify(names or [], console)
 
 
 @app.command()
 def path(name: options.ModelArgument) -> None:
-    """Print where a model lies."""
+    """Print the path of a model."""
     from calmvae.cli import models_command
 
     models_command.path(name, Console())
 
 
 @app.command("import")
+@expanded
 def import_model(
-    source: Annotated[str, typer.Argument(help="A checkpoint (prefix, folder or .tar), magenta-js or model folder.")],
-    name: Annotated[str | None, typer.Option("--name", help="The name; default that of the file.")] = None,
+    source: Annotated[
+        str, typer.Argument(help="A checkpoint (prefix, folder or .tar), a magenta-js folder or a model folder.")
+    ],
+    console: Console,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The name of the model. The default is that of the file.")
+    ] = None,
     config: options.Config = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
     """Keep a model under a name, as a model folder that opens without TensorFlow."""
     from calmvae.cli import models_command
 
-    models_command.import_model(source, name, config, Console(quiet, as_json))
+    models_command.import_model(source, name, config, console)
 
 
 @app.command()
+@expanded
 def export(
     model: options.ModelArgument,
+    console: Console,
     out: options.Out = Path("out/model"),
     config: options.Config = None,
     form: Annotated[
@@ -121,10 +126,8 @@ def export(
     ] = "calmvae",
     half: Annotated[bool, typer.Option("--half", help="With calmvae: store float16, half the size.")] = False,
     quantize: Annotated[str | None, typer.Option("--quantize", help="With magenta-js: store uint8 or uint16.")] = None,
-    quiet: options.Quiet = False,
-    as_json: options.Json = False,
 ) -> None:
-    """Export a model without its training: to share, to open in stock Magenta, to run in a browser."""
+    """Export a model without the state of its training, to share it or to open it elsewhere."""
     from calmvae.cli import models_command
 
-    models_command.export(model, out, config, models_command.Form(form, half, quantize), Console(quiet, as_json))
+    models_command.export(model, out, config, models_command.Form(form, half, quantize), console)

@@ -1,36 +1,39 @@
-"""What commands print: results on stdout, progress and remarks on stderr, JSON where asked for."""
+"""The output of commands: results on stdout (as JSON if wanted), progress and remarks on stderr."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from calmvae.cli import options
 from calmvae.common.text import by_kind
 
 
+@dataclasses.dataclass(frozen=True)
 class Console:
     """Speaks for one command.
 
-    Args:
+    Attributes:
       quiet: print errors only.
       as_json: print one JSON object on stdout at the end instead of sentences.
     """
 
-    def __init__(self, quiet: bool = False, as_json: bool = False) -> None:
-        self.quiet, self.as_json = quiet, as_json
+    quiet: options.Quiet = False
+    as_json: options.Json = False
 
     def say(self, sentence: str) -> None:
         """A result, for stdout."""
         if not self.quiet and not self.as_json:
             print(sentence, flush=True)
 
-    def remark(self, sentence: str) -> None:
-        """Something worth knowing on the way, for stderr."""
-        if not self.quiet:
+    def remark(self, *sentences: str) -> None:
+        """Remarks on the way to the result, for stderr."""
+        for sentence in () if self.quiet else sentences:
             print(sentence, file=sys.stderr, flush=True)
 
     def result(self, data: dict[str, Any], *sentences: str) -> None:
@@ -44,7 +47,7 @@ class Console:
     def progress(self, what: str, size: bool = False) -> Iterator[Callable[[int, int], None]]:
         """A progress bar on a terminal, a line every ten seconds elsewhere; call it with (done, total).
 
-        With `size`, what is counted are bytes; a total of 0 is one that is not known.
+        With `size` it counts bytes. A total of 0 is unknown.
         """
         if self.quiet:
             yield lambda done, total: None
@@ -77,9 +80,8 @@ class Console:
 
 
 def say_records(records: Iterable[dict[str, Any]], console: Console) -> None:
-    """Says of a manifest's records why files were skipped, and what readers mended or left out."""
+    """Says why the files of a manifest were skipped, and what readers mended or left out."""
     records = list(records)
-    for line in by_kind([(r["file"], [r["detail"]]) for r in records if r["status"] == "skipped"]):
-        console.remark(f"Skipped: {line}")
-    for line in by_kind([(r["name"], r.get("warnings", [])) for r in records]):
-        console.remark(line)
+    skipped = by_kind([(r["file"], [r["detail"]]) for r in records if r["status"] == "skipped"])
+    console.remark(*(f"Skipped: {line}" for line in skipped))
+    console.remark(*by_kind([(r["name"], r.get("warnings", [])) for r in records]))

@@ -54,7 +54,7 @@ def build_corpus(given: list[str], out: Path, console: Console, **options: Any) 
         f"{out}: {summary.entries} pieces in {built.families} tune families = {summary.kept} kept ({summary.train} to "
         f"train, {summary.eval} held out) + {sum(summary.skipped.values())} skipped.",
         f"To train on: {counted[2]} windows of 2 bars, {counted[16]} of 16 bars. "
-        f"{out / build_corpus.CARD_FILE} has it all.",
+        f"{out / build_corpus.CARD_FILE} has all counts.",
     )
 
 
@@ -83,7 +83,7 @@ def data_set_of(data: list[Path], folder: Path, config: str, seed: int, console:
     if len(data) == 1 and not data[0].exists():
         raise InputError(f"{data[0]} does not exist; give a converted folder, a .tfrecord or music files.")
     if _converted_before(folder, data, config if config_catalog.is_other(config) else None):
-        console.remark(f"Using {folder}, converted before; delete it to convert afresh.")
+        console.remark(f"Using {folder}, converted before; delete it to convert again.")
         return folder
     console.remark(f"Converting {', '.join(map(str, data))} to {folder}.")
     _convert(data, folder, config, 0.1, seed, None, console)

@@ -13,7 +13,7 @@ from calmvae.model.melody_model import MelodyModel
 
 
 def find(data: Path, model: MelodyModel, out: Path, most: int, seed: int, console: Console) -> None:
-    """Writes the attribute vectors of a model, and what each does to each attribute of held-out windows.
+    """Writes the attribute vectors of a model, and the effect of each on each attribute of held-out windows.
 
     Raises:
       DataError: no windows. OutputError: nowhere to write.
@@ -24,7 +24,7 @@ def find(data: Path, model: MelodyModel, out: Path, most: int, seed: int, consol
         for k, (part, n) in enumerate(((train_set, most), (eval_set, 1000)))
     )
     if len(tokens) < 8:
-        raise DataError(f"{data} has {len(tokens)} windows with notes; 8 are needed, convert more pieces.")
+        raise DataError(f"{data} has {len(tokens)} windows with notes, but 8 are needed; convert more pieces.")
     arguments = {"data": data, "model": str(model.source), "windows": most, "seed": seed}
     with output_folder.OutputFolder(out, "directions", arguments) as folder:
         found = attribute_vectors.find(model.engine, tokens)
@@ -38,4 +38,4 @@ def find(data: Path, model: MelodyModel, out: Path, most: int, seed: int, consol
     names = list(attribute_vectors.ATTRIBUTES)
     lines = [f"{'':>12}" + "".join(f"{name:>13}" for name in names)]
     lines += [f"{name:>12}" + "".join(f"{table[name][other]:>+13.2f}" for other in names) for name in names]
-    console.result(folder.record, *lines, f"{out / attribute_vectors.FILE}: from {len(tokens)} windows.")
+    console.result(folder.record, *lines, f"{out / attribute_vectors.FILE}: made from {len(tokens)} windows.")

@@ -1,4 +1,4 @@
-"""What is installed, whether it works, and how to mend what does not."""
+"""The command `calmvae doctor`: checks the installation and says how to mend it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from calmvae.common import magenta_import
 from calmvae.common.errors import CalmvaeError
 from calmvae.midi import audio
 
-# What each part of calmvae needs, by the name it is installed under.
+# The packages that each part of calmvae needs.
 _GENERATION = (
     "numpy", "threadpoolctl", "safetensors", "symusic", "pretty_midi", "matplotlib", "tinysoundfont", "typer", "rich",
 )  # fmt: skip
@@ -25,10 +25,10 @@ def run(console: Console) -> int:
     checks: list[tuple[str, bool, str]] = []
     supported = (3, 10) <= sys.version_info[:2] <= (3, 13)
     checks.append(("Python", supported, platform.python_version() + ("" if supported else "; install 3.10 to 3.13")))
-    # A light install, which generates and leaves training out, is well too.
+    # A light install, which cannot train, is well too.
     light = not any(_version(name) for name in _TRAINING)
     for name in _GENERATION if light else (*_GENERATION, *_TRAINING):
-        part = "training, converting and MusicXML" if name in _TRAINING else "everything"
+        part = "training" if name in _TRAINING else "everything"
         version = _version(name)
         checks.append((name, bool(version), version or f"missing, needed for {part}; {_MEND}"))
     checks.append(_soundfont())
@@ -40,7 +40,7 @@ def run(console: Console) -> int:
     for name, good, text in checks:
         console.say(f"{'ok ' if good else 'BAD'}  {name:<24} {text}")
     if light:
-        console.say(f"     {'training':<24} not installed, nor converting and MusicXML; to have them {_MEND}")
+        console.say(f"     {'training':<24} not installed; to train, {_MEND}")
     console.say(f"     {'GPU':<24} {gpu}")
     healthy = all(good for _, good, _ in checks)
     data = {name: {"ok": good, "detail": text} for name, good, text in checks}

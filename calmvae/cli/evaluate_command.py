@@ -1,4 +1,4 @@
-"""What `calmvae evaluate` does: choose the windows, measure the model on them, and say it."""
+"""The command `calmvae evaluate`: chooses windows, measures the model on them and prints the result."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from calmvae.checkpoints import open_model
 from calmvae.cli import data_commands, generate_commands
 from calmvae.cli.console import Console
+from calmvae.cli.option_groups import Evaluating
 from calmvae.common import output_folder, text
 from calmvae.common.errors import CalmvaeError, DataError, InputError, OptionError
 from calmvae.data import load_dataset, training_windows
@@ -26,40 +27,10 @@ from calmvae.music import calmness
 _SHOWN = {"accuracy": "steps right", "onset_accuracy": "onsets right", "exact": "whole windows", "kl_bits": "KL bits"}
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """Which windows to measure on, and what else than reconstruction to measure.
-
-    Attributes:
-      data: a data set, or music files and folders.
-      melody, max_onsets: see `training_windows.load_windows`.
-      most: at most so many windows, drawn by the seed (0: all).
-      samples: number of samples from the prior to compare with the windows (0: none).
-      temperature: of the samples.
-      paths: number of interpolations between two windows of which the largest step is measured (0: none).
-      seed: of every draw.
-      copying: also how near samples come to the windows that were trained on.
-      prior: what samples are drawn from, see `generate_commands.prior_of`.
-      calmest: only so large a share of these windows, those that score the calmest.
-    """
-
-    data: list[Path]
-    melody: str = "skyline"
-    max_onsets: int = 0
-    most: int = 4096
-    samples: int = 400
-    temperature: float = 0.5
-    paths: int = 100
-    seed: int = 0
-    copying: bool = False
-    prior: str = "standard"
-    calmest: float = 1.0
-
-
-def evaluate(model: str, config: str | None, wanted: Wanted, console: Console, out: Path | None = None) -> None:
+def evaluate(model: str, config: str | None, wanted: Evaluating, console: Console, out: Path | None = None) -> None:
     """Prints metrics on the held-out part of a data set, or on all windows of music files; with `out`, a page too."""
     if out is not None and wanted.samples < 2:
-        raise OptionError("the page of -o shows samples beside held-out music; leave --samples at 2 or more.")
+        raise OptionError("the page of -o compares samples with held-out music; leave --samples at 2 or more.")
     opened = open_model.load_melody_model(model, config)
     held_out, train = _windows(wanted, opened.spec.steps, console)
     if not len(held_out.tokens):
@@ -104,17 +75,16 @@ def _calmness(drawn: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
 
 
 def _parts(windows: training_windows.WindowSet) -> dict[str, np.ndarray]:
-    """Rows of what is worth knowing by itself: those of few notes and small steps (`calm` in the published
-    tables), and each collection where there are several."""
-    calm = evaluation.is_sparse(windows.tokens)
-    parts = {"calm": calm} if 0 < calm.sum() < len(calm) else {}
+    """Rows of the sparse windows, and of each collection where there are several."""
+    sparse = evaluation.is_sparse(windows.tokens)
+    parts = {"sparse": sparse} if 0 < sparse.sum() < len(sparse) else {}
     if len(windows.collections) > 1:
         parts |= {name: windows.origins == k for k, name in enumerate(windows.collections)}
     return {name: rows for name, rows in parts.items() if rows.any()}
 
 
 def _compare_samples(
-    opened: MelodyModel, tokens: np.ndarray, train: np.ndarray | None, wanted: Wanted
+    opened: MelodyModel, tokens: np.ndarray, train: np.ndarray | None, wanted: Evaluating
 ) -> tuple[np.ndarray | None, sample_statistics.Comparison | None]:
     """Samples from the prior, and how they compare; None for none."""
     if wanted.samples < 2:
@@ -139,7 +109,7 @@ def _of_comparison(compared: sample_statistics.Comparison) -> dict[str, float]:
     return rows
 
 
-def _windows(wanted: Wanted, steps: int, console: Console) -> tuple[training_windows.WindowSet, np.ndarray | None]:
+def _windows(wanted: Evaluating, steps: int, console: Console) -> tuple[training_windows.WindowSet, np.ndarray | None]:
     """Windows to measure on, and those that were trained on if they are wanted."""
     train = None
     if data_commands.is_data_set(wanted.data):
@@ -151,9 +121,7 @@ def _windows(wanted: Wanted, steps: int, console: Console) -> tuple[training_win
         if wanted.copying:
             train = training_windows.without(load(train_files), held_out).tokens
     elif wanted.copying:
-        raise OptionError(
-            "--copying compares with the windows that were trained on; give a folder of `calmvae convert`."
-        )
+        raise OptionError("--copying compares samples with training windows; give a folder of `calmvae convert`.")
     else:
         held_out = _windows_of_files(wanted, steps, console)
     return held_out.drawn(wanted.most, [wanted.seed, 2]).narrowed(0, wanted.calmest), train
@@ -168,7 +136,7 @@ def files_of(path: Path) -> list[Path]:
     return convert_folder.find_files([path])[0]
 
 
-def _windows_of_files(wanted: Wanted, steps: int, console: Console) -> training_windows.WindowSet:
+def _windows_of_files(wanted: Evaluating, steps: int, console: Console) -> training_windows.WindowSet:
     """The windows of every piece that has some; what is skipped, mended or left out is reported."""
     kept: list[Piece] = []
     found: list[np.ndarray] = []
@@ -182,10 +150,8 @@ def _windows_of_files(wanted: Wanted, steps: int, console: Console) -> training_
                 kept.append(piece)
             except CalmvaeError as error:
                 skipped.append((name, [str(error)]))
-    for line in text.by_kind(skipped):
-        console.remark(f"Skipped: {line}")
-    for line in text.by_kind([(piece.name, piece.warnings) for piece in kept]):
-        console.remark(line)
+    console.remark(*(f"Skipped: {line}" for line in text.by_kind(skipped)))
+    console.remark(*text.by_kind([(piece.name, piece.warnings) for piece in kept]))
     if not kept:
         raise InputError(skipped[0][1][0])
     tokens = np.unique(np.concatenate(found), axis=0)

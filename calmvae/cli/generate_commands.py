@@ -10,6 +10,7 @@ from typing import Any
 
 from calmvae.checkpoints import model_folder, open_model
 from calmvae.cli.console import Console
+from calmvae.cli.option_groups import Excerpts, Making
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
 from calmvae.common.text import count, percent
@@ -23,32 +24,12 @@ from calmvae.model.melody_model import MelodyModel
 DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 
 
-@dataclasses.dataclass(frozen=True)
-class Making:
-    """Options that all generating commands share."""
-
-    model: str
-    config: str | None
-    temperature: float
-    seed: int
-    picture: bool = True
-    sound: bool = True
-
-    def load(self) -> Model:
-        """The model."""
-        return open_model.load_model(self.model, self.config)
-
-    def load_melodies(self) -> MelodyModel:
-        """The model, which has to be one of melodies."""
-        return open_model.load_melody_model(self.model, self.config)
-
-
 def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes joined.mid/.wav/.png and steps/NN.mid."""
     first, second = read_music.read_piece(a), read_music.read_piece(b)
-    model = making.load()
+    model = open_model.load_model(making.model, making.config)
     options["endpoints"] = options.get("endpoints") or model.endpoints
-    arguments = {"a": a, "b": b, **dataclasses.asdict(making), **options}
+    arguments = {"a": a, "b": b, **making.arguments(), **options}
     with output_folder.OutputFolder(out, "interpolate", arguments) as folder:
         folder.add_inputs([a, b])
         made = interpolation.interpolate(
@@ -58,8 +39,7 @@ def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, *
         _write(folder, "joined", made, making)
         for k, part in enumerate(made.parts, 1):
             write_midi.write_midi(part, folder.path(f"steps/{k:02d}.mid"))
-    for remark in made.remarks:
-        console.remark(remark)
+    console.remark(*made.remarks)
     for name, accuracy in zip(("A", "B"), made.info["reconstruction_accuracy"], strict=True):
         console.remark(f"The model reconstructs {percent(accuracy)} of {name}.")
     length = _length(made.piece)
@@ -80,10 +60,10 @@ def sample(
     **style: Any,
 ) -> None:
     """Writes sample-NN.mid/.wav/.png; of melody configs 16 bars by default, of others their window."""
-    model = making.load()
+    model = open_model.load_model(making.model, making.config)
     drawn_from = prior_of(prior, model)
     bars = model.sample_bars if bars is None else bars
-    arguments = {"n": n, **dataclasses.asdict(making), "bars": bars, "chords": chords, "prior": prior, **style}
+    arguments = {"n": n, **making.arguments(), "bars": bars, "chords": chords, "prior": prior, **style}
     with output_folder.OutputFolder(out, "sample", arguments) as folder:
         options: dict[str, Any] = {"temperature": making.temperature, "seed": making.seed, **style}
         made = sampling.sample(model, n, bars=bars, chords=chords, prior=drawn_from, **options)
@@ -93,8 +73,7 @@ def sample(
                 progress(k, n)
         remarks = [remark for one in made for remark in one.remarks]
         folder.record |= {"model": model.describe(), "result": [one.info for one in made], "remarks": remarks}
-    for remark in remarks:
-        console.remark(remark)
+    console.remark(*remarks)
     bars = round(made[0].sections[-1].end / 4)
     console.result(
         folder.record,
@@ -113,7 +92,9 @@ def prior_of(name: str, model: Model) -> Any:
     if name == "standard":
         return None
     if not isinstance(model, MelodyModel):
-        raise OptionError(f"--prior is '{name}', which only melody models have; {model.name} is none.")
+        raise OptionError(
+            f"--prior is '{name}', but only melody models have priors, and {model.name} is none; leave --prior out."
+        )
     from calmvae.latent import calm_prior, personal_prior
 
     folder = None if name in ("calm", "personal") else Path(name)
@@ -127,7 +108,7 @@ def prior_of(name: str, model: Model) -> Any:
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes reconstruction.mid/.wav/.png."""
     make = functools.partial(reconstruction.reconstruct, temperature=making.temperature, seed=making.seed, **options)
-    _remake(piece, out, making, making.load, console, ("reconstruct", "reconstruction"), make, options)
+    _remake(piece, out, making, open_model.load_model, console, ("reconstruct", "reconstruction"), make, options)
 
 
 def calm(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
@@ -135,7 +116,7 @@ def calm(piece: Path, out: Path, making: Making, console: Console, **options: An
     from calmvae.generate import calm_piece
 
     make = functools.partial(calm_piece.calm, **options)
-    _remake(piece, out, making, making.load_melodies, console, ("calm", "calm"), make, options)
+    _remake(piece, out, making, open_model.load_melody_model, console, ("calm", "calm"), make, options)
 
 
 def journey(
@@ -144,6 +125,7 @@ def journey(
     out: Path,
     making: Making,
     console: Console,
+    excerpts: Excerpts,
     **options: Any,
 ) -> None:
     """Writes journey.mid/.wav/.png; of one piece alone a journey to its own calm."""
@@ -152,22 +134,21 @@ def journey(
     a, b = given
     if from_model == bool(a):
         raise OptionError(
-            "a journey starts from a piece, calmvae journey A.mid [B.mid], or with --from-model from none."
+            "a journey needs one start; give a piece (calmvae journey A.mid [B.mid]), or --from-model and no piece."
         )
-    melody, tracks, starts = (options.pop(name) for name in ("melody", "tracks", "start_bars"))
     paths = [path for path in given if path]
     pieces = [read_music.read_piece(path) for path in paths]
-    model = making.load_melodies()
-    arguments = {"a": a, "b": b, "from_model": from_model, **dataclasses.asdict(making), **options}
-    arguments |= {"melody": melody, "tracks": tracks, "start_bars": starts}
+    model = open_model.load_melody_model(making.model, making.config)
+    arguments = {"a": a, "b": b, "from_model": from_model, **making.arguments(), **options, **excerpts.arguments()}
     remarks: list[str] = []
     with output_folder.OutputFolder(out, "journey", arguments) as folder:
         folder.add_inputs(paths)
         if from_model:
             sources = [journeys.of_model(model, calm, making.seed) for calm in (False, True)]
         else:
+            _, tracks, starts = excerpts.arguments().values()
             sources = [
-                journeys.of_piece(piece, model, melody, track, start, remarks)
+                journeys.of_piece(piece, model, excerpts.melody, track, start, remarks)
                 for piece, track, start in zip(pieces, tracks, starts, strict=False)
             ]
         with console.progress("phrases") as progress:
@@ -175,8 +156,7 @@ def journey(
         remarks += made.remarks
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": remarks}
         _write(folder, "journey", made, making)
-    for remark in remarks[:-1]:
-        console.remark(remark)
+    console.remark(*remarks[:-1])
     console.result(folder.record, f"{out}: {_length(made.piece)}, {remarks[-1]}")
 
 
@@ -184,24 +164,25 @@ def _remake(
     piece: Path,
     out: Path,
     making: Making,
-    load: Callable[[], Model],
+    load: Callable[[str, str | None], Model],
     console: Console,
     names: tuple[str, str],
     make: Callable[[Piece, Any], Made],
     options: dict[str, Any],
 ) -> None:
-    """What a command makes of one piece; `names` are the command's and the files'. The last remark is its result."""
+    """Runs a command that makes one piece from another. `names` are those of the command and of its files.
+
+    The last remark is the result of the command.
+    """
     which, name = names
-    given, model = read_music.read_piece(piece), load()
-    with output_folder.OutputFolder(out, which, {"piece": piece, **dataclasses.asdict(making), **options}) as folder:
+    given, model = read_music.read_piece(piece), load(making.model, making.config)
+    with output_folder.OutputFolder(out, which, {"piece": piece, **making.arguments(), **options}) as folder:
         folder.add_inputs([piece])
         made = make(given, model)
         folder.record |= {"model": model.describe(), "result": made.info, "remarks": made.remarks}
         _write(folder, name, made, making)
-    *before, last = made.remarks
-    for remark in before:
-        console.remark(remark)
-    console.result(folder.record, f"{out}: {last}")
+    console.remark(*made.remarks[:-1])
+    console.result(folder.record, f"{out}: {made.remarks[-1]}")
 
 
 def demo(out: Path, seed: int, console: Console) -> None:
@@ -211,7 +192,7 @@ def demo(out: Path, seed: int, console: Console) -> None:
     if not model_folder.embedded():
         raise ModelError("no embedded model is installed; install calmvae from a whole checkout.")
     console.say(f"calmvae interpolate {a.name} {b.name} --track-a melody --track-b melody -o {out}")
-    making = Making(open_model.DEFAULT_MODEL, None, 0.0, seed)
+    making = Making(open_model.DEFAULT_MODEL, seed=seed)
     options = {"steps": 8, "bars": 4, "melody": "skyline", "tracks": ("melody", "melody")}
     interpolate(a, b, out, making, console, **options)
 
@@ -219,9 +200,9 @@ def demo(out: Path, seed: int, console: Console) -> None:
 def _write(folder: output_folder.OutputFolder, name: str, made: Made, making: Making, origin: str = "") -> None:
     """The piece as .mid, .png and .wav; the picture's title is the piece's name, or where it comes from."""
     write_midi.write_midi(made.piece, folder.path(f"{name}.mid"))
-    if making.sound:
+    if not making.no_sound:
         audio.write_wav(made.piece, folder.path(f"{name}.wav"))
-    if making.picture:
+    if not making.no_picture:
         subtitle = f"seed {making.seed}" if origin else f"{Path(making.model).name}, seed {making.seed}"
         picture = folder.path(f"{name}.png")
         style: dict[str, Any] = {"title": origin or made.piece.name, "subtitle": subtitle, "sections": made.sections}

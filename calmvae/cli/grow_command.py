@@ -12,6 +12,7 @@ import numpy as np
 
 from calmvae.checkpoints import model_folder, open_model
 from calmvae.cli.console import Console
+from calmvae.cli.option_groups import Growing
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError
 from calmvae.common.text import command, count
@@ -26,42 +27,20 @@ _HPARAMS = {"batch_size": 256, "learning_rate": 0.005, "max_beta": 0.3, "beta_ra
 _LAST_RATE = 0.03
 
 
-@dataclasses.dataclass(frozen=True)
-class Wanted:
-    """How to grow.
-
-    Attributes:
-      windows: how many long windows to learn from, drawn by the seed, each in a transposition of its own.
-      steps: of the training of the top.
-      melody, max_onsets: see `training_windows.load_windows`.
-      settings: hparams of this training, over those meant for it.
-      seed: of every draw.
-      threads: to compute with, default one a core.
-    """
-
-    windows: int = 100000
-    steps: int = 6000
-    melody: str = "skyline"
-    max_onsets: int = 0
-    settings: tuple[str, ...] = ()
-    seed: int = 0
-    threads: int | None = None
-
-
-def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console: Console) -> None:
+def grow(model: str, data: Path, out: Path, config: str, wanted: Growing, console: Console) -> None:
     """Writes a model folder."""
     small, spec = open_model.load_melody_model(model), config_catalog.get_spec(config)
     sizes = {name: small.spec.hparams[name] for name in ("enc_rnn_size", "dec_rnn_size")}
     spec = model_spec.with_hparams(spec, sizes)
     if not grow_model.can_grow(small.spec, spec) or grow_model.levels_above(small.spec, spec) != 1:
         raise ModelError(
-            f"{model} ({small.spec.name}) is not the lower part of {config}: that needs a config with one level more "
-            "and the same ones below, such as calm-mel_16bar over calm-mel_2bar."
+            f"{model} ({small.spec.name}) is not the lower part of {config}; choose a --config with the same levels "
+            "and one more, such as calm-mel_16bar for calm-mel_2bar."
         )
     decay = {"decay_rate": _LAST_RATE ** (1 / max(wanted.steps, 1))}
-    own = model_spec.with_hparams(model_spec.with_hparams(spec, _HPARAMS | decay), list(wanted.settings))
+    own = model_spec.with_hparams(model_spec.with_hparams(spec, _HPARAMS | decay), wanted.settings or [])
     with output_folder.OutputFolder(
-        out, "grow", {"model": model, "data": data, "config": config, **vars(wanted)}
+        out, "grow", {"model": model, "data": data, "config": config, **vars(wanted), "settings": wanted.settings or []}
     ) as folder:
         made = folder.path(model_folder.SPEC_FILE).parent
         train_set, eval_set = load_dataset.load(data, spec, wanted.melody, wanted.max_onsets, say=console.remark)
@@ -83,12 +62,12 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Wanted, console
     console.result(
         folder.record,
         f"{out}: held-out accuracy {metrics.accuracy:.3f}, onsets {metrics.onset_accuracy:.3f}. "
-        f"Go on: {command('train', data, '--config', config, '--from', out)}",
+        f"Continue: {command('train', data, '--config', config, '--from', out)}",
     )
 
 
 def _batches(
-    name: str, small: numpy_engine.Engine, tokens: np.ndarray, size: int, wanted: Wanted, console: Console
+    name: str, small: numpy_engine.Engine, tokens: np.ndarray, size: int, wanted: Growing, console: Console
 ) -> Iterator[grow_top.Sequences]:
     """Endless batches of sequences in an order drawn anew every time all have been seen."""
     n = min(wanted.windows, len(tokens)) if wanted.windows else len(tokens)

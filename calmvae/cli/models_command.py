@@ -1,4 +1,4 @@
-"""What `calmvae models` does: one function each, from parsed options to files and sentences."""
+"""The commands `calmvae models ...`, a function each."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ FORMATS = ("calmvae", "magenta", "magenta-js")
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """What to export as: one of `FORMATS`, float16 or not, quantised for magenta-js or not."""
+    """The form to export: one of `FORMATS`, float16 or not, quantised for magenta-js or not."""
 
     name: str
     half: bool = False
     quantize: str | None = None
 
     def check(self) -> None:
-        """Raises an `OptionError` for what does not go together."""
+        """Raises an `OptionError` if these options do not go together."""
         if self.name not in FORMATS:
             raise OptionError(f"--format is '{self.name}'; choose one of {', '.join(FORMATS)}.")
         if self.half and self.name != "calmvae":
@@ -39,20 +39,15 @@ class Form:
 
 def list_models(here: bool, console: Console) -> None:
     """A line for each model: where it is, its window, size and purpose."""
-    rows: dict[str, dict[str, Any]] = {}
-    for name in model_folder.embedded():
-        folder = model_folder.of_package("own_model") / name
-        spec = model_folder.read_spec(folder)[0]
-        rows[name] = {"here": "embedded", "bars": spec.bars, "mb": _megabytes(folder), "config": spec.name}
-        rows[name]["what"] = "calmvae's own, see its card"
+    own = model_folder.of_package("own_model")
+    rows = {
+        name: _row("embedded", own / name) | {"what": "calmvae's own, see its card"} for name in model_folder.embedded()
+    }
     for name in model_cache.kept():
-        imported = model_cache.imported_folder(name)
-        if imported:
-            record = model_folder.read_record(imported)
-            config = record.get("config") or record["spec"]["name"]
-            bars = record["spec"]["bars"] if "spec" in record else config_catalog.bars(config)
-            rows[name] = {"here": "imported", "bars": bars, "mb": _megabytes(imported), "config": config}
-            rows[name]["what"] = f"{config}, from {record.get('imported_from', {}).get('place', 'elsewhere')}"
+        if folder := model_cache.imported_folder(name):
+            place = model_folder.read_record(folder).get("imported_from", {}).get("place", "elsewhere")
+            rows[name] = _row("imported", folder)
+            rows[name]["what"] = f"{rows[name]['config']}, from {place}"
     for name, entry in registry.entries().items():
         if name not in rows:
             where = "fetched" if model_cache.fetched(name) else ""
@@ -64,26 +59,31 @@ def list_models(here: bool, console: Console) -> None:
         f"{row['mb'] or 0:>7.1f} MB  {row['what']}"
         for name, row in shown.items()
     ]
-    console.result(shown, *lines, f"{len(lines)} models; calmvae models show NAME says more of one.")
+    console.result(shown, *lines, f"{len(lines)} models; calmvae models show NAME describes one.")
 
 
-def _megabytes(folder: Path) -> float:
-    return round((folder / model_folder.WEIGHTS_FILE).stat().st_size / 1e6, 1)
+def _row(here: str, folder: Path) -> dict[str, Any]:
+    """Where a model folder is from, its window, size and config."""
+    record = model_folder.read_record(folder)
+    config = record.get("config") or record["spec"]["name"]
+    bars = record["spec"]["bars"] if "spec" in record else config_catalog.bars(config)
+    megabytes = round((folder / model_folder.WEIGHTS_FILE).stat().st_size / 1e6, 1)
+    return {"here": here, "bars": bars, "mb": megabytes, "config": config}
 
 
 def show(name: str, config: str | None, console: Console) -> None:
-    """All that is known of a model."""
+    """Prints everything that is known of a model."""
     entry = registry.find(name)
     about: dict[str, Any] = {"name": name}
     if entry:
         about |= {"published": {k: v for k, v in dataclasses.asdict(entry).items() if k != "name" and v}}
     if entry and not model_cache.fetched(name) and not model_cache.imported_folder(name):
-        lines = [f"{name}: {entry.what}; not here yet, {entry.size_mb} MB: calmvae models fetch {name}"]
+        lines = [f"{name}: {entry.what}; not here yet ({entry.size_mb} MB); run: calmvae models fetch {name}"]
     else:
         about |= described(find_model.open_model(name, config))
         lines = [
             f"{name}: {about['form']} at {about['place']}",
-            f"config {about['config']} (told by {about['told_by']}), {about['parameters'] / 1e6:.1f} M parameters"
+            f"config {about['config']} (known from {about['told_by']}), {about['parameters'] / 1e6:.1f} M parameters"
             + (f", {about['bars']} bars, {about['decoder']}" if about["bars"] else ", run by Magenta"),
             f"SHA-256 {about['sha256'] or 'of several files, see calmvae models verify'}",
             *(f"{key}: {value}" for key, value in about["sizes"].items()),
@@ -133,15 +133,15 @@ def fetch(names: list[str], again: bool, console: Console) -> None:
 
 
 def verify(names: list[str], console: Console) -> None:
-    """Compares files with what is on record.
+    """Compares files with their record.
 
     Raises:
       ModelError: a file was changed or is missing.
     """
-    on_board = set(model_folder.embedded())
+    embedded = model_folder.embedded()
     verdicts: list[model_cache.Verdict] = []
-    for name in names or [*model_folder.embedded(), *model_cache.kept()]:
-        if name in on_board:
+    for name in names or [*embedded, *model_cache.kept()]:
+        if name in embedded:
             verdicts.append(model_cache.verify_folder(name, model_folder.of_package("own_model") / name))
         else:
             verdicts += model_cache.verify(name)
@@ -151,13 +151,13 @@ def verify(names: list[str], console: Console) -> None:
     if bad:
         first = bad[0]
         raise ModelError(
-            f"{len(bad)} of {len(verdicts)} files are not what they were, {first.name}/{first.file} is {first.state}; "
+            f"{len(bad)} of {len(verdicts)} files are not as recorded, and {first.name}/{first.file} is {first.state}; "
             f"run: calmvae models fetch {first.name} --again"
         )
 
 
 def path(name: str, console: Console) -> None:
-    """Where a model lies, to be opened by other programs."""
+    """Prints the path of a model, for other programs."""
     found = model_folder.find(name) or model_cache.imported_folder(name) or model_cache.fetched(name)
     if not found:
         # Says what is missing.
@@ -166,7 +166,7 @@ def path(name: str, console: Console) -> None:
 
 
 def import_model(source: str, name: str | None, config: str | None, console: Console) -> None:
-    """Writes a model folder into the shelf."""
+    """Writes a model folder into the cache."""
     opened = find_model.open_model(source, config)
     name = name or _name_of(opened.place)
     folder = model_cache.place(name)
@@ -178,7 +178,10 @@ def import_model(source: str, name: str | None, config: str | None, console: Con
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".import-"))
     try:
-        _write(scratch, opened, meta)
+        if opened.spec:
+            model_folder.write(scratch, opened.spec, opened.weights, meta)
+        else:
+            model_folder.write_other(scratch, opened.config, opened.hparams, opened.weights, meta)
         if folder.exists():
             folder.rmdir()
         scratch.chmod(0o755)
@@ -188,20 +191,14 @@ def import_model(source: str, name: str | None, config: str | None, console: Con
     about = described(find_model.open_model(name))
     console.result(
         about,
-        f"{name}: {opened.config} (told by {opened.told_by}), {about['parameters'] / 1e6:.1f} M parameters, {folder}.",
+        f"{name}: {opened.config} (known from {opened.told_by}), {about['parameters'] / 1e6:.1f} M parameters.",
+        f"It is kept in {folder}.",
         f"Try it: {command('sample', '--model', name)}",
     )
 
 
-def _write(folder: Path, opened: find_model.Opened, meta: dict[str, Any]) -> None:
-    if opened.spec:
-        model_folder.write(folder, opened.spec, opened.weights, meta)
-    else:
-        model_folder.write_other(folder, opened.config, opened.hparams, opened.weights, meta)
-
-
 def _carried(meta: dict[str, Any]) -> dict[str, Any]:
-    """What model.json says besides, without what is said of the file of weights, which is written anew."""
+    """The entries of a model.json that do not describe the file of weights, which is written again."""
     return {k: v for k, v in meta.items() if k not in ("parameters", "dtype", "sha256")}
 
 
@@ -233,10 +230,9 @@ def export(model: str, out: Path, config: str | None, form: Form, console: Conso
             folder.record["magenta_js"] = written
             if written["adapter"]:
                 remarks.append(
-                    "magenta-js has no such levels; load the folder with the levels.js that lies in it, whose first "
-                    "lines say how."
+                    "magenta-js does not know the levels of this model; load the folder with its levels.js, whose "
+                    "first lines say how."
                 )
         folder.record |= {"model": opened.describe(), "remarks": remarks}
-    for remark in remarks:
-        console.remark(remark)
+    console.remark(*remarks)
     console.result(folder.record, f"{out}: {', '.join(folder.record['outputs'])}")

@@ -1,4 +1,4 @@
-"""For notebooks: pieces as picture and player, tables and charts; and the notebooks themselves, copied to a folder.
+"""The display in notebooks: pieces as picture and player, tables and charts. Also copies the notebooks to a folder.
 
 IPython and matplotlib are imported on use only.
 """
@@ -6,6 +6,7 @@ IPython and matplotlib are imported on use only.
 from __future__ import annotations
 
 import html
+import io
 import shlex
 import shutil
 import tempfile
@@ -33,7 +34,7 @@ _RATE = 22050
 
 
 def copy(out: Path, console: Console) -> None:
-    """Copies the notebooks to a folder, to be run and changed there.
+    """Copies the notebooks to a folder, where they can be run and changed.
 
     Raises:
       InputError: none are installed. OutputError: the folder is not ours, or a copy in it was changed.
@@ -47,33 +48,33 @@ def copy(out: Path, console: Console) -> None:
     console.result(
         folder.record,
         f"{out}: {', '.join(file.name for file in files)}.",
-        f"To open them, where calmvae is installed: pip install jupyterlab, then jupyter lab {shlex.quote(str(out))}",
+        f"To open them, run `pip install jupyterlab` beside calmvae, and then `jupyter lab {shlex.quote(str(out))}`.",
     )
 
 
 def pieces() -> list[Path]:
-    """The music files on board."""
+    """The embedded music files."""
     return sorted((model_folder.of_package("resources") / "pieces").glob("*.mid"))
 
 
 def show(music: Piece | Made, title: str = "", sound: bool = True) -> None:
-    """Shows a piece, or what calmvae made, as a piano roll, with a player below; of a journey also its plan.
+    """Shows a piece, or what calmvae made, as a piano roll with a player below. A journey is shown with its plan.
 
     Args:
       music: what to show.
       title: default the piece's name.
       sound: with the player.
     """
-    from IPython.display import Audio, Image, display
+    from IPython.display import Audio, display
 
     piece, sections, info = (music, [], {}) if isinstance(music, Piece) else (music.piece, music.sections, music.info)
-    # The label of an only one would say the title again.
+    # A single label would repeat the title.
     sections = sections if len(sections) > 1 else []
     with tempfile.TemporaryDirectory() as folder:
         picture, wav = Path(folder) / "roll.png", Path(folder) / "sound.wav"
         bar, above = _bar_quarters(piece), calmness_plot.journey_plan(info) if "plan" in info else None
         piano_roll.write_piano_roll(piece, picture, title=title, sections=sections, bar_quarters=bar, above=above)
-        display(Image(data=picture.read_bytes()))
+        _show(picture.read_bytes())
         if not sound:
             return
         try:
@@ -137,9 +138,7 @@ class Table:
         return "<table>\n" + "\n".join(lines) + "\n</table>"
 
 
-def table(rows: Iterable[Mapping[str, Any]], digits: int = 1) -> Table:
-    """A table of rows, see `Table`."""
-    return Table(rows, digits)
+table = Table
 
 
 def show_score(piece: Piece) -> None:
@@ -270,10 +269,9 @@ def _finish(page: Any, plot: Any, title: str, below: str) -> None:
     plot.tick_params(labelsize=9, colors=MUTED)
     plot.spines[["top", "right"]].set_visible(False)
     plot.spines[["left", "bottom"]].set_color(FAINT)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "chart.png"
-        FigureCanvasAgg(page).print_png(path, metadata={"Software": None})  # It would name matplotlib's version.
-        _show(path.read_bytes())
+    picture = io.BytesIO()
+    FigureCanvasAgg(page).print_png(picture, metadata={"Software": None})  # It would name matplotlib's version.
+    _show(picture.getvalue())
 
 
 def _show(picture: bytes) -> None:

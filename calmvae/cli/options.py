@@ -14,22 +14,25 @@ Piece = Annotated[Path, typer.Argument(help="The piece (MIDI, MusicXML or ABC)."
 Music = Annotated[list[Path], typer.Argument(help="Music files and folders.")]
 DataSet = Annotated[Path, typer.Argument(help="A folder of `calmvae convert` or `calmvae corpus build`.")]
 
-# The model and what it draws from.
-MODEL_HELP = "The model: embedded, one of `calmvae models list`, a model folder, a run folder or a checkpoint."
+# The model, and where it draws from.
+MODEL_HELP = "The model: a name of `calmvae models list`, a model folder, a run folder or a checkpoint."
 Model = Annotated[str, typer.Option("--model", help=MODEL_HELP)]
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP)]
-Config = Annotated[str | None, typer.Option("--config", help="The model's config, where the model does not tell it.")]
+Config = Annotated[str | None, typer.Option("--config", help="The config of a model that does not name its own.")]
 Prior = Annotated[
     str,
-    typer.Option("--prior", help="Draw from this prior: standard, calm, personal, or the folder of one."),
+    typer.Option("--prior", help="The prior to draw from: standard, calm, personal, or a folder of `calmvae prior`."),
 ]
 Temperature = Annotated[
-    float, typer.Option("--temperature", help="0 takes the likeliest notes, 1 draws as the model believes.")
+    float,
+    typer.Option(
+        "--temperature", help="The temperature: 0 takes the likeliest notes, 1 draws from the model's distribution."
+    ),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="The random seed; the same seed gives the same bytes.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="The random seed. The same seed gives the same bytes.")]
 
 # Which melody and which bars of a piece.
-Melody = Annotated[str, typer.Option("--melody", help="How to find the melody: skyline, onsets or lowest.")]
+Melody = Annotated[str, typer.Option("--melody", help="The melody to take: skyline, onsets or lowest.")]
 Track = Annotated[str | None, typer.Option("--track", help="Take the melody from this track (number or name).")]
 TrackA = Annotated[str | None, typer.Option("--track-a", help="Take A's melody from this track (number or name).")]
 TrackB = Annotated[str | None, typer.Option("--track-b", help="Take B's melody from this track (number or name).")]
@@ -39,14 +42,19 @@ StartB = Annotated[int | None, typer.Option("--start-b", min=1, help="The first 
 # Which windows to train and measure on.
 Windows = Annotated[
     str,
-    typer.Option("--melody", help="Take windows from: skyline, onsets, lowest, tracks (each track) or all (both)."),
+    typer.Option(
+        "--melody",
+        help="The melodies to take windows from: skyline, onsets, lowest, tracks, or all (skyline and tracks).",
+    ),
 ]
 MaxOnsets = Annotated[
     int, typer.Option("--max-onsets", min=0, help="Leave out windows with more notes than this (0: take all).")
 ]
 Calmest = Annotated[
     float,
-    typer.Option("--calmest", parser=share, metavar="SHARE", help="Take only the calmest share, by score: 0.3 or 30%."),
+    typer.Option(
+        "--calmest", parser=share, metavar="SHARE", help="Take only this share, the calmest by score: 0.3 or 30%."
+    ),
 ]
 HeldOut = Annotated[
     float, typer.Option("--eval-share", min=0.0, max=0.9, help="The share of pieces or tune families to hold out.")
@@ -54,10 +62,14 @@ HeldOut = Annotated[
 
 # How to compute.
 Hparams = Annotated[
-    list[str] | None, typer.Option("--set", help="Change an hparam, such as free_bits=48; may be repeated.")
+    list[str] | None, typer.Option("--set", help="Change an hparam, such as free_bits=48. It may be repeated.")
 ]
-Threads = Annotated[int | None, typer.Option("--threads", min=1, help="The number of threads; default one a core.")]
-Workers = Annotated[int | None, typer.Option("--workers", min=1, help="The number of processes; default one a core.")]
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, help="The number of threads. The default is one per core.")
+]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="The number of processes. The default is one per core.")
+]
 
 # What a command writes and says.
 Out = Annotated[Path, typer.Option("-o", "--out", help="The output folder.")]

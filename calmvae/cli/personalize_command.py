@@ -1,11 +1,10 @@
-"""From a few pieces to a personal prior: read, encode, fit, and say what became of every file.
+"""From a few pieces to a personal prior: reads them, encodes them, fits the prior and reports every file.
 
-The pieces are taken as they are. Transposed copies, which training likes, would teach a prior that the keys of this
-music are all keys: 2-bar samples after the ten pieces in resources/ overlap them in pitch classes by .78 then, and by
-.90 without.
+The pieces are not transposed. Transposed copies would teach the prior that this music is in all keys: 2-bar samples
+after the ten embedded pieces would overlap them in pitch classes by .78 instead of .90.
 
-How much a prior says of this music is told by a tenth of the bars of every piece: one fitted to the others is measured
-there, beside the standard prior. The one that is kept is fitted to all, for a few pieces have no window to spare.
+A tenth of the bars of every piece measures the prior: a prior fitted to the other bars is compared with the standard
+prior there. The prior that is kept is fitted to all bars, because a few pieces have no window to spare.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.cli.console import Console
+from calmvae.cli.console import Console, say_records
 from calmvae.common import output_folder, thread_pool
 from calmvae.common.errors import CalmvaeError, DataError, EmptyMusicError, OptionError
-from calmvae.common.text import by_kind, command, count
+from calmvae.common.text import command, count
 from calmvae.data import convert_folder, training_windows
-from calmvae.data.convert_file import REASONS, why
+from calmvae.data.convert_file import REASONS, skipped, why
 from calmvae.latent import mixture_prior, personal_prior
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
@@ -39,10 +38,10 @@ _HELD_OUT = 0.1
 
 @dataclasses.dataclass
 class Material:
-    """What was read.
+    """Pieces that were read.
 
     Attributes:
-      records: of each piece what is to be said: its file, name, "kept" or "skipped", and why.
+      records: for each piece its file, name, status ("kept" or "skipped") and reason, as in a manifest.
       tokens: windows uint8 `[n, steps]`, piece by piece, those of a piece in their order.
       pieces: number of each window's piece, `[n]`.
     """
@@ -70,19 +69,22 @@ def personalize(
 
     Args:
       paths: files and folders.
-      model: whose prior it becomes.
+      model: the model of the latent space.
       out: the folder; default where `personal_prior.load_prior` looks.
-      console: to speak with.
+      console: prints.
       melody: see `training_windows.piece_windows`.
       seed: of every draw.
-      most: windows used at most, drawn by the seed.
+      most: the most windows to use, drawn by the seed.
 
     Raises:
       InputError, OptionError, DataError, OutputError: nothing to read, an option out of range, no file of use, or
         nowhere to write.
     """
     began = time.monotonic()
-    _check(melody, most)
+    if melody not in training_windows.MELODIES:
+        raise OptionError(f"unknown melody method '{melody}'; choose one of {', '.join(training_windows.MELODIES)}.")
+    if most < 1:
+        raise OptionError(f"at most {most} windows were asked for; give 1 or more.")
     files, others = convert_folder.find_files(paths)
     arguments = {"paths": [str(p) for p in paths], "model": str(model.source), "melody": melody, "seed": seed}
     arguments |= {"most": most}
@@ -91,7 +93,7 @@ def personalize(
         folder.protect(files)
         with console.progress("reading") as progress:
             material = read(files, model.spec.steps, melody, progress)
-        _say_read(material, console)
+        say_records(material.records, console)
         prior = _fit(material, model, seed, most, console)
         kept, read_in_all = int(material.pieces[-1]) + 1, len(material.records)
         prior.record |= {"name": "personal", "melody": melody, "seed": seed, "pieces": kept}
@@ -110,80 +112,53 @@ def personalize(
     return personal_prior.load_prior(model, where)
 
 
-def _check(melody: str, most: int) -> None:
-    if melody not in training_windows.MELODIES:
-        raise OptionError(f"unknown melody method '{melody}'; choose one of {', '.join(training_windows.MELODIES)}.")
-    if most < 1:
-        raise OptionError(f"at most {most} windows were asked for; it must be 1 or more.")
-
-
 def read(
     files: list[Path], steps: int, melody: str = "skyline", progress: Callable[[int, int], None] | None = None
 ) -> Material:
     """Every file's windows that have a note, one at each bar.
 
     Raises:
-      DataError: no file is of use; says why.
+      DataError: no file can be used. The message says why.
     """
     records: list[dict[str, Any]] = []
     found: list[np.ndarray] = []
     first: dict[bytes, str] = {}
     for k, file in enumerate(files, 1):
-        for record, windows in _read_file(file, steps, melody):
-            kept = record["status"] == "kept"
-            twin = first.setdefault(hashlib.sha256(windows.tobytes()).digest(), record["name"]) if kept else ""
-            # Of two tunes of one name and one melody the second is a copy too, hence not by the name.
-            if kept and len(first) == len(found):
-                record = _skipped(file, record["name"], "duplicate", f"the same melody as {twin}")
-            elif kept:
-                found.append(windows)
+        for name, piece in read_music.try_pieces(file):
+            record, windows = _examine(file, name, piece, steps, melody)
+            if windows is not None:
+                digest = hashlib.sha256(windows.tobytes()).digest()
+                if digest in first:
+                    record = skipped(str(file), "duplicate", f"the same melody as {first[digest]}", name)
+                else:
+                    first[digest] = name
+                    found.append(windows)
             records.append(record)
         if progress:
             progress(k, len(files))
-    material = Material(records, np.zeros((0, steps), np.uint8), np.zeros(0, np.int64))
     if not found:
-        reasons = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in material.skipped().most_common())
+        counts = Counter(record["reason"] for record in records)
+        reasons = ", ".join(f"{n} {reason} ({REASONS[reason]})" for reason, n in counts.most_common())
         raise DataError(f"none of {len(records)} pieces can be used: {reasons}; give files with pitched notes.")
     return Material(records, np.concatenate(found), np.repeat(np.arange(len(found)), list(map(len, found))))
 
 
-def _read_file(file: Path, steps: int, melody: str) -> list[tuple[dict[str, Any], np.ndarray]]:
-    """The record of every piece of a file, and the windows of those that are kept."""
-    nothing = np.zeros((0, steps), np.uint8)
-    return [
-        (_skipped(file, name, why(piece), str(piece)), nothing)
-        if isinstance(piece, Exception)
-        else _examine(file, piece, steps, melody)
-        for name, piece in read_music.try_pieces(file)
-    ]
-
-
-def _examine(file: Path, piece: Piece, steps: int, melody: str) -> tuple[dict[str, Any], np.ndarray]:
-    nothing = np.zeros((0, steps), np.uint8)
+def _examine(
+    file: Path, name: str, piece: Piece | Exception, steps: int, melody: str
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """The record of a piece, and its windows if it is kept."""
+    if isinstance(piece, Exception):
+        return skipped(str(file), why(piece), str(piece), name), None
     try:
         windows, _ = training_windows.piece_windows(piece, steps, melody)
     except EmptyMusicError as error:
-        reason = "drums-only" if len(piece.columns()) else "no-notes"
-        return _skipped(file, piece.name, reason, str(error)), nothing
+        return skipped(str(file), "drums-only" if len(piece.columns()) else "no-notes", str(error), name), None
     except (CalmvaeError, OverflowError) as error:
-        return _skipped(file, piece.name, "unreadable", str(error)), nothing
+        return skipped(str(file), "unreadable", str(error), name), None
     if not len(windows):
-        return _skipped(file, piece.name, "no-windows", REASONS["no-windows"]), nothing
-    record = {"file": str(file), "name": piece.name, "status": "kept", "windows": len(windows)}
+        return skipped(str(file), "no-windows", REASONS["no-windows"], name), None
+    record = {"file": str(file), "name": name, "status": "kept", "windows": len(windows)}
     return record | {"warnings": piece.warnings}, windows
-
-
-def _skipped(file: Path, name: str, reason: str, detail: str) -> dict[str, Any]:
-    return {"file": str(file), "name": name, "status": "skipped", "reason": reason, "detail": detail}
-
-
-def _say_read(material: Material, console: Console) -> None:
-    """What was skipped, and what readers mended or left out."""
-    for record in material.records:
-        if record["status"] == "skipped":
-            console.remark(f"{record['file']} is skipped, {record['reason']}: {record['detail']}")
-    for line in by_kind([(record["name"], record.get("warnings", [])) for record in material.records]):
-        console.remark(line)
 
 
 def _fit(material: Material, model: MelodyModel, seed: int, most: int, console: Console) -> mixture_prior.Mixture:
@@ -192,14 +167,14 @@ def _fit(material: Material, model: MelodyModel, seed: int, most: int, console: 
     train, held_out = split(material.pieces, model.spec.bars, rng)
     rows = np.sort(rng.permutation(len(train))[:most])
     if len(rows) < len(train):
-        console.remark(f"{len(rows)} of {len(train)} windows are used, drawn by the seed.")
+        console.remark(f"{len(rows)} of {len(train)} windows were drawn by the seed.")
     mu, sigma = model.engine.encode(material.tokens[rows])
     train, held_out = train[rows], held_out[rows] & train[rows].any()
     with thread_pool.one_blas_thread():
         prior = mixture_prior.fit_few(mu, sigma, seed, spread=personal_prior.SPREAD)
         prior.record |= {"windows": len(rows), "held_out": int(held_out.sum())}
         if not held_out.any():
-            console.remark("No window is held out, for the pieces are short; how good the prior is remains unmeasured.")
+            console.remark("The pieces are too short to hold windows out, so the prior was not measured.")
             return prior
         x = mu[held_out] + sigma[held_out] * rng.standard_normal(mu[held_out].shape)
         measured = mixture_prior.fit_few(mu[train], sigma[train], seed)
@@ -207,16 +182,16 @@ def _fit(material: Material, model: MelodyModel, seed: int, most: int, console: 
     standard = 0.5 * float((x**2).sum(axis=1).mean() + x.shape[1] * math.log(2 * math.pi))
     prior.record |= {"train": int(train.sum()), "held_out_nats": round(nats, 3), "standard_nats": round(standard, 3)}
     console.remark(
-        f"{count(int(held_out.sum()), 'held-out window')}, when fitted to {int(train.sum())}: {nats:.1f} nats, "
-        f"{standard:.1f} under the standard prior."
+        f"A prior fitted to {count(int(train.sum()), 'window')} has {nats:.1f} nats a window on "
+        f"{int(held_out.sum())} held-out ones; the standard prior has {standard:.1f}."
     )
     return prior
 
 
 def split(pieces: np.ndarray, bars: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Of every piece a run of windows is held out, and those that share bars with it are not trained on either.
+    """Holds out a run of windows of every piece. Windows that share bars with the run are not trained on either.
 
-    A piece that would lose more than half of its windows by that lends none.
+    A piece that would lose more than half of its windows keeps all of them.
 
     Args:
       pieces: number of each window's piece, `[n]`; those of a piece stand together, one a bar.

@@ -24,15 +24,15 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
 
     Args:
       data: a folder of `calmvae convert` or `calmvae corpus build`.
-      model: in whose latent space.
-      out: the folder.
+      model: the model of the latent space.
+      out: the output folder.
       calmest: share of the windows that count as calm.
-      most: windows looked at, at most.
+      most: the most windows to score.
       seed: of every draw.
-      console: to speak with.
+      console: prints.
 
     Raises:
-      OptionError: `calmest` is no share. DataError: too few windows. OutputError: nowhere to write.
+      OptionError: `calmest` is not a share. DataError: too few windows. OutputError: nowhere to write.
     """
     from calmvae.data import load_dataset
 
@@ -40,18 +40,18 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
     began = time.monotonic()
     train_set, eval_set = load_dataset.load(data, model.spec, say=console.remark)
     if train_set is eval_set:
-        raise DataError(f"{data} holds out no pieces, by which to choose the prior; convert more of them.")
+        raise DataError(f"{data} has no held-out pieces, which the choice of a prior needs; convert more pieces.")
     arguments = {"data": data, "model": str(model.source), "calmest": calmest, "windows": most, "seed": seed}
     with output_folder.OutputFolder(out, "prior", arguments) as folder:
         drawn = [windows.drawn(most, [seed, part]).tokens for part, windows in enumerate((train_set, eval_set))]
         scores = [calmness.of_windows(tokens) for tokens in drawn]
-        # Held-out windows are calm by the limit of those to fit to.
+        # Held-out windows are calm by the limit of the training windows.
         limit = float(np.quantile(scores[0], 1 - calmest))
         calm = [tokens[values >= limit] for tokens, values in zip(drawn, scores, strict=True)]
         if len(calm[0]) < _FEWEST or len(calm[1]) < _FEWEST // 4:
             raise DataError(
-                f"{data} has {len(calm[0])} calm windows and {len(calm[1])} held-out ones; {_FEWEST} and "
-                f"{_FEWEST // 4} are needed: convert more pieces, or count more of them as calm (--calmest)."
+                f"{data} has {len(calm[0])} calm windows to fit to and {len(calm[1])} held-out ones, but {_FEWEST} and "
+                f"{_FEWEST // 4} are needed; convert more pieces, or raise --calmest."
             )
         latents = [_drawn(model, tokens, [seed, 2, part]) for part, tokens in enumerate(calm)]
         found = mixture_prior.fit(latents[0], latents[1], seed)
@@ -62,13 +62,13 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
     chosen = found.record
     console.result(
         folder.record,
-        f"{out / PRIOR_FILE}: {count(chosen['components'], 'Gaussian')}, shrinkage {chosen['shrinkage']}, of "
-        f"{len(calm[0])} windows of calmness {limit:.0f} and more; {time.monotonic() - began:.0f} s.",
+        f"{out / PRIOR_FILE}: {count(chosen['components'], 'Gaussian')}, shrinkage {chosen['shrinkage']}, fitted to "
+        f"{len(calm[0])} windows of calmness {limit:.0f} or more; {time.monotonic() - began:.0f} s.",
         f"Try it: {command('sample', '--model', personal_prior.name_of(model), '--prior', out)}",
     )
 
 
 def _drawn(model: MelodyModel, tokens: np.ndarray, seed: list[int]) -> np.ndarray:
-    """A draw from the posterior of each window: the prior has to be as wide as they are."""
+    """A draw from the posterior of each window, because the prior has to be as wide as the posteriors."""
     mu, sigma = model.engine.encode(tokens)
     return mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What was measured, as the package brings it: the results that the documents quote, each with its command."""
+"""The measured results that the documents quote, each with its command."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from calmvae.checkpoints import model_folder
 
 
 def folder() -> Path:
-    """Where they lie, a JSON file each."""
+    """The folder of the records, a JSON file each."""
     return model_folder.of_package("own_model") / "measured"
 
 
 def names() -> list[str]:
-    """Of all of them."""
+    """The names of all records."""
     return sorted(path.stem for path in folder().glob("*.json"))
 
 
@@ -23,15 +23,15 @@ def record(name: str) -> dict[str, Any]:
     """A result with its circumstances.
 
     Returns:
-      command: that gave it.
-      date: when.
-      needs: what that takes beside the checkout, if anything.
-      tolerance: by what share another machine's figures may differ.
+      command: the command.
+      date: the date.
+      needs: inputs that are not in the checkout, if any.
+      tolerance: the share by which figures of another machine may differ.
       gives: the JSON that the command prints, or its tables (rows by column) and lines.
     """
     return json.loads((folder() / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def result(name: str) -> Any:
-    """What the command gave."""
+    """The result of the command."""
     return record(name)["gives"]

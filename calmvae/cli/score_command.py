@@ -1,4 +1,4 @@
-"""What `calmvae score` does: calmness of files as a table, JSON, CSV and pictures."""
+"""The command `calmvae score`: calmness of files as a table, JSON, CSV and pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CSV_FILE = "scores.csv"
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A piece of a file and its score; `label` is the file, of a tune book with the tune's number."""
+    """A piece of a file and its score. `label` is the file, in a tune book with the number of the tune."""
 
     file: Path
     label: str
@@ -35,7 +35,7 @@ class Scored:
 
     @property
     def warnings(self) -> list[str]:
-        """What reading it mended, and what to know of its score."""
+        """What the reader mended, and remarks on the score."""
         return [*self.piece.warnings, *self.score.remarks]
 
 
@@ -45,9 +45,9 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
     Args:
       paths: music files and folders.
       out: a folder to write to.
-      explain: also say what raises and what lowers each.
+      explain: also say what raises and what lowers each score.
       windows: also give the curve over each piece.
-      console: to speak with.
+      console: prints.
 
     Raises:
       InputError: no music, or none that can be read.
@@ -70,17 +70,18 @@ def score(paths: list[Path], out: Path | None, explain: bool, windows: bool, con
     scored.sort(key=lambda one: -one.score.calmness)
     if out:
         _write(scored, files, out, {"paths": [str(path) for path in paths]})
-    for said in skipped.values():
-        console.remark(f"Skipped: {said}")
-    for line in by_kind([(one.label, one.warnings) for one in scored]):
-        console.remark(line)
+    console.remark(*(f"Skipped: {said}" for said in skipped.values()))
+    console.remark(*by_kind([(one.label, one.warnings) for one in scored]))
     rows = [_row(one, windows) for one in scored]
     pieces, why_skipped = len(scored) + len(skipped), ", ".join(f"{n} {reason}" for reason, n in reasons.items())
     read = count(len(files), "file") if pieces == len(files) else f"{pieces} pieces of {count(len(files), 'file')}"
     sums = f"{read} = {len(scored)} scored + {len(skipped)} skipped{f' ({why_skipped})' if reasons else ''}; "
-    sums += f"{others} of other kinds ignored."
+    sums += f"{count(others, 'other file')} ignored."
     wrote = [f"{out}: {CSV_FILE} and {count(len(scored), 'picture')}."] if out else []
-    table = [f"{one.score.calmness:5.1f}  {one.label}{_explained(one, explain)}" for one in scored]
+    table = [
+        f"{one.score.calmness:5.1f}  {one.label}" + (f"\n       {one.score.explained()}" if explain else "")
+        for one in scored
+    ]
     console.result({"files": rows, "skipped": skipped, "ignored": others}, *table, sums, *wrote)
 
 
@@ -98,10 +99,6 @@ def _read(file: Path) -> list[tuple[str, Scored | Exception]]:
             said = " ".join([f"{label} has no notes; there is nothing to score.", *piece.warnings])
             found.append((label, InputError(said)))
     return found
-
-
-def _explained(one: Scored, wanted: bool) -> str:
-    return f"\n       {one.score.explained()}" if wanted else ""
 
 
 def _row(one: Scored, windows: bool) -> dict[str, Any]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import dataclasses
 import functools
 from pathlib import Path
-from typing import Any
 
 from calmvae.checkpoints import find_model
 from calmvae.cli.console import Console
 from calmvae.cli.data_commands import data_set_of
+from calmvae.cli.option_groups import Training
 from calmvae.common.text import command
 from calmvae.model import config_catalog
 
 
-def train(data: list[Path], out: Path, config: str | None, settings: list[str], options: Any, console: Console) -> None:
+def train(
+    data: list[Path], out: Path, config: str | None, settings: list[str], given: Training, console: Console
+) -> None:
     """Fills a run folder."""
     from calmvae.training import train_magenta, train_melody
 
+    options = train_melody.Options(**vars(given))
     config = config and config_catalog.known(config)
     start = find_model.open_to_train(options.init, config) if options.init else None
     name = config or (start.config if start else "")

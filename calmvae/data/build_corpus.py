@@ -1,4 +1,4 @@
-"""A training corpus from named collections, split by tune family, with a data card that accounts for all of it."""
+"""A training corpus from named collections, split by tune family, with a data card of terms and counts."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from calmvae.common import output_folder
 from calmvae.common.errors import InputError, OptionError
+from calmvae.common.text import markdown
 from calmvae.data import convert_folder, corpus_sources, training_windows
 from calmvae.music import melody_tokens
 
@@ -19,15 +20,15 @@ CARD_FILE = "DATA.md"
 _BARS = (2, 16)
 _MELODY = "all"
 _REASONS = {
-    "silent": "without a note",
-    "repeated": "the same as another",
-    "held-out": "in some transposition among the held-out windows",
+    "silent": "silent",
+    "repeated": "repeated",
+    "held-out": "a transposition is held out",
 }
 
 
 @dataclasses.dataclass
 class Built:
-    """What a build did: the counts of `convert_folder.Summary`, and the same by collection.
+    """The result of a build: the counts of `convert_folder.Summary`, and the same by collection.
 
     Attributes:
       summary: pieces and files.
@@ -66,7 +67,7 @@ def build(
       say: called with what is being done.
 
     Raises:
-      InputError, OptionError, MissingDependencyError: a source cannot be used. DataError: nothing came through.
+      InputError, OptionError, MissingDependencyError: a source cannot be used. DataError: no piece is left.
       OutputError: nowhere to write.
     """
     given = list(given)
@@ -107,8 +108,8 @@ def _found(given: list[str], non_commercial: bool) -> list[tuple[corpus_sources.
         source, folder = corpus_sources.resolve(word)
         if not source.publishable and source.name in corpus_sources.SOURCES and not non_commercial:
             raise OptionError(
-                f"the terms of {word} are '{source.terms}', so a model trained on it cannot be published freely; "
-                "leave it out, or accept that with --non-commercial."
+                f"{word} has the terms '{source.terms}', so a model trained on it cannot be published freely; leave it "
+                "out, or accept that with --non-commercial."
             )
         if source.name in [other.name for other, _ in found]:
             raise InputError(f"two sources are called {source.name}; rename a folder or leave one out.")
@@ -137,7 +138,7 @@ def _count(summary: convert_folder.Summary, records: list[dict[str, Any]], given
 
 
 def _count_windows(collections: dict[str, dict[str, Any]], made: Path, bars: int) -> None:
-    """Adds what training will find: windows to train on, held out, and left out by reason."""
+    """Adds the windows that training will find: to train on, held out, and left out by reason."""
     steps = bars * melody_tokens.STEPS_PER_BAR
     train, held_out = (
         training_windows.load_windows(sorted(made.glob(f"{part}-*.tfrecord")), steps, _MELODY)
@@ -159,43 +160,45 @@ def _card(built: Built, arguments: dict[str, Any]) -> str:
     options = f"--eval-share {arguments['eval_share']:g} --seed {arguments['seed']}"
     if arguments["calmest"] < 1:
         options += f" --calmest {arguments['calmest']:g}"
-    lines = [
-        "# Data card",
-        "",
-        f"Made on {datetime.date.today().isoformat()} by",
-        "",
-        "```",
-        f"calmvae corpus build {words} {options} -o out/corpus",
-        "```",
-        "",
-        "| source | what | terms | pieces | to train | held out | skipped | tune families |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for name, c in built.collections.items():
+    return f"""# Data card
+
+This command made the data set on {datetime.date.today().isoformat()}:
+
+```
+calmvae corpus build {words} {options} -o out/corpus
+```
+
+{_pieces_table(built.collections)}
+
+There are {built.families:,} tune families in all. A family is held out as a whole. Pieces are variants of one tune if
+they have the same name in their collection, or if their skylines share a fifth of their 2-bar windows in any
+transposition.
+
+The windows are those of `--melody {_MELODY}`: the skyline of each whole piece and of each track. Every metre is
+re-barred onto 16 steps a bar, and the windows slide by a bar.
+
+{(chr(10) * 2).join(_windows_table(built.collections, bars) for bars in _BARS)}
+"""
+
+
+def _pieces_table(collections: dict[str, dict[str, Any]]) -> str:
+    rows = []
+    for name, c in collections.items():
         link = f"[{name}]({c['address']})" if c["address"] else name
         skipped = ", ".join(f"{n} {reason}" for reason, n in c["skipped"].items()) or "none"
-        counts = f"{c['pieces']:,} | {c['train']:,} | {c['eval']:,} | {skipped} | {c['families']:,}"
-        lines.append(f"| {link} | {c['title']} | {c['terms']} | {counts} |")
-    lines += [
-        "",
-        f"{built.families:,} tune families in all, split as wholes: pieces of one name in their collection, or whose",
-        "skylines share a fifth of their 2-bar windows in any transposition, are variants of one tune.",
-        "",
-        f"Windows of `--melody {_MELODY}` (the skyline of each whole piece and of each track), every metre re-barred",
-        "onto 16 steps a bar, sliding by a bar.",
-    ]
-    for bars in _BARS:
-        reasons = " | ".join(f"left out: {why}" for why in _REASONS.values())
-        lines += [
-            "",
-            f"| {bars} bars | to train | {reasons} | held out |",
-            "|---|---|---|---|---|---|",
-        ]
-        rows = {name: c["windows"][bars] for name, c in built.collections.items()}
-        parts = ("train", "eval")
-        total = {part: sum((Counter(row[part]) for row in rows.values()), Counter[str]()) for part in parts}
-        for name, row in [*rows.items(), ("together", total)]:
-            train, held_out = row["train"], row["eval"]
-            values = [train["kept"], *(train.get(why, 0) for why in _REASONS), held_out["kept"]]
-            lines.append(f"| {name} | {' | '.join(f'{value:,}' for value in values)} |")
-    return "\n".join(lines) + "\n"
+        counts = [f"{c[key]:,}" for key in ("pieces", "train", "eval")]
+        rows.append([link, c["title"], c["terms"], *counts, skipped, f"{c['families']:,}"])
+    columns = ("source", "title", "terms", "pieces", "to train", "held out", "skipped", "tune families")
+    return markdown(columns, rows)
+
+
+def _windows_table(collections: dict[str, dict[str, Any]], bars: int) -> str:
+    counts = {name: c["windows"][bars] for name, c in collections.items()}
+    counts["together"] = {
+        part: sum((Counter(row[part]) for row in counts.values()), Counter[str]()) for part in ("train", "eval")
+    }
+    rows = []
+    for name, row in counts.items():
+        values = [row["train"]["kept"], *(row["train"].get(why, 0) for why in _REASONS), row["eval"]["kept"]]
+        rows.append([name, *(f"{value:,}" for value in values)])
+    return markdown([f"{bars} bars", "to train", *(f"left out: {why}" for why in _REASONS.values()), "held out"], rows)

@@ -19,8 +19,8 @@ from calmvae.music import calmness, melody_extraction
 
 REASONS = {
     "unreadable": "not a readable file of its kind",
-    "no-music": "an XML file that is no score",
-    "needs-package": "a package that reads it is not installed",
+    "no-music": "an XML file without a score",
+    "needs-package": "the package that reads it is not installed",
     "no-notes": "no notes",
     "drums-only": "only drums",
     "no-windows": "no window with a note in it",
@@ -36,13 +36,14 @@ def convert_files(
 ) -> list[tuple[dict[str, Any], bytes]]:
     """Reads files to `(manifest record, serialized NoteSequence)` pairs. Runs in a worker process.
 
-    Some files at a time go through each stage, for some stages are faster when they get many.
+    Several files at a time go through each stage, because some stages are faster with many.
 
     Args:
       names: of the files.
-      steps: window length in steps by which the records count windows.
+      steps: length of the windows that the records count.
       collections: the name of each file's collection; default its folder's. With it, records have a sketch (see
-        `tune_families`), by which variants of a tune can be told.
+        `tune_families`), which finds variants of a tune.
+      config: a config that is not of melodies. The records then count its windows.
     """
     found: list[tuple[dict[str, Any], bytes]] = []
     for group in _groups(names):
@@ -61,17 +62,16 @@ def convert_files(
 
 
 def _count(record: dict[str, Any], data: bytes, config: str) -> bytes:
-    """Notes a piece's windows for a config that is not of melodies; one that has none is skipped, its bytes too."""
+    """Counts a piece's windows for a config that is not of melodies. A piece without a window is skipped."""
     from calmvae.data import magenta_examples
 
     record["windows"], why = magenta_examples.count(config, data)
     if not why:
         return data
-    skipped = _skipped(record["file"], "no-windows", f"a piece {why}")
-    kept = {key: record[key] for key in ("sha256", "collection") if key in record}
-    name = record["name"]
+    known = {key: record[key] for key in ("sha256", "collection") if key in record}
+    without = skipped(record["file"], "no-windows", f"a piece {why}", record["name"])
     record.clear()
-    record |= skipped | kept | {"name": name}
+    record |= without | known
     return b""
 
 
@@ -95,7 +95,7 @@ def _groups(names: list[str]) -> Iterator[list[str]]:
 
 @dataclasses.dataclass
 class _Draft:
-    """A piece on its way into the data set; without a piece, or with a record that says skipped, it stays outside."""
+    """A piece on its way into the data set. Without a piece, or if its record says skipped, it is left out."""
 
     record: dict[str, Any]
     path: Path
@@ -104,7 +104,7 @@ class _Draft:
     collection: str | None = None
 
     def named(self) -> note_sequence_bytes.Named:
-        """What it plays, with the NoteSequence's id, filename and collection name."""
+        """Its music, with the id, filename and collection name of the NoteSequence."""
         assert self.source
         # Protocol buffers take UTF-8 only.
         filename, collection = (
@@ -118,7 +118,8 @@ class _Draft:
 
 def _read_files(names: list[str]) -> list[_Draft]:
     contents = [_read_bytes(name) for name in names]
-    plain = [i for i, data in enumerate(contents) if isinstance(data, bytes) and _is_midi(names[i])]
+    midi = [name.lower().endswith(music_files.MIDI_SUFFIXES) for name in names]
+    plain = [i for i, data in enumerate(contents) if isinstance(data, bytes) and midi[i]]
     found = midi_read.of_all(midi_events.read_all([contents[i] for i in plain]))  # type: ignore[misc]
     known = dict(zip(plain, found, strict=True))
     return [draft for i, name in enumerate(names) for draft in _read_file(name, contents[i], known.get(i))]
@@ -127,14 +128,9 @@ def _read_files(names: list[str]) -> list[_Draft]:
 def _read_bytes(file: str) -> bytes | _Draft:
     try:
         return music_files.read_bytes(Path(file))
-    except InputError as error:
-        return _Draft(_skipped(file, "unreadable", str(error)), Path(file))
-    except (OSError, MemoryError) as error:
-        return _Draft(_skipped(file, "unreadable", type(error).__name__), Path(file))
-
-
-def _is_midi(file: str) -> bool:
-    return file.lower().endswith(music_files.MIDI_SUFFIXES)
+    except (InputError, OSError, MemoryError) as error:
+        detail = str(error) if isinstance(error, InputError) else type(error).__name__
+        return _Draft(skipped(file, "unreadable", detail), Path(file))
 
 
 def _read_file(file: str, data: bytes | _Draft, known: Performance | Damaged | None) -> list[_Draft]:
@@ -144,20 +140,20 @@ def _read_file(file: str, data: bytes | _Draft, known: Performance | Damaged | N
     try:
         read = read_music.read_performances(path, data, known)
     except (CalmvaeError, OSError, RecursionError, MemoryError) as error:
-        return [_Draft(_skipped(file, why(error), str(error) or type(error).__name__), path)]
+        return [_Draft(skipped(file, why(error), str(error) or type(error).__name__), path)]
     digest = hashlib.sha256(data).hexdigest()
     drafts = []
     for name, played in read:
-        record: dict[str, Any] = {"file": file, "name": name, "sha256": digest}
         if isinstance(played, InputError):
-            drafts.append(_Draft(_skipped(file, "unreadable", str(played)) | {"name": name, "sha256": digest}, path))
+            drafts.append(_Draft(skipped(file, "unreadable", str(played), name) | {"sha256": digest}, path))
         else:
+            record = {"file": file, "name": name, "sha256": digest}
             drafts.append(_Draft(record, path, played.piece(name), played))
     return drafts
 
 
 def why(error: Exception) -> str:
-    """The reason, of those in `REASONS`, for which a file that raised an error when it was read is skipped."""
+    """The reason of `REASONS` for skipping a file that could not be read."""
     if isinstance(error, NoMusicError):
         return "no-music"
     return "needs-package" if isinstance(error, MissingDependencyError) else "unreadable"
@@ -214,7 +210,7 @@ def _kept(draft: _Draft, piece: Piece, notes: int) -> dict[str, Any]:
 
 
 def _content(piece: Piece) -> str:
-    """A digest of the music alone: file names, track names and controls do not count, nor does the notes' order."""
+    """A digest of the music alone: names of files and tracks, controls and the order of the notes do not count."""
     notes = piece.columns()
     # Tenths of a millisecond, and what else makes a note, in one number.
     starts, ends = ((times * 1e4 + 0.5).astype(np.int64) for times in (notes.start, notes.end))
@@ -230,10 +226,11 @@ def _content(piece: Piece) -> str:
     return digest.hexdigest()
 
 
-def _skipped(file: str, reason: str, detail: str) -> dict[str, Any]:
-    return {"file": file, "name": Path(file).stem, "status": "skipped", "reason": reason, "detail": detail}
+def skipped(file: str, reason: str, detail: str, name: str | None = None) -> dict[str, Any]:
+    """The record of a file, or of a piece of it, that is skipped for a reason of `REASONS`."""
+    return {"file": file, "name": name or Path(file).stem, "status": "skipped", "reason": reason, "detail": detail}
 
 
 def died(file: str) -> tuple[dict[str, Any], bytes]:
     """The entry of a file on which the process that read it ended: skipped, no bytes."""
-    return _skipped(file, "unreadable", "the reader's process died on it"), b""
+    return skipped(file, "unreadable", "the reader's process died on it"), b""

@@ -1,4 +1,4 @@
-"""Gather music files into NoteSequence TFRecords: checked, de-duplicated, split by piece, every file accounted for."""
+"""From music files to a data set: NoteSequence TFRecords without duplicates, split by piece, and a manifest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PIECES_PER_SHARD = 1000
 
 @dataclasses.dataclass
 class Summary:
-    """What a conversion did. `files` + the tune books' further tunes = `kept` + the sum of `skipped`."""
+    """The counts of a conversion. `files` + the further tunes of tune books = `kept` + the sum of `skipped`."""
 
     files: int
     entries: int
@@ -38,10 +38,10 @@ class Summary:
 
 
 def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
-    """Music files among files and folders (searched to the bottom), in a fixed order, and a count of other files.
+    """Music files among files and folders (with their subfolders), in a fixed order, and a count of other files.
 
     Raises:
-      InputError: a path does not exist, a file given by name is no music file, or nothing is found.
+      InputError: a path does not exist, a given file is not a music file, or no music file is found.
     """
     found: dict[Path, None] = {}
     others = 0
@@ -61,12 +61,12 @@ def find_files(paths: Iterable[str | Path]) -> tuple[list[Path], int]:
     if not found:
         where = ", ".join(map(str, given))
         endings = ", ".join(SUFFIXES)
-        raise InputError(f"no music file in {where} ({others} other files); files ending in {endings} count.")
+        raise InputError(f"no music file in {where} ({others} other files); give files that end in {endings}.")
     return list(found), others
 
 
 def _walk(folder: Path) -> list[Path]:
-    """Every file that is not hidden. A link to a folder counts as a file: following it could lead anywhere."""
+    """Every file that is not hidden. A link to a folder counts as a file, because following it could lead anywhere."""
 
     def refuse(error: OSError) -> None:
         raise InputError(f"{error.filename} cannot be read ({error.strerror}); check its permissions or leave it out.")
@@ -95,7 +95,7 @@ def convert(
     Args:
       paths: files and folders.
       out: the output folder.
-      steps: window length in steps by which the manifest counts windows.
+      steps: length of the windows that the manifest counts.
       eval_share: share of the pieces held out; at least one piece when there are two or more and the share is not 0.
       seed: of the split.
       workers: processes, default one a core.
@@ -105,7 +105,7 @@ def convert(
     Raises:
       InputError, OutputError: nothing to read, or nowhere to write.
       OptionError: `eval_share` or `steps` is out of range.
-      DataError: no piece came through; says why.
+      DataError: no piece is left. The message says why.
     """
     paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
     files, others = find_files(paths)
@@ -123,7 +123,7 @@ def convert(
 def check_options(eval_share: float, steps: int) -> None:
     """Raises an `OptionError` for what is out of range."""
     if not 0 <= eval_share < 1 or steps < 1:
-        raise OptionError(f"eval_share {eval_share:g} must be from 0 to below 1, and steps {steps} 1 or more.")
+        raise OptionError(f"eval_share is {eval_share:g}, steps is {steps}; they must be 0 to below 1, and 1 or more.")
 
 
 def fill(
@@ -149,13 +149,13 @@ def fill(
       calmest: keep only this share of the pieces, those that score the calmest; goes with `origins`.
 
     Raises:
-      DataError: no piece came through; says why.
+      DataError: no piece is left. The message says why.
     """
     folder.protect(files)
     partial = folder.folder / ".partial"
     collections = {file: name for file, (name, _) in origins.items()} if origins is not None else None
     work = functools.partial(convert_file.convert_files, steps=steps, collections=collections, config=config)
-    # 5: by what the pieces' content is told, which the entries depend on as they do on the steps.
+    # 5 is the version of the content digests, which the entries depend on as they do on the steps.
     key = (5, steps, sorted(collections.items()) if collections else None, *([config] if config else []))
     found = list(process_pool.run(files, work, key, partial, convert_file.died, workers, progress))
     records = [record for record, _ in found]
@@ -248,7 +248,7 @@ def _write_shards(folder: output_folder.OutputFolder, part: str, entries: list[p
 
 
 def _why_nothing(records: list[dict[str, Any]], wanted: str) -> str:
-    # Of configs that are not of melodies, what a window lacks is a matter of the piece.
+    # For configs that are not of melodies, the reason depends on the piece.
     whys = {"no-windows": lambda record: record["detail"]}
     counts = Counter((r["reason"], whys.get(r["reason"], lambda r: REASONS[r["reason"]])(r)) for r in records)
     reasons = ", ".join(f"{n} {reason} ({why})" for (reason, why), n in counts.most_common())

@@ -1,7 +1,7 @@
-"""The collections that a training corpus is made of: their files, terms and tune families.
+"""The collections of a training corpus: their files, terms and tune families.
 
-A source is a folder in its repository's own layout, or a part of music21's bundled corpus, which is found without
-importing music21. Whatever is not recognised is a folder of the user's own.
+A source is a folder in the layout of its repository, or a part of music21's bundled corpus, which is found without
+importing music21. Any other folder is the user's own.
 """
 
 from __future__ import annotations
@@ -99,18 +99,11 @@ SOURCES = {
     )
 }
 _PARTS = ", ".join(f"music21:{s.name}" for s in SOURCES.values() if s.bundled)
-OWN = Source(
-    name="own",
-    title="A folder of music",
-    terms="yours to judge",
-    publishable=False,
-    address="",
-    glob="",
-)
+OWN = Source("own", "A folder of music", terms="yours to judge", publishable=False, address="", glob="")
 
 
 def resolve(given: str) -> tuple[Source, Path]:
-    """What a word of the command line stands for: a name like `music21:bach`, or a folder.
+    """The source and folder that a word of the command line means: a name like `music21:bach`, or a folder.
 
     Raises:
       InputError: no such folder. OptionError: no such part of music21's corpus.
@@ -121,7 +114,7 @@ def resolve(given: str) -> tuple[Source, Path]:
         return _bundled(part)
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        raise InputError(f"{given} is no folder; give folders of music, or one of {_PARTS}.")
+        raise InputError(f"{given} is not a folder; give folders of music, or one of {_PARTS}.")
     for source in SOURCES.values():
         if source.marks and (folder / source.marks).is_dir() and next(folder.glob(source.glob), None):
             return source, folder
@@ -131,7 +124,7 @@ def resolve(given: str) -> tuple[Source, Path]:
 def _bundled(part: str) -> tuple[Source, Path]:
     source = SOURCES.get(part)
     if source is None or not source.bundled:
-        raise OptionError(f"music21:{part} is not a part of music21's corpus that calmvae reads; choose {_PARTS}.")
+        raise OptionError(f"music21:{part} is not a collection that calmvae knows; choose one of {_PARTS}.")
     spec = importlib.util.find_spec("music21")
     if spec is None or not spec.submodule_search_locations:
         raise MissingDependencyError(f"music21:{part} needs music21's corpus; run `pip install music21`.")

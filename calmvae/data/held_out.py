@@ -10,11 +10,11 @@ _MANY = 100
 
 
 def split(records: list[dict[str, Any]], eval_share: float, seed: int) -> None:
-    """By content, so that a piece's place does not depend on its name or on what lies beside it in the folder; where
-    families are known, by the family's name.
+    """Splits by content, so that a piece's side does not depend on its name or its neighbours. Known families are split
+    by their name.
 
-    Below `_MANY` pieces exactly the share is held out, above about the share: there a collection that grows keeps every
-    piece where it was, and a model can be trained on without having seen what is held out.
+    Below `_MANY` pieces exactly the share is held out. Above, about the share is: a collection that grows keeps every
+    piece on its side, so a model can be trained further without having seen the held-out pieces.
     """
     groups = {record.get("family", record["content"]) for record in records}
     draws = {group: hashlib.sha256(f"{seed}:{group}".encode()).digest() for group in groups}

@@ -1,6 +1,6 @@
-"""Examples to train models on that are not of melodies: Magenta's windows of the pieces of a data set, and batches.
+"""Training examples for models that are not of melodies: Magenta's windows of a data set's pieces, and batches.
 
-An epoch's order depends on the music alone. Every window counts, and a piece that gives none is counted, with the
+The order of an epoch depends only on the music. Every window is used. A piece without windows is counted with its
 reason.
 """
 

@@ -1,8 +1,8 @@
 """Training examples: NoteSequence TFRecords to token windows, and windows to batches.
 
-Stands in for Magenta's `get_dataset`, which crashes on today's TensorFlow, freezes the random transposition after
-the first epoch, keeps five windows a file and hangs below one batch. Windows live in memory as one byte a step (a
-million 2-bar windows are 32 MB); the one-hot is made in the graph.
+This replaces Magenta's `get_dataset`, which crashes on today's TensorFlow, freezes the random transposition after the
+first epoch, keeps five windows a file and hangs below one batch. Windows are kept in memory as one byte a step: a
+million 2-bar windows are 32 MB. The one-hot is made in the graph.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class WindowSet:
 
     Attributes:
       tokens: uint8 `[windows, steps]`, of several voices `[windows, steps, voices]`, all different.
-      origins: int32 `[windows]`, each one's place in `collections`; of repeated windows the first one's.
-      collections: name to the number of pieces from there, and of windows left out, by reason (silent, repeated,
-        dense, less calm, held-out).
+      origins: int32 `[windows]`, the place in `collections` of each window; for repeated windows that of the first.
+      collections: name to the number of its pieces, and of its windows left out, by reason (silent, repeated, dense,
+        less calm, held-out).
     """
 
     tokens: np.ndarray
@@ -73,10 +73,10 @@ class WindowSet:
         return WindowSet(self.tokens[rows], self.origins[rows], self.collections)
 
     def narrowed(self, max_onsets: int, calmest: float) -> WindowSet:
-        """Leaves out windows of more onsets (0: none), and of the others all but the calmest share, by score.
+        """Leaves out windows with more onsets than `max_onsets` (0: none), and all but the calmest share of the others.
 
         Raises:
-          OptionError: `calmest` is no share.
+          OptionError: `calmest` is not a share.
         """
         windows = self
         if max_onsets:
@@ -165,8 +165,8 @@ def load_windows(
       steps: window length.
       melody: see `piece_windows`.
       max_onsets: leave out windows in which more notes start than this (0: take all).
-      calmest: take only so large a share of the windows, those that score the calmest; a second for a thousand.
-      cache: folder to keep the windows in, so that a resumed training starts at once.
+      calmest: take only this share of the windows, the calmest by score. A thousand take a second.
+      cache: folder that keeps the windows, so that a resumed training starts at once.
       progress: called with the number of pieces read.
       voices: of a window; with more than one, whole pieces are taken and `melody` says nothing.
 
@@ -240,7 +240,7 @@ def _write_cache(store: Path, windows: WindowSet) -> None:
 
 
 def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:
-    """Leaves out windows that stand, in any transposition, among the held-out ones."""
+    """Leaves out windows of which a transposition is held out."""
     if not len(windows.tokens) or not len(held_out.tokens):
         return windows
     ours, theirs = (_rows(intervals(w.tokens)) for w in (windows, held_out))
@@ -262,16 +262,16 @@ def batches(
     start_step: int = 0,
     transpose: tuple[int, int] = TRANSPOSE,
 ) -> Iterator[np.ndarray]:
-    """Endless shuffled batches, each window transposed at random afresh.
+    """Endless shuffled batches. Each window is transposed at random every time.
 
-    The batch of a step depends on the seed and the step alone, so a resumed training sees what an unbroken one
-    would have seen. Fewer windows than a batch are simply drawn more than once.
+    The batch of a step depends only on the seed and the step, so a resumed training sees the same batches as an
+    unbroken one. If there are fewer windows than a batch, windows are drawn more than once.
 
     Args:
       tokens: `[windows, steps]`, or `[windows, steps, voices]`.
       batch_size, seed: as they say.
       start_step: first step.
-      transpose: lowest and highest shift in semitones; a window is moved no further than its notes stay in range.
+      transpose: lowest and highest shift in semitones. A window is moved only as far as its notes stay in range.
 
     Yields:
       uint8, the windows of a batch.
@@ -291,7 +291,7 @@ def batches(
 
 
 def drawn_rows(n: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Endless batches of n rows, shuffled anew each epoch; a step's depend on the seed and the step alone.
+    """Endless batches of n rows, shuffled again each epoch. A batch depends only on the seed and the step.
 
     Yields:
       the epoch of each row and the rows, int64 `[batch_size]`.

@@ -1,1 +1,1 @@
-"""What lies where in a latent space, and how well a model does."""
+"""Priors, directions and paths in a latent space, and the evaluation of models."""

@@ -1,7 +1,7 @@
 """Attribute vectors: directions of a model's latent space along which an attribute of the music grows.
 
-As in the MusicVAE paper (Roberts et al. 2018, section 5.4): the mean latent of the quarter of windows that have most of
-an attribute, less the mean latent of the quarter that has least. Added to a latent, it moves the music there.
+A vector is made as in the MusicVAE paper (Roberts et al. 2018, section 5.4): the mean latent code of the quarter of
+windows with most of an attribute, minus that of the quarter with least. Adding it to a code increases the attribute.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ class Directions:
         """Itself, or a `ModelError` if it is of another latent space."""
         size = len(next(iter(self.vectors.values())))
         if size != spec.z_size:
-            raise ModelError(f"{where} has {size} dimensions, but {spec.name} {spec.z_size}; make it for this model.")
+            raise ModelError(
+                f"{where} has {size} dimensions, but {spec.name} has {spec.z_size}; run `calmvae directions`."
+            )
         return self
 
 
 def attributes(tokens: np.ndarray) -> dict[str, np.ndarray]:
-    """Of windows with notes, uint8 `[n, steps]`, each of `ATTRIBUTES`, `[n]`."""
+    """Each of `ATTRIBUTES` of windows with notes, uint8 `[n, steps]`: `[n]`."""
     found = sample_statistics.features(tokens)
     return {
         "calmness": calmness.of_windows(tokens),
@@ -79,14 +81,14 @@ def find(engine: numpy_engine.Engine, tokens: np.ndarray) -> Directions:
     vectors = {}
     for name, values in attributes(tokens).items():
         low, high = _ends(values)
-        # An attribute that all windows have alike points nowhere.
+        # An attribute that is the same in all windows has no direction.
         apart = low.any() and high.any()
         vectors[name] = mu[high].mean(axis=0) - mu[low].mean(axis=0) if apart else np.zeros_like(mu[0])
     return Directions(vectors, {"windows": len(tokens)})
 
 
 def _ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Which are in the lowest and in the highest quarter; where most are the same, those that differ and the rest."""
+    """Which values are in the lowest and the highest quarter. If most are the same: those that differ, and the rest."""
     least, most = np.quantile(values, [0.25, 0.75])
     if least < most:
         return values <= least, values >= most
@@ -96,8 +98,11 @@ def _ends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def effects(engine: numpy_engine.Engine, directions: Directions, tokens: np.ndarray) -> dict[str, dict[str, float]]:
-    """What each vector does to each attribute of windows `[n, steps]`: half of the difference between adding and
-    subtracting it, in standard deviations of the attribute over the windows; in its own unit where all are the same."""
+    """The effect of each vector on each attribute of windows `[n, steps]`.
+
+    It is half of the difference between adding and subtracting the vector, in standard deviations of the attribute over
+    the windows. If the attribute is the same in all windows, it is in the attribute's own unit.
+    """
     mu, _ = engine.encode(tokens)
     deviations = {name: float(values.std()) for name, values in attributes(tokens).items()}
     spread = {name: value if value > 1e-9 else 1.0 for name, value in deviations.items()}

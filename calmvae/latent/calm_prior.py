@@ -1,4 +1,4 @@
-"""The calm prior: a mixture of Gaussians where a model's calm windows lie."""
+"""The calm prior: a mixture of Gaussians fitted to the latent codes of calm windows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRIOR_FILE = "calm.safetensors"
 
 
 def load_prior(model: MelodyModel, where: Path | None = None) -> mixture_prior.Mixture:
-    """The calm prior that lies beside a model, or in a folder.
+    """The calm prior beside a model, or in a folder.
 
     Raises:
       ModelError: there is none, it is damaged, or of another model.

@@ -1,4 +1,4 @@
-"""How well a model gives music back, and how evenly it travels: accuracy, KL, active units, steps of paths."""
+"""How well a model reconstructs music, and how even its interpolations are: accuracy, KL, active units, steps."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _SPARSE_ONSETS, _SPARSE_INTERVAL, _SPARSE_LEAP = 5, 4, 12
 
 @dataclasses.dataclass
 class Metrics:
-    """Of a set of windows, all from the posterior mean `mu`.
+    """How well a model reconstructs a set of windows from the posterior mean `mu`.
 
     Attributes:
       windows: how many.
-      accuracy: share of steps at which free-running argmax decoding gives the window's token.
+      accuracy: share of steps at which argmax decoding gives the window's token.
       onset_accuracy: the same over steps at which a note starts in the window or in the decoding.
       teacher_forced: share of steps right when the decoder is fed the true tokens.
-      exact: share of windows that come back whole.
+      exact: share of windows reconstructed whole.
       nats: mean negative log-likelihood of a window, teacher-forced, in nats.
       kl_bits: mean KL of the posterior from the prior, summed over dimensions, in bits.
       active_units: dimensions whose `mu` varies by more than .01 (variance) over the windows (Burda et al. 2016).
@@ -42,17 +42,17 @@ class Metrics:
     active_units: int
 
     def words(self) -> str:
-        """The measurements that a line of progress has room for."""
+        """The measurements for a line of progress."""
         return f"accuracy {self.accuracy:.3f}, onsets {self.onset_accuracy:.3f}"
 
 
 @dataclasses.dataclass
 class Reconstruction:
-    """Windows and what a model makes of them, all from the posterior mean `mu`.
+    """Windows and their reconstruction from the posterior mean `mu`.
 
     Attributes:
-      tokens, decoded, likeliest: uint8 `[n, steps]`: the windows, what the decoder makes of `mu` by itself, and what
-        it holds likeliest at each step when it is fed the true tokens.
+      tokens, decoded, likeliest: uint8 `[n, steps]`: the windows, their argmax decoding from `mu`, and the likeliest
+        token of each step when the decoder is fed the true tokens.
       logs: log-probability of each true token in nats, `[n, steps]`.
       mu: `[n, z_size]`.
       kl: in nats, `[n]`.
@@ -97,7 +97,7 @@ def elbo(engine: Engine, tokens: np.ndarray, seed: int = 0) -> tuple[float, floa
     """Evidence lower bound of windows uint8 `[n, steps]`, with one draw from each posterior.
 
     Returns:
-      its mean in nats a window, and what it says a step takes at most, in bits.
+      its mean in nats a window, and the upper bound in bits a step that follows from it.
     """
     mu, sigma = engine.encode(tokens)
     z = mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape, np.float32)
@@ -108,7 +108,7 @@ def elbo(engine: Engine, tokens: np.ndarray, seed: int = 0) -> tuple[float, floa
 
 @dataclasses.dataclass
 class Smoothness:
-    """How even the steps of interpolations are, measured as Hamming distance between decoded neighbours.
+    """How even the steps of interpolations are, by the Hamming distance between decoded neighbours.
 
     Attributes:
       pairs, steps: number of interpolations, and of points on each.
@@ -133,7 +133,7 @@ def smoothness(engine: Engine, tokens: np.ndarray, pairs: int, steps: int = 8, s
     decoded = engine.decode(points.reshape(-1, mu.shape[1])).reshape(steps, pairs, -1)
     moved = (decoded[1:] != decoded[:-1]).sum(axis=2)
     mean = moved.mean(axis=0)
-    # A path that stands still has no jump.
+    # A path without any change has no jump.
     jumps = np.where(mean > 0, moved.max(axis=0) / np.maximum(mean, 1e-9), 1.0)
     return Smoothness(pairs, steps, float(jumps.mean()), float(jumps.max()), float((jumps <= MOST_JUMP).mean()))
 
@@ -145,11 +145,11 @@ def kl_nats(mu: np.ndarray, sigma: np.ndarray) -> np.ndarray:
 
 
 def is_sparse(tokens: np.ndarray) -> np.ndarray:
-    """Which windows have few notes, small steps and no great leap, bool `[n]`: the row `calm` of published tables.
+    """Which windows are sparse: few notes, small steps and no great leap. Bool `[n]`.
 
-    Few notes: on average at most five onsets a bar; small steps: neighbouring notes at most four semitones apart on
-    average; no leap beyond an octave. Low density after Dickson & Schubert 2020 and Tan & Herremans 2020, small steps
-    after Tan 2012; the limits are ours.
+    Few notes are at most five onsets a bar on average. Small steps are at most four semitones between neighbouring
+    notes on average. No leap exceeds an octave. Low density follows Dickson & Schubert 2020 and Tan & Herremans 2020,
+    small steps follow Tan 2012. The limits are ours.
 
     Args:
       tokens: uint8 `[n, steps]`.

@@ -1,4 +1,4 @@
-"""One page on how a model does: its metrics, and how its samples are distributed beside held-out music."""
+"""The page of `calmvae evaluate`: a model's metrics, and the distributions of its samples beside held-out music."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_page(
       title: model and data.
       metrics: name to value, listed as they come.
       samples, held_out: windows uint8 `[n, steps]`, two or more with notes in each.
-      compared: what `sample_statistics.compare` says of them.
+      compared: the result of `sample_statistics.compare`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,7 +1,4 @@
-"""A model's latent space, looked over: what lies where in it, and what the ways through it pass.
-
-What samples lose when they are drawn from farther out, and what happens to music halfway between two windows.
-"""
+"""A survey of a model's latent space: the music decoded at different places, and on the way between two windows."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ SCALES = (0.5, 0.75, 1.0, 1.25)
 
 
 def of_music(tokens: np.ndarray) -> dict[str, float]:
-    """What windows uint8 `[n, steps]` are like, on average over those with notes.
+    """Means over those of windows uint8 `[n, steps]` that have notes.
 
     Returns:
-      The share of their notes in the best-fitting key; how many different pitches they have; how many notes begin in a
-      bar; their calmness, 0 to 100.
+      the share of notes in the best-fitting key, the number of different pitches, the number of notes that begin in a
+      bar, and the calmness from 0 to 100.
     """
     heard = training_windows.sounding(tokens)
     onsets = heard >= FIRST_PITCH
@@ -37,7 +34,10 @@ def of_music(tokens: np.ndarray) -> dict[str, float]:
 
 
 def places(engine: Engine, tokens: np.ndarray, n: int = 400) -> list[dict[str, float | str]]:
-    """What is decoded from different places of the latent space, by argmax.
+    """Music decoded by argmax from different places of the latent space.
+
+    The places are: the music itself, the means of its codes, draws from its codes, a Gaussian fitted to such draws in
+    each dimension, a Gaussian with covariance fitted to them, and the standard prior scaled by each of `SCALES`.
 
     Args:
       engine: the model.
@@ -45,9 +45,7 @@ def places(engine: Engine, tokens: np.ndarray, n: int = 400) -> list[dict[str, f
       n: how many windows of each place.
 
     Returns:
-      Of each place its name, the mean length of its vectors, and `of_music`: of the music itself; of its codes' means;
-      of draws from its codes; of Gaussians fitted to all such draws, first each dimension by itself, then with what
-      they have in common; of the standard prior, its deviation scaled by each of `SCALES`.
+      for each place its name, the mean length of its vectors, and `of_music`.
     """
     rng = np.random.default_rng([0, 4])
     mu, sigma = engine.encode(tokens)
@@ -72,12 +70,12 @@ def _root(covariance: np.ndarray) -> np.ndarray:
 
 
 def together(mu: np.ndarray) -> dict[str, float]:
-    """How far from independent the dimensions of codes `[n, z_size]` are, as the prior takes them to be.
+    """How far the dimensions of codes `[n, z_size]` are from independent, which the prior assumes.
 
     Returns:
-      The number of active dimensions; the root mean square of their deviations (the prior's is 1, for means and noise
-      together); the mean absolute correlation between two of them, and what it would be by chance; how many principal
-      axes hold half of the variance.
+      the number of active dimensions, the root mean square of their deviations (1 in the prior, for means and noise
+      together), the mean absolute correlation of two dimensions, its value by chance, and the number of principal axes
+      that hold half of the variance.
     """
     active = mu[:, mu.var(axis=0) > 0.01].astype(np.float64)
     share = np.cumsum(np.sort(np.linalg.eigvalsh(np.cov(active.T)))[::-1])
@@ -92,10 +90,10 @@ def together(mu: np.ndarray) -> dict[str, float]:
 
 
 def ways(engine: Engine, tokens: np.ndarray, pairs: int = 100, points: int = 5) -> list[dict[str, float | str]]:
-    """What lies between two windows: through the latent space, and by fading from one into the other.
+    """The music between two windows: through the latent space, and by fading from one into the other.
 
-    The fade takes each step from B with the probability of the place on the way, as the MusicVAE paper's baseline does
-    (Roberts et al. 2018, section 5.3).
+    The fade takes each step from B with the probability of the place on the way, like the baseline of the MusicVAE
+    paper (Roberts et al. 2018, section 5.3).
 
     Args:
       engine: the model.
@@ -104,8 +102,8 @@ def ways(engine: Engine, tokens: np.ndarray, pairs: int = 100, points: int = 5) 
       points: on each way, ends included.
 
     Returns:
-      For slerp, the straight line and the fade, at each point: its place from 0 to 1, the share of steps that are A's
-      and that are B's, and `of_music`.
+      for slerp, the straight line and the fade, at each point: its place from 0 to 1, the shares of steps that equal A
+      and B, and `of_music`.
     """
     rng = np.random.default_rng([0, 5])
     chosen = np.stack([rng.choice(len(tokens), 2, replace=False) for _ in range(pairs)])

@@ -1,8 +1,8 @@
-"""A mixture of Gaussians in a model's latent space: where music of one kind lies there, calm music for one.
+"""A mixture of Gaussians in a model's latent space: the region of one kind of music, such as calm music.
 
 Fitted by scikit-learn's expectation maximisation; the covariances are then shrunk towards what all components have in
-common (Ledoit and Wolf 2004 shrink towards the identity; a common covariance keeps the shape of the space). How many
-components and how much shrinkage are chosen by the likelihood of held-out latents. Drawing takes numpy alone.
+common (Ledoit and Wolf 2004 shrink towards the identity; a common covariance keeps the shape of the space). The number
+of components and the shrinkage are chosen by the likelihood of held-out latents. Drawing needs only numpy.
 """
 
 from __future__ import annotations
@@ -50,8 +50,11 @@ class Mixture:
         return self.means.shape[1] + 1
 
     def latents(self, points: np.ndarray) -> np.ndarray:
-        """Points of a standard normal space `[n, size]` to latents `[n, z_size]`, float32, all of one Gaussian, which
-        the first point says: a piece that moved between two would pass through places where no music lies."""
+        """Points of a standard normal space `[n, size]` to latents `[n, z_size]`, float32.
+
+        All latents come from one Gaussian, which the first point chooses. A piece that moved between two Gaussians
+        would pass through places without music.
+        """
         chosen = self._component(float(points[0, -1]))
         return (self.means[chosen] + points[:, :-1] @ self.roots[chosen].T).astype(np.float32)
 
@@ -81,8 +84,8 @@ class Mixture:
         """Itself, or a `ModelError` if it is of another latent space than the model's."""
         if self.means.shape[1] != model.spec.z_size:
             raise ModelError(
-                f"the prior in {self.source} has {self.means.shape[1]} dimensions and {model.spec.name} "
-                f"{model.spec.z_size}; it was made for another model."
+                f"the prior in {self.source} has {self.means.shape[1]} dimensions, but {model.spec.name} has "
+                f"{model.spec.z_size}; give a prior that was made for this model."
             )
         return self
 
@@ -183,10 +186,10 @@ def write(mixture: Mixture, path: Path) -> None:
     lower = np.tril_indices(mixture.means.shape[1])
     # Shrunk altogether, all are one.
     alike = all(np.array_equal(root, mixture.roots[0]) for root in mixture.roots)
-    mixture = dataclasses.replace(mixture, roots=mixture.roots[:1] if alike else mixture.roots)
-    arrays = {"shares": mixture.shares, "means": mixture.means, "roots": mixture.roots[:, lower[0], lower[1]]}
-    kinds = {"shares": np.float32, "means": np.float16, "roots": np.float16}
-    tensor_file.write(path, {name: value.astype(kinds[name]) for name, value in arrays.items()}, mixture.record)
+    roots = (mixture.roots[:1] if alike else mixture.roots)[:, lower[0], lower[1]]
+    arrays = {"shares": mixture.shares.astype(np.float32)}
+    arrays |= {"means": mixture.means.astype(np.float16), "roots": roots.astype(np.float16)}
+    tensor_file.write(path, arrays, mixture.record)
 
 
 def read(path: Path) -> Mixture:

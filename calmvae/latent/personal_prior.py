@@ -1,8 +1,8 @@
-"""A prior of one's own: a mixture of Gaussians on the latents of a few pieces, kept beside the model.
+"""The personal prior: a mixture of Gaussians fitted to the latents of a few pieces, kept beside the model.
 
-After MidiMe (Dinculescu, Engel and Roberts 2019, "MidiMe: Personalizing a MusicVAE model with user data"): MusicVAE
-stays as it is, and what is fitted says where in its latent space somebody's music lies. MidiMe fits a small VAE; the
-mixture of `mixture_prior.fit_few` says as much with less, see benchmarks/personal.py.
+It follows MidiMe (Dinculescu, Engel and Roberts 2019, "MidiMe: Personalizing a MusicVAE model with user data").
+MusicVAE does not change, and the prior describes the region of the user's music in its latent space. MidiMe fits a
+small VAE. The mixture of `mixture_prior.fit_few` is as good and simpler, see benchmarks/personal.py.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from calmvae.latent import mixture_prior
 from calmvae.model.melody_model import MelodyModel
 
 PRIOR_FILE = "personal.safetensors"
-# Lay beside it when the prior was a VAE.
+# The file of earlier versions, whose prior was a VAE.
 _OLD_FILE = "personal.json"
-# Of what was fitted: samples are nearer to the pieces than at 1 and keep their key better. After ten short pieces 3 in
-# 100 windows of 2 bars are copies, at 1 it is 1 in 240.
+# The spread of samples as a part of the fitted one: they are nearer to the pieces than at 1 and keep their key better.
+# After ten short pieces 3 of 100 windows of 2 bars are copies; at 1 it is 1 of 240.
 SPREAD = 0.8
 
 
 class Prior(mixture_prior.Mixture):
-    """Where in a model's latent space somebody's music lies; its record says of which model, by `sha256_of`."""
+    """The region of a user's music in a model's latent space. The record names the model, by `sha256_of`."""
 
     def describe(self) -> dict[str, Any]:
         """What a run.json says of it, with the SHA-256 of its file (empty if it was not saved)."""
@@ -41,16 +41,16 @@ class Prior(mixture_prior.Mixture):
             where = f" in {self.source.parent}" if self.source else ""
             said = f" (SHA-256 {theirs[:12]}, not {ours[:12]})" if theirs else ""
             raise ModelError(
-                f"the personal prior{where} belongs to another model than {name_of(model)}{said}; make one for this: "
-                f"{_command(model)}"
+                f"the personal prior{where} belongs to another model than {name_of(model)}{said}; make one for "
+                f"this model: {_command(model)}"
             )
         return self
 
 
 def place(model: MelodyModel) -> Path:
-    """The folder of a model's personal prior: in the model's own, or in the user's cache folder if that is not theirs.
+    """The folder of a model's personal prior: inside the model folder, or in the cache folder.
 
-    Not theirs are embedded models, and checkpoints, which have no folder of calmvae's.
+    The cache folder is for embedded models, and for checkpoints, which have no model folder.
     """
     name = Path(name_of(model)).name
     if model_folder.of_package("own_model").resolve() in model.source.resolve().parents:
@@ -103,9 +103,9 @@ def load_prior(model: MelodyModel, where: Path | None = None) -> Prior:
     except (ModelError, KeyError, TypeError) as error:
         if old:
             raise ModelError(
-                f"the personal prior in {folder} is of an earlier version of calmvae; make it anew: {_command(model)}"
+                f"the personal prior in {folder} is of an earlier version of calmvae; make it again: {_command(model)}"
             ) from error
-        raise ModelError(f"the personal prior in {folder} is damaged; run: {_command(model)}") from error
+        raise ModelError(f"the personal prior in {folder} is damaged; make it again: {_command(model)}") from error
     return prior.check(model)
 
 

@@ -1,8 +1,8 @@
 """How alike two sets of melody windows are: feature distributions, overlapping area, copying.
 
-After Yang and Lerch, "On the evaluation of generative models in music" (2018): of each feature the distances between
-the windows of one set, and those between the two sets, are two densities, and the area under both is their agreement.
-Both densities are evaluated on one grid.
+It follows Yang and Lerch, "On the evaluation of generative models in music" (2018). For each feature there are two
+densities: of the distances within one set, and of the distances between the two sets. The area under both is their
+agreement. Both densities are evaluated on one grid.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Comparison:
 def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None = None, seed: int = 0) -> Comparison:
     """Compares windows uint8 `[n, steps]` with reference windows, and both with training windows.
 
-    Windows without a note have no features and are left out; sets larger than 400 windows are thinned, by the seed.
+    Windows without a note are left out. From a larger set 400 windows are drawn by the seed.
 
     Raises:
       ValueError: fewer than two windows with notes in either set.
@@ -84,7 +84,7 @@ def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None
 
 
 def features(windows: np.ndarray) -> dict[str, np.ndarray]:
-    """The features of `FEATURES`: `[n]` or `[n, classes]` each; windows of one note have interval and distance 0."""
+    """Each of `FEATURES`: `[n]` or `[n, classes]`. Windows of one note have interval and distance 0."""
     rows = [_features(window) for window in windows]
     return {name: np.array([row[name] for row in rows], np.float64) for name in FEATURES}
 
@@ -154,7 +154,7 @@ def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:
 
 
 def in_key(windows: np.ndarray) -> np.ndarray:
-    """Of each window the share of notes in the major (or natural minor) key that holds most of them, `[n]`."""
+    """The share of each window's notes in the major (or natural minor) key that holds most of them, `[n]`."""
     shares = features(windows)["pitch_classes"]
     return (shares @ key_finding.MAJOR_SCALES.T).max(axis=1)
 
@@ -166,7 +166,7 @@ def repetition(windows: np.ndarray) -> float:
 
 
 def nearest(windows: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Of each window the smallest number of steps in which it differs from a training window, transposition apart."""
+    """The smallest number of steps in which each window differs from a training window, in any transposition."""
     ours, theirs = intervals(windows), intervals(train)
     return np.array([(theirs != row).sum(axis=1).min() for row in ours])
 

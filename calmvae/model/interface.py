@@ -25,7 +25,7 @@ DEFAULT_PROGRAM = 0
 
 @dataclasses.dataclass(frozen=True)
 class Voice:
-    """The instrument of a track: its name, a General MIDI program, a velocity, and the voice of the windows it plays."""
+    """The instrument of a track: its name, a General MIDI program, a velocity, and which voice it plays."""
 
     name: str
     program: int
