@@ -135,3 +135,19 @@ def test_score_scores_every_tune(tmp_path):
     found = json.loads(done.stdout)
     assert sorted(row["file"][-6:] for row in found["files"]) == [".abc#1", ".abc#2"] and found["skipped"] == {}
     assert len(list((tmp_path / "out").glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("metres", "cut", "wanted"),
+    [
+        ([(0.0, 3, 4)], 1.0, [(0.0, 1, 4), (0.5, 3, 4)]),
+        ([(0.0, 3, 4)], 1.5, [(0.0, 3, 4)]),
+        ([(0.0, 6, 8), (3.0, 4, 4)], 1.75, [(0.0, 5, 8), (1.25, 4, 4)]),
+        ([(0.0, 5, 4), (2.5, 3, 4)], 2.5, [(0.0, 3, 4)]),
+        ([(0.0, 1, 4), (0.5, 3, 4)], 0.25, [(0.0, 1, 8), (0.25, 3, 4)]),
+        ([], 0.5, [(0.0, 3, 4), (1.5, 4, 4)]),
+    ],
+)
+def test_bar_lines_of_any_metre_stay(metres, cut, wanted):
+    piece = Piece([Note(60, 80, 0.0, 9.0)], [(0.0, 120.0)], metres)
+    assert made_piece.without(piece, cut).time_signatures == wanted

@@ -12,8 +12,7 @@ from calmvae.common.errors import EmptyMusicError
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 
-# A bar of 4/4, the metre of every piece made, in quarter notes and in sixteenths.
-_QUARTERS, _SIXTEENTHS = 4, 16
+_SIXTEENTHS = 16
 # A silence shorter than this many seconds is none.
 _LEAST = 1e-6
 
@@ -77,12 +76,7 @@ def lead(piece: Piece, grid: float = 0.0) -> float:
 
 
 def without(piece: Piece, seconds: float) -> Piece:
-    """A piece in 4/4 without its first seconds. Notes that sound at the cut begin there; bar lines keep their places.
-
-    Args:
-      piece: with bar lines at every fourth quarter note.
-      seconds: how much to remove.
-    """
+    """A piece without its first seconds. Notes that sound at the cut begin there; bar lines keep their places."""
     if not seconds:
         return piece
     notes = [
@@ -92,10 +86,23 @@ def without(piece: Piece, seconds: float) -> Piece:
     ]
     before = [qpm for at, qpm in piece.tempos if at <= seconds]
     tempos = [(0.0, before[-1]), *((at - seconds, qpm) for at, qpm in piece.tempos if at > seconds)]
-    begin = float(piece.quarters(seconds))
-    metres = [(0.0, _QUARTERS, 4)]
-    if left := round(-begin * 4) % _SIXTEENTHS:
-        shared = math.gcd(left, _SIXTEENTHS // 4)
-        bar = float(piece.seconds(np.ceil(begin / _QUARTERS - _LEAST) * _QUARTERS)) - seconds
-        metres = [(0.0, left // shared, _SIXTEENTHS // shared), (bar, _QUARTERS, 4)]
-    return dataclasses.replace(piece, notes=notes, tempos=tempos, time_signatures=metres)
+    return dataclasses.replace(piece, notes=notes, tempos=tempos, time_signatures=_metres_from(piece, seconds))
+
+
+def _metres_from(piece: Piece, seconds: float) -> list[tuple[float, int, int]]:
+    """The time signatures from a time on; the rest of the bar at that time gets one of its own."""
+    given = piece.time_signatures or [(0.0, 4, 4)]
+    begin, starts = float(piece.quarters(seconds)), piece.quarters([time for time, _, _ in given])
+    now = max(int(np.searchsorted(starts, begin + _LEAST)) - 1, 0)
+    (_, upper, lower), later = given[now], given[now + 1 :]
+    bar = upper * 4 / lower
+    sixteenths = round((float(starts[now]) - begin) % bar * _SIXTEENTHS / 4)
+    metres = [(0.0, upper, lower)]
+    if 0 < sixteenths < round(bar * _SIXTEENTHS / 4):
+        shared = math.gcd(sixteenths, _SIXTEENTHS // 4)
+        line = float(piece.seconds(begin + sixteenths * 4 / _SIXTEENTHS)) - seconds
+        metres = [(0.0, sixteenths // shared, _SIXTEENTHS // shared), (line, upper, lower)]
+    return [
+        *[metre for metre in metres if not later or metre[0] < later[0][0] - seconds - _LEAST],
+        *((time - seconds, n, d) for time, n, d in later),
+    ]
