@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from calmvae.checkpoints import open_model
-from calmvae.cli import personalize_command
+from calmvae.cli import run_personalize
 from calmvae.data import convert_folder
 from calmvae.data.training_windows import sounding
 from calmvae.generate import sampling
@@ -40,7 +40,7 @@ _BARS, _LONG = 16, 60
 
 def parts(pieces: np.ndarray, bars: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Which windows to fit to and which to hold out, bool `[n]` each."""
-    train, held_out = personalize_command.split(pieces, bars, np.random.default_rng([seed, 3]))
+    train, held_out = run_personalize.split(pieces, bars, np.random.default_rng([seed, 3]))
     if not held_out.any() and pieces.max():
         held_out = pieces % 4 == seed % 4
         train = ~held_out
@@ -64,7 +64,7 @@ def of_samples(model: MelodyModel, prior: Any, own: np.ndarray, held_out: np.nda
     return [found.mean_overlap, near, copied, float(calm), found.in_key[0], float(key)]
 
 
-def measure(model: MelodyModel, material: personalize_command.Material, given: Any) -> dict[str, list[float]]:
+def measure(model: MelodyModel, material: run_personalize.Material, given: Any) -> dict[str, list[float]]:
     """Of each prior its row."""
     train, held_out = parts(material.pieces, model.spec.bars, given.seed)
     mu, sigma = model.engine.encode(material.tokens)
@@ -94,7 +94,7 @@ def main() -> None:
     for name in given.models:
         model = open_model.load_model(name)
         for path in given.paths:
-            material = personalize_command.read(convert_folder.find_files([path])[0], model.spec.steps)
+            material = run_personalize.read(convert_folder.find_files([path])[0], model.spec.steps)
             rows = []
             for seed in range(given.seeds):
                 given.seed = seed

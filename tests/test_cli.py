@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from calmvae.checkpoints import open_model, tf_checkpoint
-from calmvae.cli import evaluate_command, generate_commands
+from calmvae.cli import run_evaluate, run_generate
 from calmvae.cli.console import Console
 from calmvae.cli.option_groups import Evaluating, Making
 from calmvae.common import output_folder
@@ -166,7 +166,7 @@ def test_evaluate_prints_a_column_and_a_page_whose_rows_do_not_touch(tiny_model,
     draw = FigureCanvasAgg.print_png
     monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda self, *a, **k: pages.append(self) or draw(self, *a, **k))
     wanted = Evaluating([ROOT / "resources" / "pieces"], samples=20, paths=2)
-    evaluate_command.evaluate(str(tiny_model), None, wanted, Console(), tmp_path / "page")
+    run_evaluate.evaluate(str(tiny_model), None, wanted, Console(), tmp_path / "page")
     rows = [re.match(r" *\S.*?  (?=\S)", line) for line in capsys.readouterr().out.splitlines()]
     assert len(rows) > 30 and len({row.end() for row in rows}) == 1
     boxes = [text.get_window_extent() for text in pages[0].figure.axes[-1].texts if text.get_position()[0] == 0]
@@ -184,7 +184,7 @@ def drawn(folder, monkeypatch, made, *origin):
     )
     making = Making("out/run", seed=3, no_sound=True)
     with output_folder.OutputFolder(folder, "sample", {}) as opened:
-        generate_commands._write(opened, "one", made, making, *origin)
+        run_generate._write(opened, "one", made, making, *origin)
     return seen[0]
 
 
@@ -199,7 +199,7 @@ def test_what_was_made_is_drawn_over_what_was_given(tmp_path, monkeypatch):
 def test_the_picture_of_a_sample_names_model_and_prior(tmp_path, monkeypatch):
     personal, calm = {"name": "personal", "source": "x"}, {"name": "calm", "source": "y"}
     titles = [
-        generate_commands._origin("out/run", given, used)
+        run_generate._origin("out/run", given, used)
         for given, used in (("standard", "standard"), ("personal", personal), ("my/prior", calm))
     ]
     assert titles == ["run, standard prior", "run, personal prior", "run, calm prior of my/prior"]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from calmvae.checkpoints import open_model
-from calmvae.cli import generate_commands
+from calmvae.cli import run_generate
 from calmvae.cli.console import Console
 from calmvae.cli.option_groups import Making
 from calmvae.common import output_folder
@@ -216,7 +216,7 @@ def test_command(checkpoint, tmp_path, capsys):
 
     making = Making(str(Path(checkpoint(CHORDS)).parent), CHORDS, 0.5, 3)
     style = {"qpm": 72.0, "velocity": 60, "program": 0}
-    generate_commands.sample(2, tmp_path / "out", making, Console(), chords="C G", **style)
+    run_generate.sample(2, tmp_path / "out", making, Console(), chords="C G", **style)
     made = {f"sample-0{k}.{kind}" for k in (1, 2) for kind in ("mid", "wav", "png")}
     assert {path.name for path in (tmp_path / "out").iterdir()} == made | {"run.json"}
     record = json.loads((tmp_path / "out" / "run.json").read_text())
@@ -224,8 +224,6 @@ def test_command(checkpoint, tmp_path, capsys):
     assert record["model"]["sha256"] == output_folder.sha256(f"{checkpoint(CHORDS)}.data-00000-of-00001")
     assert "2 samples of 2 bars" in capsys.readouterr().out
     with pytest.raises(OptionError, match="unknown config 'cat-drums_2bar'; did you mean cat-drums_2bar_"):
-        generate_commands.sample(1, tmp_path / "a", Making(checkpoint(DRUMS), "cat-drums_2bar", 0.5, 3), Console())
+        run_generate.sample(1, tmp_path / "a", Making(checkpoint(DRUMS), "cat-drums_2bar", 0.5, 3), Console())
     with pytest.raises(OptionError, match="--chords goes with"):
-        generate_commands.sample(
-            1, tmp_path / "b", Making(open_model.DEFAULT_MODEL, None, 0.5, 3), Console(), chords="C"
-        )
+        run_generate.sample(1, tmp_path / "b", Making(open_model.DEFAULT_MODEL, None, 0.5, 3), Console(), chords="C")

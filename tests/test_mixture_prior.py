@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calmvae.checkpoints import model_folder, open_model
-from calmvae.cli import prior_command
+from calmvae.cli import run_prior
 from calmvae.common.errors import DataError, ModelError, OptionError
 from calmvae.generate import sampling
 from calmvae.latent import calm_prior, mixture_prior
@@ -134,9 +134,9 @@ def test_mistakes(tmp_path, tiny_model, tiny_model_16bar, two):
 
     model = open_model.load_model(tiny_model)
     with pytest.raises(OptionError, match="--calmest is 0"):
-        prior_command.prior(tmp_path, model, tmp_path / "x", 0, 10, 0, Console(True))
+        run_prior.prior(tmp_path, model, tmp_path / "x", 0, 10, 0, Console(True))
     with pytest.raises(DataError, match=r"holds no train-\*\.tfrecord"):
-        prior_command.prior(tmp_path, model, tmp_path / "x", 0.5, 10, 0, Console(True))
+        run_prior.prior(tmp_path, model, tmp_path / "x", 0.5, 10, 0, Console(True))
     mixture_prior.write(two, tmp_path / "calm.safetensors")
     with pytest.raises(ModelError, match="has 2 dimensions, but calm-mel_2bar has 12"):
         calm_prior.load_prior(model, tmp_path)

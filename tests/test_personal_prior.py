@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from calmvae.checkpoints import open_model
-from calmvae.cli import personalize_command
+from calmvae.cli import run_personalize
 from calmvae.cli.console import Console
 from calmvae.common import output_folder, seeds
 from calmvae.common.errors import DataError, InputError, ModelError, OptionError, OutputError
@@ -44,12 +44,12 @@ def model(tiny_model, tmp_path, monkeypatch):
 def shared(tiny_model, tmp_path_factory):
     """A model with a prior beside it, for tests that change neither."""
     model = open_model.load_model(shutil.copytree(tiny_model, tmp_path_factory.mktemp("shared") / "model"))
-    personalize_command.personalize(PIECES, model, None, QUIET)
+    run_personalize.personalize(PIECES, model, None, QUIET)
     return model
 
 
 def made(model, paths=PIECES, **options):
-    return personalize_command.personalize(paths, model, None, QUIET, **options)
+    return run_personalize.personalize(paths, model, None, QUIET, **options)
 
 
 def test_same_seed_same_bytes(model):
@@ -161,7 +161,7 @@ def test_every_piece_is_accounted_for(model, tmp_path, capsys):
     builders.write_no_notes(music / "silence.mid")
     builders.write_random_bytes(music / "noise.mid")
     (music / "readme.txt").write_text("not music")
-    personalize_command.personalize([music], model, None, Console())
+    run_personalize.personalize([music], model, None, Console())
     said, remarks = capsys.readouterr()
     assert "6 pieces read = 2 kept + 4 skipped (" in said and "other files ignored: 1." in said
     for count in ("1 drums-only", "1 no-notes", "1 unreadable", "1 duplicate"):
@@ -177,7 +177,7 @@ def test_tune_books_are_read_whole(model, tmp_path):
     book = tmp_path / "book.abc"
     tunes = ("C D E F|G A B c|", "c B A G|F E D C|", "C D E F|G A B c|")
     book.write_text("\n".join(f"X:{k}\nT:Tune {k}\nM:4/4\nL:1/4\nK:C\n{t}\n" for k, t in enumerate(tunes, 1)))
-    material = personalize_command.read([book], model.spec.steps)
+    material = run_personalize.read([book], model.spec.steps)
     assert [record["status"] for record in material.records] == ["kept", "kept", "skipped"]
     assert material.skipped() == {"duplicate": 1} and material.pieces.max() == 1
 
@@ -224,7 +224,7 @@ def test_held_out_windows_share_no_bar_with_the_others(bars):
     lengths = [60, 3, 1, 200, 34]
     pieces = np.repeat(np.arange(len(lengths)), lengths)
     at = np.concatenate([np.arange(n) for n in lengths])
-    train, held_out = personalize_command.split(pieces, bars, np.random.default_rng(0))
+    train, held_out = run_personalize.split(pieces, bars, np.random.default_rng(0))
     assert not (train & held_out).any() and 0 < held_out.sum() <= 0.15 * len(pieces)
     for piece, length in enumerate(lengths):
         mine = pieces == piece
@@ -255,10 +255,10 @@ def test_standard_samples_are_what_they_were(model, bars):
 
 def test_without_tensorflow(model):
     code = (
-        "import sys, calmvae; from pathlib import Path; from calmvae.cli import personalize_command;"
+        "import sys, calmvae; from pathlib import Path; from calmvae.cli import run_personalize;"
         "from calmvae.latent import personal_prior;"
         "from calmvae.cli.console import Console; m = calmvae.load_model(sys.argv[1]);"
-        "personalize_command.personalize([Path(sys.argv[2])], m, None, Console(quiet=True));"
+        "run_personalize.personalize([Path(sys.argv[2])], m, None, Console(quiet=True));"
         "calmvae.sample(m, 1, prior=personal_prior.load_prior(m));"
         "heavy = {'tensorflow', 'magenta', 'note_seq', 'librosa', 'pandas', 'matplotlib'} & set(sys.modules);"
         "sys.exit(str(heavy) if heavy else 0)"
@@ -270,8 +270,8 @@ def test_without_tensorflow(model):
 def test_samples_are_nearer_to_ones_own_music(tmp_path):
     """The embedded model, and a fit much shorter than the real one."""
     model = open_model.load_model("calm-mel_2bar")
-    prior = personalize_command.personalize(PIECES, model, tmp_path / "prior", QUIET)
-    own = personalize_command.read(PIECES, model.spec.steps).tokens
+    prior = run_personalize.personalize(PIECES, model, tmp_path / "prior", QUIET)
+    own = run_personalize.read(PIECES, model.spec.steps).tokens
     rng = np.random.default_rng(0)
     compared = [
         sample_statistics.compare(model.engine.decode(z, 0.5, 0), own, own)

@@ -19,7 +19,7 @@ from calmvae.checkpoints import magenta_js, registry
 from calmvae.model import config_catalog, model_spec
 from tests.conftest import ROOT, run_calmvae
 from tests.random_checkpoints import save_random
-from tests.test_models_command import Quiet
+from tests.test_run_models import Quiet
 from tests.test_train_magenta import write_band
 
 TEXT = (ROOT / "pretrained" / "COMMANDS.md").read_text(encoding="utf-8")

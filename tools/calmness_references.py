@@ -16,7 +16,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE))
 
-from calmvae.cli import evaluate_command  # noqa: E402
+from calmvae.cli import run_evaluate  # noqa: E402
 from calmvae.common.errors import InputError  # noqa: E402
 from calmvae.midi import read_music  # noqa: E402
 from calmvae.music import calmness  # noqa: E402
@@ -24,7 +24,7 @@ from calmvae.music import calmness  # noqa: E402
 
 def measured(path: str, most: int) -> np.ndarray:
     """Features of pieces drawn from a collection, `[pieces, features]`."""
-    files = evaluate_command.files_of(Path(path))
+    files = run_evaluate.files_of(Path(path))
     rows = []
     for k in np.random.default_rng(0).permutation(len(files))[:most]:
         try:

@@ -8,24 +8,21 @@ pretty_midi reads the same, the seconds are equal to the last bit (`tests/test_m
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from calmvae.common.errors import Damaged
-from calmvae.common.text import are, count
-from calmvae.midi import midi_events, midi_names, midi_strikes
+from calmvae.midi import midi_events, midi_names, midi_notes
 from calmvae.midi.midi_channels import Channels
 from calmvae.midi.midi_events import Events, Meta
-from calmvae.midi.midi_strikes import Strikes
+from calmvae.midi.midi_notes import Strikes
+from calmvae.midi.midi_tempo import Clock, in_time, say_unusable
 from calmvae.midi.piece import Instrument, Notes, Performance
 
 # Denominators of more than 2 to this power fit into no NoteSequence.
 _MAX_DENOMINATOR = 30
-# A file in frames has no beats of its own: they are MIDI's default, two a second, until it gives a tempo.
-_DEFAULT_QPM = 120.0
 # More than so many tracks with events in one file are no music, and fill the memory.
 _MAX_TRACKS = 4096
 
@@ -62,9 +59,9 @@ def of_all(found: Sequence[Events | Damaged]) -> list[Performance | Damaged]:
 def _played(files: Sequence[Events]) -> list[Performance]:
     """The performances of files; their notes are paired, sorted and given to instruments in one pass."""
     said = [list(found.said) for found in files]
-    clocks = [_Clock(found, sentences) for found, sentences in zip(files, said, strict=True)]
+    clocks = [Clock(found, sentences) for found, sentences in zip(files, said, strict=True)]
     channels = Channels(files)
-    strikes = midi_strikes.of_channels(channels, [clock.short for clock in clocks], said)
+    strikes = midi_notes.of_channels(channels, [clock.short for clock in clocks], said)
     slots, instrument, order = _by_instrument(channels, strikes)
     opened = strikes.opened[order]
     program, drums = slots % 128, slots // 128 % channels.channels % 16 == 9
@@ -106,7 +103,7 @@ def _played(files: Sequence[Events]) -> list[Performance]:
     return out
 
 
-def _timed(rows: np.ndarray, first: int, clock: _Clock) -> tuple[np.ndarray, np.ndarray]:
+def _timed(rows: np.ndarray, first: int, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
     """Rows of controls or bends with instruments counted from `first`, and the times of their ticks (last column)."""
     if not len(rows):
         return rows[:, :-1], np.zeros(0)
@@ -162,58 +159,6 @@ def _distinct(slot: np.ndarray) -> np.ndarray:
     return there.nonzero()[0]
 
 
-class _Clock:
-    """Converts ticks to seconds by the tempos of all tracks; each holds from a tick on, with its time and a slope."""
-
-    def __init__(self, found: Events, said: list[str]) -> None:
-        self.resolution, ticks_a_second = _division(found.division)
-        ticks, slopes = [0], [60.0 / (_DEFAULT_QPM * self.resolution)]
-        metas = _in_time(found, midi_events.TEMPO)
-        usable = [meta for meta in metas if len(meta.data) >= 3 and any(meta.data[:3])]
-        _say_unusable(said, "tempo", len(metas) - len(usable))
-        for meta in usable:
-            tick = found.tick.item(meta.event)
-            bpm = 6e7 / int.from_bytes(meta.data[:3], "big")
-            slope = 60.0 / (bpm * self.resolution)
-            if tick == ticks[-1]:
-                slopes[-1] = slope
-            elif slope != slopes[-1]:
-                ticks.append(tick)
-                slopes.append(slope)
-        self._qpms = [60.0 / (slope * self.resolution) for slope in slopes]
-        if ticks_a_second:
-            # Times are given in frames; tempos only say where the beats are.
-            slopes = [1 / ticks_a_second] * len(slopes)
-            said.append(
-                "Its times are counted in film frames, not in beats; beats are placed by its tempo marks, else at 120."
-            )
-        times = [0.0]
-        for i in range(1, len(ticks)):
-            times.append(times[-1] + slopes[i - 1] * (ticks[i] - ticks[i - 1]))
-        self._ticks, self._slopes, self._times = np.array(ticks), np.array(slopes), np.array(times)
-        # A sixteenth at the default tempo in frames.
-        self.short = max(1, round(ticks_a_second / 8) if ticks_a_second else self.resolution // 4)
-
-    def seconds(self, ticks: np.ndarray) -> np.ndarray:
-        if len(self._ticks) == 1:
-            return self._slopes[0] * ticks
-        i = self._ticks.searchsorted(ticks, side="right") - 1
-        return self._times[i] + self._slopes[i] * (ticks - self._ticks[i])
-
-    def tempos(self) -> list[tuple[float, float]]:
-        return list(zip(self._times.tolist(), self._qpms, strict=True))
-
-
-def _division(division: int) -> tuple[int, float]:
-    """Ticks per quarter note, and ticks per second if time is counted in frames, else 0."""
-    if division > 0:
-        return division, 0.0
-    frames, ticks = struct.unpack("bB", struct.pack(">h", division))
-    # 29 stands for the 29.97 frames of NTSC.
-    rate = (30000 / 1001 if frames == -29 else -frames) * ticks
-    return max(1, round(rate * 60 / _DEFAULT_QPM)), rate
-
-
 def _instruments(found: Events, program: np.ndarray, drums: np.ndarray, track: np.ndarray) -> list[Instrument]:
     """The instruments of programs and tracks, with the names of their tracks."""
     named = [meta for meta in found.metas if meta.kind == midi_events.TRACK_NAME]
@@ -261,17 +206,17 @@ def _controls_and_bends(channels: Channels, slots: np.ndarray) -> tuple[np.ndarr
     return rows[~bent], bends[:, [0, 1, 3]]
 
 
-def _metres(found: Events, clock: _Clock, said: list[str]) -> list[tuple[float, int, int]]:
-    metas = _in_time(found, midi_events.METRE)
+def _metres(found: Events, clock: Clock, said: list[str]) -> list[tuple[float, int, int]]:
+    metas = in_time(found, midi_events.METRE)
     usable = [m for m in metas if len(m.data) >= 2 and m.data[0] and m.data[1] <= _MAX_DENOMINATOR]
-    _say_unusable(said, "time signature", len(metas) - len(usable))
+    say_unusable(said, "time signature", len(metas) - len(usable))
     return _latest(found, clock, [(m, (m.data[0], 1 << m.data[1])) for m in usable])
 
 
-def _keys(found: Events, clock: _Clock, said: list[str]) -> list[tuple[float, int, int]]:
-    metas = _in_time(found, midi_events.KEY)
+def _keys(found: Events, clock: Clock, said: list[str]) -> list[tuple[float, int, int]]:
+    metas = in_time(found, midi_events.KEY)
     usable = [m for m in metas if len(m.data) >= 2 and (m.data[0] + 7) % 256 <= 14 and m.data[1] <= 1]
-    _say_unusable(said, "key signature", len(metas) - len(usable))
+    say_unusable(said, "key signature", len(metas) - len(usable))
     return _latest(found, clock, [(m, _tonic(m.data)) for m in usable])
 
 
@@ -281,21 +226,10 @@ def _tonic(data: bytes) -> tuple[int, int]:
     return (sharps * 7 + (9 if data[1] else 0)) % 12, data[1]
 
 
-def _latest(found: Events, clock: _Clock, signatures: list[tuple[Meta, tuple[int, int]]]) -> list[Any]:
+def _latest(found: Events, clock: Clock, signatures: list[tuple[Meta, tuple[int, int]]]) -> list[Any]:
     """Signatures with their times; of several at one tick the last."""
     if not signatures:
         return []
     by_tick = {found.tick.item(meta.event): value for meta, value in signatures}
     times = clock.seconds(np.array(list(by_tick), np.int64)).tolist()
     return [(time, *value) for time, value in zip(times, by_tick.values(), strict=True)]
-
-
-def _in_time(found: Events, kind: int) -> list[Meta]:
-    """The meta events of a kind, of all tracks, in the order of time."""
-    metas = [meta for meta in found.metas if meta.kind == kind]
-    return sorted(metas, key=lambda meta: found.tick.item(meta.event)) if len(metas) > 1 else metas
-
-
-def _say_unusable(said: list[str], what: str, number: int) -> None:
-    if number:
-        said.append(f"{count(number, what)} that cannot be used {are(number)} passed over.")

@@ -1,4 +1,4 @@
-"""Plays MusicXML scores: one order of measures for all parts, ties, dynamics, tempos.
+"""Plays MusicXML scores: one order of measures for all parts, tempos, metres and notes.
 
 calmvae has its own reader, because no library passes `tests/test_musicxml.py`. music21 repeats each part alone, so
 that parts with endings fall out of step, and stops at unknown signs. partitura ignores programs and transpositions by
@@ -19,16 +19,14 @@ import numpy as np
 
 from calmvae.common.errors import Damaged
 from calmvae.common.text import are, count, no_length
-from calmvae.midi import musicxml_file, musicxml_order, musicxml_part, musicxml_signs
-from calmvae.midi.musicxml_part import Bar, Sound
-from calmvae.midi.musicxml_signs import DEFAULT_LEVEL
+from calmvae.midi import musicxml_file, musicxml_order, musicxml_part, musicxml_signs, musicxml_ties
+from calmvae.midi.musicxml_dynamics import Loudness
+from calmvae.midi.musicxml_part import Bar
 from calmvae.midi.piece import DEFAULT_QPM, Instrument, Notes, Performance
 
 # Ticks per quarter note as in note_seq; usual note lengths divide it.
 _RESOLUTION = 220
 _MAX_NOTES = 2_000_000
-# A hairpin without a mark within a bar of its end leads to the next louder or softer mark.
-_NEAR, _LEVEL_STEP = Fraction(4), 16
 
 # A place in the score: a measure and a position within it.
 Place = tuple[int, Fraction]
@@ -215,8 +213,8 @@ def _notes(score: _Score, names: list[str]) -> tuple[Notes, list[Instrument]]:
     played: list[tuple[int, Fraction, int, Fraction, int]] = []
     instruments: dict[tuple[int, int, bool], int] = {}
     for part, bars in enumerate(score.bars):
-        loudness = _Loudness(bars, score.written)
-        for start, end, sound, measure in _sounds(score, bars):
+        loudness = Loudness(bars, score.written)
+        for start, end, sound, measure in musicxml_ties.joined(score.order, score.played, bars):
             key = (part, sound.program, sound.is_drum)
             instrument = instruments.setdefault(key, len(instruments))
             played.append((instrument, start, sound.pitch, end, loudness.at(measure, sound)))
@@ -234,85 +232,3 @@ def _notes(score: _Score, names: list[str]) -> tuple[Notes, list[Instrument]]:
         track=np.array([note[0] for note in played], np.int64),
     )
     return notes, [Instrument(program, is_drum, names[part]) for part, program, is_drum in instruments]
-
-
-def _sounds(score: _Score, bars: list[Bar]) -> list[tuple[Fraction, Fraction, Sound, int]]:
-    """A part's notes as played, tied notes as one: start, end, note, and measure."""
-    found: list[tuple[Fraction, Fraction, Sound, int]] = []
-    # Notes with an open tie, by pitch: index, end, and number of the played measure.
-    open_ties: dict[int, list[tuple[int, Fraction, int]]] = {}
-    for k, ((measure, number), begin) in enumerate(zip(score.order, score.played, strict=False)):
-        if measure >= len(bars):
-            continue
-        for sound in sorted(bars[measure].sounds, key=lambda sound: sound.at):
-            if sound.passes is not None and number not in sound.passes:
-                continue
-            start = begin + sound.at
-            end = start + sound.length
-            at = _tied_to(open_ties.get(sound.pitch, []), start, k) if sound.stops_tie else None
-            if at is None:
-                at = len(found)
-                found.append((start, end, sound, measure))
-            else:
-                found[at] = (found[at][0], end, *found[at][2:])
-            if sound.starts_tie:
-                open_ties.setdefault(sound.pitch, []).append((at, end, k))
-    return found
-
-
-def _tied_to(waiting: list[tuple[int, Fraction, int]], start: Fraction, k: int) -> int | None:
-    """Removes from the waiting notes the one that a tie continues, and returns it: it ends here or a measure before."""
-    latest = range(len(waiting) - 1, -1, -1)
-    exact = (i for i in latest if waiting[i][1] == start)
-    near = (i for i in latest if waiting[i][1] < start and k - waiting[i][2] <= 1)
-    i = next(exact, next(near, None))
-    return None if i is None else waiting.pop(i)[0]
-
-
-class _Loudness:
-    """The velocities of a part: a mark holds until the next one, hairpins lead from one to the next."""
-
-    def __init__(self, bars: list[Bar], written: list[Fraction]) -> None:
-        self._written = written
-        placed = [(begin, bar) for begin, bar in zip(written, bars, strict=False)]
-        levels = sorted(((b + at, level) for b, bar in placed for at, level in bar.levels), key=lambda level: level[0])
-        wedges = sorted((b + at, way) for b, bar in placed for at, way in bar.wedges)
-        self._accents = {b + at: level for b, bar in placed for at, level in bar.accents.items()}
-        self._ramps: list[tuple[Fraction, Fraction, int, int]] = []
-        for (begin, way), (end, stop) in itertools.pairwise(wedges):
-            if way and not stop and end > begin:
-                self._ramp(levels, begin, end, way)
-        self._levels = levels
-        self._begins = [at for at, _ in levels]
-
-    def _ramp(self, levels: list[tuple[Fraction, int]], begin: Fraction, end: Fraction, way: int) -> None:
-        """Adds a hairpin that leads to the mark near its end, else to the next louder or softer mark."""
-        begins = [at for at, _ in levels]
-        now = _level(levels, begins, begin)
-        i = bisect.bisect_right(begins, begin)
-        near = i < len(levels) and levels[i][0] <= end + _NEAR
-        aim = levels[i][1] if near else min(max(now + way * _LEVEL_STEP, 1), 127)
-        if near and (aim - now) * way <= 0:
-            return
-        self._ramps.append((begin, end, now, aim))
-        if not near:
-            levels.insert(i, (end, aim))
-
-    def at(self, measure: int, sound: Sound) -> int:
-        """The velocity of a note of a measure."""
-        if sound.velocity is not None:
-            return sound.velocity
-        at = self._written[measure] + sound.at
-        if at in self._accents:
-            return self._accents[at]
-        # Ramps are sorted and overlap only at their ends.
-        i = bisect.bisect_right(self._ramps, at, key=lambda ramp: ramp[0]) - 1
-        if i >= 0 and at < self._ramps[i][1]:
-            begin, end, now, aim = self._ramps[i]
-            return round(now + (aim - now) * float((at - begin) / (end - begin)))
-        return _level(self._levels, self._begins, at)
-
-
-def _level(levels: list[tuple[Fraction, int]], begins: list[Fraction], at: Fraction) -> int:
-    i = bisect.bisect_right(begins, at)
-    return levels[i - 1][1] if i else DEFAULT_LEVEL

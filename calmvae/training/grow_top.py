@@ -136,16 +136,16 @@ def _say_instead_of_latent(
     """
     flat = not small.spec.level_lengths
     start = "decoder/z_to_initial_state" if flat else "decoder/hierarchical_level_0/initial_state"
-    place = f"core_{start}" if flat else "decoder/hierarchical_level_1/initial_state"
+    place = f"core_decoder/{start}" if flat else "decoder/hierarchical_level_1/initial_state"
     kernel, bias = small.weights[f"{start}/kernel"], small.weights[f"{start}/bias"]
     weights[f"{place}/kernel"], weights[f"{place}/bias"] = says @ kernel, offset @ kernel + bias
     if flat:
         # A decoder of tokens hears the latent vector at every step besides.
-        kernel = small.weights[grow_model.FIRST_CELL]
-        units, width = kernel.shape[1] // 4, small.spec.width
+        cell, offsets = grow_model.FIRST_CELL, grow_model.FIRST_CELL_BIAS
+        kernel, units, width = small.weights[cell], small.spec.hparams["dec_rnn_size"][0], small.spec.width
         heard = kernel[width:-units]
-        weights[f"core_{grow_model.FIRST_CELL}"] = np.concatenate([kernel[:width], says @ heard, kernel[-units:]])
-        weights[f"core_{grow_model.FIRST_CELL_BIAS}"] = small.weights[grow_model.FIRST_CELL_BIAS] + offset @ heard
+        weights[f"core_decoder/{cell}"] = np.concatenate([kernel[:width], says @ heard, kernel[-units:]])
+        weights[f"core_decoder/{offsets}"] = small.weights[offsets] + offset @ heard
 
 
 def _shapes(spec: ModelSpec, z_size: int) -> dict[str, tuple[int, ...]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from calmvae.checkpoints import open_model
-from calmvae.cli import data_commands, generate_commands
+from calmvae.cli import run_data, run_generate
 from calmvae.cli.console import Console
 from calmvae.cli.option_groups import Evaluating
 from calmvae.common import output_folder, text
@@ -89,7 +89,7 @@ def _compare_samples(
     """Samples from the prior, and how they compare; None for none."""
     if wanted.samples < 2:
         return None, None
-    rng, prior = np.random.default_rng([wanted.seed, 1]), generate_commands.prior_of(wanted.prior, opened)
+    rng, prior = np.random.default_rng([wanted.seed, 1]), run_generate.prior_of(wanted.prior, opened)
     z = prior.draw(rng, wanted.samples) if prior else rng.standard_normal((wanted.samples, opened.spec.z_size))
     drawn = opened.engine.decode(z, wanted.temperature, wanted.seed)
     try:
@@ -112,7 +112,7 @@ def _of_comparison(compared: sample_statistics.Comparison) -> dict[str, float]:
 def _windows(wanted: Evaluating, steps: int, console: Console) -> tuple[training_windows.WindowSet, np.ndarray | None]:
     """Windows to measure on, and those that were trained on if they are wanted."""
     train = None
-    if data_commands.is_data_set(wanted.data):
+    if run_data.is_data_set(wanted.data):
         train_files, eval_files = load_dataset.data_files(wanted.data[0])
         load = functools.partial(
             training_windows.load_windows, steps=steps, melody=wanted.melody, max_onsets=wanted.max_onsets

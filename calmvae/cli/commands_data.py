@@ -25,9 +25,9 @@ def convert(
     workers: options.Workers = None,
 ) -> None:
     """Convert music files to a data set. Report every file, and hold whole pieces out for evaluation."""
-    from calmvae.cli import data_commands
+    from calmvae.cli import run_data
 
-    data_commands.convert(paths, out, config, eval_share, seed, workers, console)
+    run_data.convert(paths, out, config, eval_share, seed, workers, console)
 
 
 @corpus_app.command("build")
@@ -48,9 +48,9 @@ def corpus_build(
     ] = False,
 ) -> None:
     """Make one data set from collections, split by tune family, with a data card of terms and counts."""
-    from calmvae.cli import data_commands
+    from calmvae.cli import run_data
 
-    data_commands.build_corpus(
+    run_data.build_corpus(
         sources,
         out,
         console,

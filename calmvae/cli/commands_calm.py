@@ -23,9 +23,9 @@ def score(
     windows: Annotated[bool, typer.Option("--windows", help="With --json, print the curve over each piece.")] = False,
 ) -> None:
     """Score from 0 to 100 how calm music is, by features that research associates with calm."""
-    from calmvae.cli import score_command
+    from calmvae.cli import run_score
 
-    score_command.score(paths, out, explain, windows, console)
+    run_score.score(paths, out, explain, windows, console)
 
 
 @expanded
@@ -43,9 +43,9 @@ def prior(
 ) -> None:
     """Fit a prior to the calm music of a data set, for `calmvae sample --prior FOLDER`."""
     from calmvae.checkpoints import open_model
-    from calmvae.cli import prior_command
+    from calmvae.cli import run_prior
 
-    prior_command.prior(data, open_model.load_melody_model(model, config), out, calmest, most, seed, console)
+    run_prior.prior(data, open_model.load_melody_model(model, config), out, calmest, most, seed, console)
 
 
 @expanded
@@ -60,9 +60,9 @@ def directions(
 ) -> None:
     """Find the directions of a model's latent space in which music gets calmer, denser, more syncopated and so on."""
     from calmvae.checkpoints import open_model
-    from calmvae.cli import directions_command
+    from calmvae.cli import run_directions
 
-    directions_command.find(data, open_model.load_melody_model(model, config), out, most, seed, console)
+    run_directions.find(data, open_model.load_melody_model(model, config), out, most, seed, console)
 
 
 @expanded
@@ -78,10 +78,10 @@ def calm(
     no_sound: options.NoSound = False,
 ) -> None:
     """Move a piece's melody along the model's calm direction, and play it slower and softer."""
-    from calmvae.cli import generate_commands
+    from calmvae.cli import run_generate
 
     making = Making(model, no_picture=no_picture, no_sound=no_sound)
-    generate_commands.calm(piece, out, making, console, amount=amount, melody=melody, track=track)
+    run_generate.calm(piece, out, making, console, amount=amount, melody=melody, track=track)
 
 
 @expanded
@@ -107,8 +107,8 @@ def journey(
     no_sound: options.NoSound = False,
 ) -> None:
     """Make a long piece that starts like A and grows calmer on its way to B."""
-    from calmvae.cli import generate_commands
+    from calmvae.cli import run_generate
 
     making = Making(model, config, seed=seed, no_picture=no_picture, no_sound=no_sound)
     given = {"minutes": minutes, "start_qpm": start_qpm, "end_qpm": end_qpm, "accompanied": accompany}
-    generate_commands.journey((a, b), from_model, out, making, console, excerpts, **given)
+    run_generate.journey((a, b), from_model, out, making, console, excerpts, **given)

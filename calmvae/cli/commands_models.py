@@ -33,10 +33,10 @@ def personalize(
 ) -> None:
     """Fit a prior to your own music in seconds, for `calmvae sample --prior personal`."""
     from calmvae.checkpoints import open_model
-    from calmvae.cli import personalize_command
+    from calmvae.cli import run_personalize
 
     opened = open_model.load_melody_model(model, config)
-    personalize_command.personalize(paths, opened, out, console, melody=melody, seed=seed, most=most)
+    run_personalize.personalize(paths, opened, out, console, melody=melody, seed=seed, most=most)
 
 
 @app.command("list")
@@ -46,18 +46,18 @@ def list_models(
     here: Annotated[bool, typer.Option("--here", help="List only the models on this machine.")] = False,
 ) -> None:
     """List the embedded models, the models on this machine, and all published ones."""
-    from calmvae.cli import models_command
+    from calmvae.cli import run_models
 
-    models_command.list_models(here, console)
+    run_models.list_models(here, console)
 
 
 @app.command()
 @expanded
 def show(name: options.ModelArgument, console: Console, config: options.Config = None) -> None:
     """Show what is known of a model: its config, sizes, SHA-256 and licence."""
-    from calmvae.cli import models_command
+    from calmvae.cli import run_models
 
-    models_command.show(name, config, console)
+    run_models.show(name, config, console)
 
 
 @app.command()
@@ -68,9 +68,9 @@ def fetch(
     again: Annotated[bool, typer.Option("--again", help="Fetch the files again, and forget their SHA-256.")] = False,
 ) -> None:
     """Fetch published models. Files that are already here are not fetched again."""
-    from calmvae.cli import models_command
+    from calmvae.cli import run_models
 
-    models_command.fetch(names, again, console)
+    run_models.fetch(names, again, console)
 
 
 @app.command()
@@ -80,17 +80,17 @@ def verify(
     names: Annotated[list[str] | None, typer.Argument(help="Models on this machine. The default is all.")] = None,
 ) -> None:
     """Compare the files of models with the SHA-256 on record."""
-    from calmvae.cli import models_command
+    from calmvae.cli import run_models
 
-    models_command.verify(names or [], console)
+    run_models.verify(names or [], console)
 
 
 @app.command()
 def path(name: options.ModelArgument) -> None:
     """Print the path of a model."""
-    from calmvae.cli import models_command
+    from calmvae.cli import run_models
 
-    models_command.path(name, Console())
+    run_models.path(name, Console())
 
 
 @app.command("import")
@@ -106,9 +106,9 @@ def import_model(
     config: options.Config = None,
 ) -> None:
     """Keep a model under a name, as a model folder that opens without TensorFlow."""
-    from calmvae.cli import models_command
+    from calmvae.cli import run_models
 
-    models_command.import_model(source, name, config, console)
+    run_models.import_model(source, name, config, console)
 
 
 @app.command()
@@ -128,6 +128,6 @@ def export(
     quantize: Annotated[str | None, typer.Option("--quantize", help="With magenta-js: store uint8 or uint16.")] = None,
 ) -> None:
     """Export a model without the state of its training, to share it or to open it elsewhere."""
-    from calmvae.cli import models_command
+    from calmvae.cli import run_models
 
-    models_command.export(model, out, config, models_command.Form(form, half, quantize), console)
+    run_models.export(model, out, config, run_models.Form(form, half, quantize), console)

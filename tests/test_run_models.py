@@ -13,8 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calmvae.checkpoints import find_model, magenta_js, model_cache, model_folder, open_model, tf_checkpoint
-from calmvae.cli import models_command
+from calmvae.checkpoints import (
+    fetch_model,
+    find_model,
+    magenta_js,
+    model_cache,
+    model_folder,
+    open_model,
+    tf_checkpoint,
+)
+from calmvae.cli import run_models
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import FetchError, ModelError, OptionError
@@ -69,7 +77,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_fetched_models_open_by_name(site, name):
     with pytest.raises(ModelError, match=f"published but not here yet; run: calmvae models fetch {name}"):
         open_model.load_model(name)
-    folder = model_cache.fetch_model(name)
+    folder = fetch_model.fetch(name)
     assert folder == model_cache.place(name) and model_cache.kept() == [name]
     opened = find_model.open_model(name)
     assert opened.spec.shape() == SPEC.shape()
@@ -78,60 +86,60 @@ def test_fetched_models_open_by_name(site, name):
     assert all(output_folder.sha256(folder / file) == about["sha256"] for file, about in record.items())
     known = {about["known"] for about in record.values()}
     assert known == ({"registry"} if name == "tiny-tar" else {"first use"})
-    assert {v.state for v in model_cache.verify(name)} == {"ok"}
+    assert {v.state for v in fetch_model.verify(name)} == {"ok"}
     assert opened.sha256 in {about["sha256"] for about in record.values()}
 
 
 def test_fetching_again_fetches_nothing(site):
-    model_cache.fetch_model("tiny-js")
+    fetch_model.fetch("tiny-js")
     for file in (site / "js" / "tiny").iterdir():
         file.unlink()
-    model_cache.fetch_model("tiny-js")
+    fetch_model.fetch("tiny-js")
     with pytest.raises(FetchError, match="404"):
-        model_cache.fetch_model("tiny-js", again=True)
+        fetch_model.fetch("tiny-js", again=True)
 
 
 def test_what_was_trusted_at_first_is_held_to(site):
-    model_cache.fetch_model("tiny-ckpt")
+    fetch_model.fetch("tiny-ckpt")
     (model_cache.place("tiny-ckpt") / "tiny.ckpt.index").unlink()
     index = site / "tiny.ckpt.index"
     index.write_bytes(index.read_bytes()[:-1] + b"x")
     with pytest.raises(FetchError, match="SHA-256"):
-        model_cache.fetch_model("tiny-ckpt")
-    model_cache.fetch_model("tiny-ckpt", again=True)
-    assert {v.state for v in model_cache.verify("tiny-ckpt")} == {"ok"}
+        fetch_model.fetch("tiny-ckpt")
+    fetch_model.fetch("tiny-ckpt", again=True)
+    assert {v.state for v in fetch_model.verify("tiny-ckpt")} == {"ok"}
 
 
 def test_not_what_the_registry_says(site):
     (site / "tiny.tar").write_bytes(b"something else")
     with pytest.raises(FetchError, match="SHA-256"):
-        model_cache.fetch_model("tiny-tar")
+        fetch_model.fetch("tiny-tar")
     assert model_cache.fetched("tiny-tar") is None
 
 
 def test_a_file_put_there_by_hand(site):
     """What to do without a network is what the message says."""
     with pytest.raises(FetchError) as caught:
-        model_cache.fetch_model("offline")
+        fetch_model.fetch("offline")
     place = model_cache.place("offline") / "offline.tar"
     assert "http://127.0.0.1:9/offline.tar" in str(caught.value) and str(place) in str(caught.value)
     place.write_bytes((site / "tiny.tar").read_bytes())
     assert open_model.load_model("offline", "calm-mel_2bar").spec.shape() == SPEC.shape()
-    assert [v.state for v in model_cache.verify("offline")] == ["new"]
+    assert [v.state for v in fetch_model.verify("offline")] == ["new"]
 
 
 def test_changed_and_missing_files_are_found(site, capsys):
-    model_cache.fetch_model("tiny-js")
+    fetch_model.fetch("tiny-js")
     shard = model_cache.place("tiny-js") / magenta_js.shard_names(model_cache.place("tiny-js"))[0]
     content = bytearray(shard.read_bytes())
     content[3] ^= 1
     shard.write_bytes(content)
     with pytest.raises(ModelError, match=r"1 of 3 files are not as recorded.*changed; run: calmvae models fetch"):
-        models_command.verify(["tiny-js"], Console())
+        run_models.verify(["tiny-js"], Console())
     assert f"changed  tiny-js/{shard.name}" in capsys.readouterr().out
     shard.unlink()
     with pytest.raises(ModelError, match="missing"):
-        models_command.verify(["tiny-js"], Console())
+        run_models.verify(["tiny-js"], Console())
     with pytest.raises(ModelError, match=r"published but not here yet"):
         find_model.open_model("tiny-js")
 
@@ -142,7 +150,7 @@ def test_a_manifest_cannot_lead_outside(site):
     groups[0]["paths"][0] = "../../../../stolen"
     manifest.write_text(json.dumps(groups))
     with pytest.raises(ModelError, match="not a file of this folder"):
-        model_cache.fetch_model("tiny-js")
+        fetch_model.fetch("tiny-js")
     assert sorted(p.name for p in model_cache.place("tiny-js").iterdir() if not p.name.endswith(".lock")) == [
         "config.json",
         "fetched.json",
@@ -202,9 +210,9 @@ def test_import(site, tmp_path):
     assert opened.form == "model folder" and opened.spec.shape() == SPEC.shape()
     assert all(np.array_equal(opened.weights[n], value) for n, value in WEIGHTS.items())
     with pytest.raises(OptionError, match="there is a model tiny already"):
-        models_command.import_model(str(site / "tiny.ckpt"), None, "calm-mel_2bar", Console())
+        run_models.import_model(str(site / "tiny.ckpt"), None, "calm-mel_2bar", Console())
     assert sorted(p.name for p in (model_cache.root() / "models").iterdir()) == ["tiny"]
-    assert [v.state for v in model_cache.verify("tiny")] == ["ok"]
+    assert [v.state for v in fetch_model.verify("tiny")] == ["ok"]
     assert json.loads(run_calmvae("models", "list", "--here", "--json").stdout)["tiny"]["here"] == "imported"
 
 
@@ -214,15 +222,13 @@ def test_a_failed_import_leaves_nothing(site, monkeypatch):
 
     monkeypatch.setattr(model_folder, "write", fail)
     with pytest.raises(ModelError, match="no"):
-        models_command.import_model(str(site / "tiny.ckpt"), "mine", "calm-mel_2bar", Console())
+        run_models.import_model(str(site / "tiny.ckpt"), "mine", "calm-mel_2bar", Console())
     assert list((model_cache.root() / "models").iterdir()) == []
 
 
 @pytest.mark.parametrize("quantize", [None, "uint16"])
 def test_export_to_magenta_js_and_back(tiny_model, tmp_path, capsys, quantize):
-    models_command.export(
-        str(tiny_model), tmp_path / "js", None, models_command.Form("magenta-js", False, quantize), Console()
-    )
+    run_models.export(str(tiny_model), tmp_path / "js", None, run_models.Form("magenta-js", False, quantize), Console())
     assert "weights_manifest.json" in capsys.readouterr().out
     back, before = find_model.open_model(tmp_path / "js"), open_model.load_model(tiny_model)
     assert back.spec.shape() == before.spec.shape()
@@ -231,5 +237,5 @@ def test_export_to_magenta_js_and_back(tiny_model, tmp_path, capsys, quantize):
 
 
 def test_export_of_three_levels_brings_its_adapter(tiny_model_16bar, tmp_path, capsys):
-    models_command.export(str(tiny_model_16bar), tmp_path / "js", None, models_command.Form("magenta-js"), Console())
+    run_models.export(str(tiny_model_16bar), tmp_path / "js", None, run_models.Form("magenta-js"), Console())
     assert (tmp_path / "js" / "levels.js").is_file() and "levels.js" in capsys.readouterr().err

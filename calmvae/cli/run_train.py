@@ -8,8 +8,8 @@ from pathlib import Path
 
 from calmvae.checkpoints import find_model
 from calmvae.cli.console import Console
-from calmvae.cli.data_commands import data_set_of
 from calmvae.cli.option_groups import Training
+from calmvae.cli.run_data import data_set_of
 from calmvae.common.text import command
 from calmvae.model import config_catalog
 

@@ -9,7 +9,16 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from calmvae.checkpoints import find_model, magenta_js, model_cache, model_folder, open_model, registry, tf_checkpoint
+from calmvae.checkpoints import (
+    fetch_model,
+    find_model,
+    magenta_js,
+    model_cache,
+    model_folder,
+    open_model,
+    registry,
+    tf_checkpoint,
+)
 from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
@@ -119,7 +128,7 @@ def fetch(names: list[str], again: bool, console: Console) -> None:
     for name in names:
         entry = registry.get(name)
         with console.progress(name, size=True) as progress:
-            folder = model_cache.fetch_model(name, lambda _, now, total: progress(now, total), console.remark, again)
+            folder = fetch_model.fetch(name, lambda _, now, total: progress(now, total), console.remark, again)
         done[name] = {"folder": str(folder), "files": model_cache.read_record(name)}
         for file, about in done[name]["files"].items():
             if about["known"] == "first use":
@@ -139,12 +148,12 @@ def verify(names: list[str], console: Console) -> None:
       ModelError: a file was changed or is missing.
     """
     embedded = model_folder.embedded()
-    verdicts: list[model_cache.Verdict] = []
+    verdicts: list[fetch_model.Verdict] = []
     for name in names or [*embedded, *model_cache.kept()]:
         if name in embedded:
-            verdicts.append(model_cache.verify_folder(name, model_folder.of_package("own_model") / name))
+            verdicts.append(fetch_model.verify_folder(name, model_folder.of_package("own_model") / name))
         else:
-            verdicts += model_cache.verify(name)
+            verdicts += fetch_model.verify(name)
     lines = [f"{v.state:<8} {v.name}/{v.file}  {v.sha256}  (known by {v.known})" for v in verdicts]
     bad = [v for v in verdicts if v.state in ("changed", "missing")]
     console.result({"files": [dataclasses.asdict(v) for v in verdicts]}, *lines)
