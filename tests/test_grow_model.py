@@ -8,13 +8,16 @@ import pytest
 from calmvae.checkpoints import find_model, model_folder, open_model
 from calmvae.common.errors import ModelError
 from calmvae.data import convert_folder
-from calmvae.midi import write_midi
+from calmvae.midi import read_music, write_midi
+from calmvae.midi.piece import Note, Piece
 from calmvae.model import config_catalog, model_spec, numpy_engine
 from calmvae.training import grow_model, grow_top, numpy_trainer, train_melody
+from calmvae.training.decoder_gradient import Conductor
 from tests import builders
 from tests.conftest import random_weights, run_calmvae, tiny_spec
 
 SMALL, LARGE = tiny_spec("calm-mel_2bar"), tiny_spec("calm-mel_16bar")
+BEAT, BARS = tiny_spec("calm-piano_beat"), tiny_spec("calm-piano_2bar")
 
 
 def test_what_can_grow():
@@ -129,6 +132,76 @@ def test_the_top_learns_what_the_small_model_says():
     start = random_weights(SMALL)["decoder/hierarchical_level_0/initial_state/kernel"]
     kernel = weights["decoder/hierarchical_level_1/initial_state/kernel"]
     assert np.linalg.matrix_rank(kernel.astype(np.float64), tol=1e-4) <= min(start.shape)
+
+
+def test_a_beat_is_read_and_written_in_the_whole_as_by_itself():
+    """With a top whose output names the small model's latent vector, the whole decodes each first beat as that does."""
+    assert grow_model.can_grow(BEAT, BARS) and grow_model.levels_above(BEAT, BARS) == 1
+    assert not grow_model.can_grow(BEAT, LARGE) and not grow_model.can_grow(SMALL, BARS)
+    weights, fresh = random_weights(BEAT), numpy_trainer.initial_weights(numpy_engine.weight_shapes(BARS), 0)
+    small = numpy_engine.Engine(BEAT, weights)
+    grown = grow_model.grown(BEAT, weights, BARS, fresh)
+    rng = np.random.default_rng(0)
+    says, offset = (rng.normal(0, 0.5, shape).astype(np.float32) for shape in ((28, BEAT.z_size), (BEAT.z_size,)))
+    grow_top._say_instead_of_latent(grown, small, says, offset)
+    numpy_engine.check_weights(BARS, grown)
+    large = numpy_engine.Engine(BARS, grown)
+    tokens = builders.random_windows(6, 32, 5, depth=BARS.depth)
+    beats = numpy_engine.codes(tokens.reshape(-1, 4, 5), BARS)
+    np.testing.assert_allclose(
+        large._run_level("encoder/hierarchical_level_0", beats), small.embed(tokens.reshape(-1, 4, 5))[0], atol=1e-6
+    )
+    z = rng.standard_normal((20, BARS.z_size)).astype(np.float32)
+    conductor = Conductor("decoder/hierarchical_level_0", grown, BARS.hparams["dec_rnn_size"], 8, len(z))
+    told = conductor.forward(z)[: len(z)] @ says + offset
+    decoded = small.decode(told)
+    assert len(np.unique(decoded)) > 3 and np.array_equal(large.decode(z)[:, :4], decoded)
+
+
+def test_from_a_beat_to_music(tmp_path):
+    """Data, a beat, two bars grown from it, trained on, sampled from and travelled in."""
+    (tmp_path / "music").mkdir()
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        notes = [(int(p), k * 0.5, k * 0.5 + 1.0) for k in range(60) for p in rng.integers(40, 80, 3)]
+        piece = Piece([Note(p, 80, s, e) for p, s, e in notes], [(0.0, 120.0)], [(0.0, 3, 4)], name=str(seed))
+        write_midi.write_midi(piece, tmp_path / "music" / f"{seed}.mid")
+    tiny = ["--set", "enc_rnn_size=16", "--set", "dec_rnn_size=20", "--set", "z_size=8", "--set", "batch_size=8"]
+    quick = ["--steps", "3", "--eval-every", "3", "--sample-every", "3", "--threads", "1"]
+
+    def done(*arguments):
+        ran = run_calmvae(*arguments)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout + ran.stderr
+
+    told = done("train", tmp_path / "music", "--config", "calm-piano_beat", "-o", tmp_path / "beat", *tiny, *quick)
+    assert "of 4 steps from" in told and "note F1" in told
+    data = tmp_path / "beat-data"
+    done(
+        "grow",
+        tmp_path / "beat",
+        data,
+        "--config",
+        "calm-piano_2bar",
+        "-o",
+        tmp_path / "grown",
+        "--steps",
+        "3",
+        *tiny[6:],
+    )
+    run = tmp_path / "run"
+    told = done(
+        "train", data, "--config", "calm-piano_2bar", "--from", tmp_path / "grown", "-o", run, *quick, *tiny[6:]
+    )
+    assert "of 2 bars from" in told and (run / "samples" / "step-00000003.mid").is_file()
+    silent = ["--no-sound", "--no-picture"]
+    wrong = run_calmvae("grow", tmp_path / "beat", data, "--config", "calm-piano_2bar", "--set", "z_size=9")
+    assert wrong.returncode == 2 and "--set z_size would change the model" in wrong.stderr
+    done("sample", "--model", run, "-n", "2", "-o", tmp_path / "sample", *silent)
+    songs = sorted((tmp_path / "music").glob("*.mid"))[:2]
+    done("interpolate", *songs, "--model", run, "-o", tmp_path / "between", "--steps", "3", *silent)
+    made = read_music.read_piece(tmp_path / "between" / "joined.mid")
+    assert made.time_signatures[0][1:] == (3, 4)
 
 
 def test_command(tmp_path):

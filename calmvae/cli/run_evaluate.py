@@ -35,7 +35,7 @@ def evaluate(model: str, config: str | None, wanted: Evaluating, console: Consol
     held_out, train = _windows(wanted, opened.spec.steps, console)
     if not len(held_out.tokens):
         where = ", ".join(map(str, wanted.data))
-        raise DataError(f"no window of {opened.spec.bars} bars with a note in {where}; give more music.")
+        raise DataError(f"no window of {opened.spec.length()} with a note in {where}; give more music.")
     tokens = held_out.tokens
     measured = evaluation.Reconstruction.of(opened.engine, tokens)
     values: dict[str, Any] = dataclasses.asdict(measured.metrics())

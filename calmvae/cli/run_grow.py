@@ -14,11 +14,12 @@ from calmvae.checkpoints import model_folder, open_model
 from calmvae.cli.console import Console
 from calmvae.cli.option_groups import Growing
 from calmvae.common import output_folder
-from calmvae.common.errors import ModelError
+from calmvae.common.errors import ModelError, OptionError
 from calmvae.common.text import command, count
 from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation
 from calmvae.model import config_catalog, model_spec, numpy_engine
+from calmvae.model.numpy_model import NumpyModel
 from calmvae.training import grow_model, grow_top
 
 _EVAL_WINDOWS = 512
@@ -29,7 +30,9 @@ _LAST_RATE = 0.03
 
 def grow(model: str, data: Path, out: Path, config: str, wanted: Growing, console: Console) -> None:
     """Writes a model folder."""
-    small, spec = open_model.load_melody_model(model), config_catalog.get_spec(config)
+    small, spec = open_model.load_model(model), config_catalog.get_spec(config)
+    if not isinstance(small, NumpyModel):
+        raise model_spec.not_melodies(small.name, small.source)
     sizes = {name: small.spec.hparams[name] for name in ("enc_rnn_size", "dec_rnn_size")}
     spec = model_spec.with_hparams(spec, sizes)
     if not grow_model.can_grow(small.spec, spec) or grow_model.levels_above(small.spec, spec) != 1:
@@ -39,6 +42,11 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Growing, consol
         )
     decay = {"decay_rate": _LAST_RATE ** (1 / max(wanted.steps, 1))}
     own = model_spec.with_hparams(model_spec.with_hparams(spec, _HPARAMS | decay), wanted.settings or [])
+    for name in model_spec.SHAPE_HPARAMS:
+        if own.hparams[name] != spec.hparams[name]:
+            raise OptionError(
+                f"--set {name} would change the model, and grow keeps the sizes of {model}; leave it out."
+            )
     with output_folder.OutputFolder(
         out, "grow", {"model": model, "data": data, "config": config, **vars(wanted), "settings": wanted.settings or []}
     ) as folder:
@@ -61,8 +69,7 @@ def grow(model: str, data: Path, out: Path, config: str, wanted: Growing, consol
         folder.record |= {"model": small.describe(), "metrics": dataclasses.asdict(metrics)}
     console.result(
         folder.record,
-        f"{out}: held-out accuracy {metrics.accuracy:.3f}, onsets {metrics.onset_accuracy:.3f}. "
-        f"Continue: {command('train', data, '--config', config, '--from', out)}",
+        f"{out}: held-out {metrics.words()}. Continue: {command('train', data, '--config', config, '--from', out)}",
     )
 
 

@@ -12,6 +12,9 @@ from calmvae.common.errors import DataError
 from calmvae.common.text import count
 from calmvae.data import training_windows
 from calmvae.model import model_spec
+from calmvae.music.melody_tokens import STEPS_PER_BAR
+
+_BARS_OF_PARTS = 2
 
 
 def data_files(data: str | Path) -> tuple[list[Path], list[Path]]:
@@ -61,20 +64,24 @@ def load(
     Raises:
       DataError: nothing to train on.
     """
+    # Parts of a bar are taken from windows of bars, so that they begin as they do there.
+    steps = spec.steps if spec.bars else _BARS_OF_PARTS * STEPS_PER_BAR
     train_set, eval_set = (
-        training_windows.load_windows(files, spec.steps, melody, max_onsets, calmest, cache)
+        training_windows.load_windows(files, steps, melody, max_onsets, calmest, cache, voices=spec.voices)
         for files in data_files(data)
     )
     train_set = training_windows.without(train_set, eval_set)
+    if not spec.bars:
+        train_set, eval_set = train_set.split(spec.steps), eval_set.split(spec.steps)
     if not len(train_set.tokens):
         raise DataError(
-            f"{data} has no window of {spec.bars} bars to train on ({train_set.pieces} pieces, left out: "
+            f"{data} has no window of {spec.length()} to train on ({train_set.pieces} pieces, left out: "
             f"{train_set.dropped}); give more pieces with `calmvae convert`."
         )
     dropped = ", ".join(f"{n} {why}" for why, n in train_set.dropped.items() if n) or "none"
     windows, pieces = count(len(train_set.tokens), "window"), count(train_set.pieces, "piece")
     say(
-        f"{windows} of {count(spec.bars, 'bar')} from {pieces} to train on "
+        f"{windows} of {spec.length()} from {pieces} to train on "
         f"(left out: {dropped}), {len(eval_set.tokens)} from {count(eval_set.pieces, 'held-out piece')}."
     )
     if not len(eval_set.tokens):

@@ -23,7 +23,7 @@ from calmvae.common import text
 from calmvae.common.errors import DataError, EmptyMusicError, OptionError
 from calmvae.midi.piece import Piece
 from calmvae.music import calmness, melody_extraction, melody_tokens, melody_windows, voice_windows
-from calmvae.music.voices import extract_voices
+from calmvae.music.voice_extraction import extract_voices
 
 MELODIES = (*melody_extraction.METHODS, "tracks", "all")
 # The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
@@ -65,6 +65,12 @@ class WindowSet:
         }
         return WindowSet(self.tokens[wanted], self.origins[wanted], collections)
 
+    def split(self, steps: int) -> WindowSet:
+        """Their parts of so many steps, as often as they come."""
+        parts = self.tokens.shape[1] // steps
+        tokens = self.tokens.reshape(-1, steps, *self.tokens.shape[2:])
+        return WindowSet(tokens, self.origins.repeat(parts), self.collections)
+
     def drawn(self, most: int, seed: int | list[int]) -> WindowSet:
         """At most so many windows (0: all), drawn by the seed, in their order."""
         if not most or len(self.tokens) <= most:
@@ -80,7 +86,9 @@ class WindowSet:
         """
         windows = self
         if max_onsets:
-            windows = self.keep((self.tokens >= melody_tokens.FIRST_PITCH).sum(axis=1) <= max_onsets, "dense")
+            windows = self.keep(
+                melody_tokens.is_onset(self.tokens).reshape(len(self.tokens), -1).sum(axis=1) <= max_onsets, "dense"
+            )
         if text.share(calmest) == 1 or not len(windows.tokens):
             return windows
         scores = calmness.of_windows(windows.tokens)
@@ -144,7 +152,7 @@ def voice_windows_of(piece: Piece, steps: int, voices: int) -> tuple[np.ndarray,
       EmptyMusicError: no pitched notes. InputError: the piece is too long.
     """
     windows, _ = voice_windows.cut_windows(extract_voices(piece, voices), steps // melody_tokens.STEPS_PER_BAR, 1)
-    heard = voice_windows.is_onset(windows).any(axis=(1, 2))
+    heard = melody_tokens.is_onset(windows).any(axis=(1, 2))
     return windows[heard], int((~heard).sum())
 
 
@@ -172,8 +180,10 @@ def load_windows(
 
     Raises:
       DataError: a file is missing or damaged. InputError: a piece's times cannot be used. OptionError: `calmest` is no
-        share.
+        share, or asked for with several voices.
     """
+    if voices > 1 and text.share(calmest) < 1:
+        raise OptionError("--calmest goes with melody configs; train a model of several voices on a calm data set.")
     for file in files:
         if not file.is_file():
             raise DataError(f"{file} does not exist; make a data set with `calmvae convert`.")
@@ -250,7 +260,7 @@ def without(windows: WindowSet, held_out: WindowSet) -> WindowSet:
 def intervals(tokens: np.ndarray) -> np.ndarray:
     """Windows with every pitch counted from the first one's: equal for all transpositions. int16 `[n, places]`."""
     tokens = tokens.reshape(len(tokens), -1)
-    notes = voice_windows.is_onset(tokens)
+    notes = melody_tokens.is_onset(tokens)
     first = tokens[np.arange(len(tokens)), np.argmax(notes, axis=1)].astype(np.int16)
     return np.where(notes, tokens.astype(np.int16) - first[:, None] + 2 * melody_tokens.VOICE_DEPTH, tokens)
 
@@ -287,7 +297,7 @@ def batches(
         shift = np.clip(shift, melody_tokens.FIRST_PITCH - low[rows], melody_tokens.DEPTH - 1 - high[rows])
         batch = tokens[rows]
         shift = shift.reshape(-1, *[1] * (batch.ndim - 1))
-        yield np.where(voice_windows.is_onset(batch), batch + shift, batch).astype(np.uint8)
+        yield np.where(melody_tokens.is_onset(batch), batch + shift, batch).astype(np.uint8)
 
 
 def drawn_rows(n: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -313,7 +323,7 @@ def drawn_rows(n: int, batch_size: int, seed: int, start_step: int = 0) -> Itera
 
 def _ranges(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     tokens = tokens.reshape(len(tokens), -1)
-    notes = voice_windows.is_onset(tokens)
+    notes = melody_tokens.is_onset(tokens)
     low = np.where(notes, tokens, melody_tokens.DEPTH).min(axis=1).astype(np.int64)
     high = np.where(notes, tokens, 0).max(axis=1).astype(np.int64)
     return low, np.maximum(high, low)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from calmvae.latent import slerp
 from calmvae.model.numpy_engine import Engine
-from calmvae.music import melody_tokens
+from calmvae.music import melody_tokens, voice_windows
 from calmvae.music.melody_tokens import FIRST_PITCH, STEPS_PER_BAR
 
 # Largest step over mean step up to which a path counts as smooth.
@@ -47,6 +48,22 @@ class Metrics:
 
 
 @dataclasses.dataclass
+class VoiceMetrics(Metrics):
+    """Of windows of several voices, where a step has a token for each voice.
+
+    Attributes:
+      note_f1: F1 of the decoded notes: same bar, sixteenth and pitch, whichever voice has them.
+      timed_note_f1: the same of notes that also end at the same sixteenth.
+    """
+
+    note_f1: float
+    timed_note_f1: float
+
+    def words(self) -> str:
+        return f"note F1 {self.note_f1:.3f}, with lengths {self.timed_note_f1:.3f}"
+
+
+@dataclasses.dataclass
 class Reconstruction:
     """Windows and their reconstruction from the posterior mean `mu`.
 
@@ -76,16 +93,20 @@ class Reconstruction:
         """Of all windows, or of those that `rows` picks."""
         tokens, decoded, mu = self.tokens[rows], self.decoded[rows], self.mu[rows]
         right = decoded == tokens
-        return Metrics(
-            windows=len(tokens),
-            accuracy=float(right.mean()),
-            onset_accuracy=float(melody_tokens.onset_accuracy(tokens, decoded)),
-            teacher_forced=float((self.likeliest[rows] == tokens).mean()),
-            exact=float(right.all(axis=1).mean()),
-            nats=float(-self.logs[rows].sum(axis=1).mean()),
-            kl_bits=float(self.kl[rows].mean() / np.log(2)),
-            active_units=int((mu.var(axis=0) > 0.01).sum()),
-        )
+        found: dict[str, Any] = {
+            "windows": len(tokens),
+            "accuracy": float(right.mean()),
+            "onset_accuracy": float(melody_tokens.onset_accuracy(tokens, decoded)),
+            "teacher_forced": float((self.likeliest[rows] == tokens).mean()),
+            "exact": float(right.reshape(len(right), -1).all(axis=1).mean()),
+            "nats": float(-self.logs[rows].reshape(len(right), -1).sum(axis=1).mean()),
+            "kl_bits": float(self.kl[rows].mean() / np.log(2)),
+            "active_units": int((mu.var(axis=0) > 0.01).sum()),
+        }
+        if tokens.ndim == 2:
+            return Metrics(**found)
+        f1, timed = (voice_windows.note_f1(tokens, decoded, lengths) for lengths in (False, True))
+        return VoiceMetrics(**found, note_f1=f1, timed_note_f1=timed)
 
 
 def evaluate(engine: Engine, tokens: np.ndarray) -> Metrics:
@@ -102,7 +123,7 @@ def elbo(engine: Engine, tokens: np.ndarray, seed: int = 0) -> tuple[float, floa
     mu, sigma = engine.encode(tokens)
     z = mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape, np.float32)
     logs, _ = engine.log_likelihood(z, tokens)
-    bound = float(logs.sum(axis=1).mean() - kl_nats(mu, sigma).mean())
+    bound = float(logs.reshape(len(logs), -1).sum(axis=1).mean() - kl_nats(mu, sigma).mean())
     return bound, -bound / tokens.shape[1] / float(np.log(2))
 
 

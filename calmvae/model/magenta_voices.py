@@ -14,7 +14,7 @@ from calmvae.midi.piece import DEFAULT_QPM, Note, Piece
 from calmvae.model.model_spec import ModelSpec
 from calmvae.music import bars, melody_tokens, voice_windows
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
-from calmvae.music.voices import extract_voices
+from calmvae.music.voice_extraction import extract_voices
 
 _VELOCITY = 80
 
@@ -34,7 +34,7 @@ def converter(spec: ModelSpec) -> Any:
             except EmptyMusicError:
                 return data.ConverterTensors()
             windows, _ = voice_windows.cut_windows(voices, spec.bars, 1)
-            heard = windows[voice_windows.is_onset(windows).any(axis=(1, 2))]
+            heard = windows[melody_tokens.is_onset(windows).any(axis=(1, 2))]
             return data.ConverterTensors(*[list(one_hot(heard, spec))] * 2)
 
         def from_tensors(self, samples: Sequence[np.ndarray], controls: Any = None) -> list[Any]:

@@ -30,6 +30,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from calmvae.common import text
 from calmvae.common.errors import CalmvaeError, ModelError, OptionError
 from calmvae.music.melody_tokens import DEPTH, STEPS_PER_BAR, VOICE_DEPTH
 
@@ -90,6 +91,10 @@ class ModelSpec:
     def steps(self) -> int:
         """Window length in steps."""
         return int(self.hparams["max_seq_len"])
+
+    def length(self) -> str:
+        """Window length in words."""
+        return text.count(self.bars, "bar") if self.bars else text.count(self.steps, "step")
 
     @property
     def depth(self) -> int:

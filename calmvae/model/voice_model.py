@@ -18,7 +18,7 @@ from calmvae.music import bars as bar_grid
 from calmvae.music import melody_tokens, voice_windows
 from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
-from calmvae.music.voices import Voices, extract_voices
+from calmvae.music.voice_extraction import Voices, extract_voices
 
 _TRACK = "music"
 
@@ -143,7 +143,7 @@ def _cut(voices: Voices, bars: int | None, start_bar: int | None, remarks: list[
     chosen, are = text.bars(first + 1, last), text.are(last - first)
     part = voices.part(first, last, -(-bars // (last - first)))
     part = part.part(0, bars)
-    if not voice_windows.is_onset(part.tokens).any():
+    if not melody_tokens.is_onset(part.tokens).any():
         raise OptionError(f"{chosen} of {name} {are} silent; choose a bar with notes.")
     if last < voices.bars:
         remarks.append(f"{name}: {chosen} of {voices.bars} {are} used.")

@@ -56,7 +56,12 @@ def fold_pitches(pitches: np.ndarray) -> np.ndarray:
     return pitches + np.where(pitches < MIN_PITCH, low, 0) - np.where(pitches > MAX_PITCH, high, 0)
 
 
+def is_onset(tokens: np.ndarray) -> np.ndarray:
+    """Where notes start, bool of the tokens' shape."""
+    return (tokens >= FIRST_PITCH) & (tokens != BAR_END)
+
+
 def onset_accuracy(tokens: np.ndarray, decoded: np.ndarray) -> float:
     """Share of agreement over the steps at which either of the two starts a note; 1 where neither does."""
-    onsets = (tokens >= FIRST_PITCH) | (decoded >= FIRST_PITCH)
+    onsets = is_onset(tokens) | is_onset(decoded)
     return float((tokens == decoded)[onsets].mean()) if onsets.any() else 1.0

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from calmvae.music.melody_tokens import BAR_END, FIRST_PITCH, HOLD, NOTE_OFF, STEPS_PER_BAR, sounding_tokens
-from calmvae.music.voices import Voices
+from calmvae.music.melody_tokens import BAR_END, FIRST_PITCH, HOLD, NOTE_OFF, STEPS_PER_BAR, is_onset, sounding_tokens
+from calmvae.music.voice_extraction import Voices
 
 
 def cut_windows(voices: Voices, bars: int, hop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -92,11 +92,6 @@ def join_windows(windows: np.ndarray, tied: np.ndarray | None = None) -> tuple[n
             if len(events):
                 before[voice] = mine[events[-1], voice]
     return out[inside], np.append(0, np.cumsum(lengths.ravel()))
-
-
-def is_onset(tokens: np.ndarray) -> np.ndarray:
-    """Where notes start, bool of the tokens' shape."""
-    return (tokens >= FIRST_PITCH) & (tokens != BAR_END)
 
 
 def window_notes(windows: np.ndarray) -> np.ndarray:

@@ -15,8 +15,9 @@ from calmvae.common import magenta_import, memory, output_folder
 from calmvae.common.errors import OptionError
 from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation
-from calmvae.model import config_catalog, model_spec, numpy_engine
-from calmvae.model.melody_model import MelodyModel, excerpts_of
+from calmvae.model import config_catalog, melody_model, model_spec, numpy_engine, voice_model
+from calmvae.model.melody_model import MelodyModel
+from calmvae.model.voice_model import VoiceModel
 from calmvae.training import run_folder, training_loop
 from calmvae.training.training_loop import Progress, Result
 from calmvae.training.training_options import Options
@@ -98,7 +99,7 @@ def spec_to_train(
     rate = _beta_rate_of(run, start is not None)
     if start:
         spec = open_model.shaped_like(start.spec, spec)
-        if rate is None and (start.spec is None or start.spec.bars == spec.bars):
+        if rate is None and (start.spec is None or start.spec.steps == spec.steps):
             rate = 0.0
     held = {} if rate is None else {"beta_rate": rate}
     return model_spec.with_hparams(model_spec.with_hparams(spec, held), settings)
@@ -123,7 +124,7 @@ def _weights(
 
     weights, source = dict(start.weights), start.spec
     if source and grow_model.can_grow(source, spec):
-        say(f"{options.init} gives the levels up to its {source.bars} bars; the levels above start untrained.")
+        say(f"{options.init} gives the levels up to its {source.length()}; the levels above start untrained.")
         return grow_model.grown(
             source, weights, spec, numpy_trainer.initial_weights(numpy_engine.weight_shapes(spec), options.seed)
         )
@@ -216,6 +217,11 @@ class _Task(training_loop.Task):
     def write_samples(self, folder: Path, step: int) -> None:
         from calmvae.generate import sampling
 
-        model = MelodyModel(folder, self.spec, numpy_engine.Engine(self.spec, self.engine.weights()))
+        if not self.spec.bars:
+            # Less than a bar is no music to listen to.
+            return
+        engine = numpy_engine.Engine(self.spec, self.engine.weights())
         rows = np.random.default_rng(self.seed).permutation(len(self.eval_tokens))[:4]
-        sampling.write_training_samples(model, excerpts_of(self.eval_tokens[rows]), folder, step, self.seed)
+        kind, module = (MelodyModel, melody_model) if self.spec.voices == 1 else (VoiceModel, voice_model)
+        given = module.excerpts_of(self.eval_tokens[rows])
+        sampling.write_training_samples(kind(folder, self.spec, engine), given, folder, step, self.seed)

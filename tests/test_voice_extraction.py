@@ -12,7 +12,7 @@ from calmvae.midi import read_music
 from calmvae.midi.piece import Note, Piece
 from calmvae.music import bars, melody_tokens, voice_windows
 from calmvae.music.melody_tokens import BAR_END, FIRST_PITCH, HOLD, MIN_PITCH, NOTE_OFF
-from calmvae.music.voices import extract_voices
+from calmvae.music.voice_extraction import extract_voices
 from tests.conftest import PIECES
 
 

@@ -1,0 +1,132 @@
+"""Models of several voices: excerpts in the piece's own bars, ends as written, metres of their music."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from calmvae.checkpoints import model_folder, open_model
+from calmvae.common.errors import ModelError, OptionError
+from calmvae.generate import interpolation, reconstruction, sampling
+from calmvae.midi import read_music
+from calmvae.midi.piece import Note, Piece
+from calmvae.model.interface import Segment
+from calmvae.model.voice_model import VoiceModel
+from calmvae.music import melody_tokens
+from tests.conftest import PIECES, random_weights, tiny_spec
+
+SPEC = tiny_spec("calm-piano_2bar")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("voices")
+    model_folder.write(path, SPEC, random_weights(SPEC), {})
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(folder):
+    return open_model.load_model(folder)
+
+
+def embedded(name):
+    return read_music.read_piece(next(path for path in PIECES if path.stem == name))
+
+
+def test_a_model_of_voices_is_no_melody_model(folder, model):
+    assert isinstance(model, VoiceModel) and model.spec.voices == 5
+    with pytest.raises(ModelError, match="not a melody model"):
+        open_model.load_melody_model(folder)
+    with pytest.raises(OptionError, match="takes all voices"):
+        model.excerpt(embedded("silent_night"), 4, [], melody="lowest")
+
+
+def written(piece, voices, qpm):
+    """The notes of four bars of a piece from the first with a note on, from the first note on, at a tempo."""
+    begin, end = (voices.bar_lines[voices.first_bar() + k] + voices.lead for k in (0, 4))
+    rows = [(n, *(float(q) * 4 for q in piece.quarters([n.start, n.end]))) for n in piece.notes]
+    rows = [row for row in rows if begin - 0.5 <= row[1] < end - 0.5]
+    first, step = min(row[1] for row in rows), 15 / qpm
+    return sorted(
+        (n.pitch, (s - first) * step, (min(e, end) - first) * step, n.velocity, n.program) for n, s, e in rows
+    )
+
+
+def test_the_ends_are_the_pieces_as_written(model):
+    a, b = embedded("silent_night"), embedded("brahms_wiegenlied")
+    made = interpolation.interpolate(a, b, model, steps=3, bars=4)
+    for piece, part in ((a, made.parts[0]), (b, made.parts[-1])):
+        wanted = written(piece, model.excerpt(piece, 4, []).cut_from.whole, part.tempos[0][1])
+        found = sorted((n.pitch, n.start, n.end, n.velocity, n.program) for n in part.notes)
+        assert len(found) == len(wanted) > 10
+        for mine, theirs in zip(found, wanted, strict=True):
+            assert mine == pytest.approx(theirs, abs=2e-3)
+
+
+def test_sections_stand_on_bar_lines_in_the_metre_of_their_music(model):
+    a, b = embedded("silent_night"), embedded("schumann_traeumerei")
+    made = interpolation.interpolate(a, b, model, steps=4, bars=4)
+    metres = [(upper, lower) for _, upper, lower in made.piece.time_signatures]
+    assert metres[0] == (6, 8) and metres[-1] == (4, 4)
+    assert made.sections[0].end == 12 and made.sections[-1].end - made.sections[-1].start == 16
+    times = made.piece.seconds([section.start for section in made.sections])
+    assert all(abs(times - time).min() < 1e-6 for time in (made.piece.time_signatures[0][0],))
+
+
+def test_every_voice_has_its_own_velocity_and_instrument_and_glides():
+    notes = [Note(76, 90, k, k + 1.0, 40, False, 0) for k in range(16)]
+    notes += [Note(48, 30, k, k + 1.0, 10, False, 1) for k in range(16)]
+    spec_model = VoiceModel.__new__(VoiceModel)
+    spec_model.spec = SPEC
+    given = Piece(notes, [(0.0, 60.0)], track_names={0: "flute", 1: "harp"})
+    excerpt = spec_model.excerpt(given, 2, [])
+    used = {player.of: (player.program, round(player.velocity)) for player in excerpt.players}
+    heard = sorted(set(np.nonzero(melody_tokens.is_onset(excerpt.windows))[2].tolist()))
+    assert [used[voice] for voice in heard] == [(40, 90), (10, 30)]
+    other = Piece([Note(60, 70, k, k + 1.0, 0, False, 0) for k in range(16)], [(0.0, 60.0)])
+    between = interpolation._voices(excerpt, spec_model.excerpt(other, 2, []), 0.5)
+    mine = [voice for voice in between if voice.of == heard[0]]
+    assert [(voice.name, voice.program) for voice in mine] == [("music of A", 40), ("music of B", 0)]
+    assert [round(voice.velocity) for voice in mine] == [round(80 * 0.5**0.5)] * 2
+
+
+def test_what_is_too_short_is_repeated_and_said(model):
+    short = Piece([Note(60, 80, 0.0, 1.0), Note(64, 80, 2.0, 3.0)], [(0.0, 120.0)], [(0.0, 3, 4)], name="short")
+    remarks = []
+    excerpt = model.excerpt(short, 4, remarks)
+    assert any("repeated to fill 4" in remark for remark in remarks), remarks
+    assert excerpt.count == 2 and excerpt.bars == 4
+    piece, _ = model.play(
+        [Segment(excerpt.windows, excerpt.tied, 120.0, excerpt.players, "A", True, excerpt, True)], "x"
+    )
+    # Two bars of three quarters, and again.
+    assert [(n.pitch, n.start) for n in piece.notes] == [(60, 0.0), (64, 2.0), (60, 3.0), (64, 5.0)]
+    assert piece.time_signatures == [(0.0, 3, 4)]
+    with pytest.raises(OptionError, match="it has bars 1 to 2"):
+        model.excerpt(short, 4, [], start_bar=7)
+
+
+def test_reconstruction_keeps_the_pieces_bars_and_tempos(model):
+    piece = embedded("greensleeves")
+    made = reconstruction.reconstruct(piece, model)
+    assert made.piece.time_signatures == piece.time_signatures and made.piece.tempos == piece.tempos
+    assert {"note_f1", "reconstruction_accuracy"} <= made.info.keys()
+    # Decoded with the given windows themselves, the piece comes back.
+    excerpt = model.excerpt(piece, None, [])
+    back = model.replay(excerpt, excerpt.windows, "back", "music")
+    starts = lambda notes: sorted({(n.pitch, round(n.start, 3)) for n in notes})  # noqa: E731
+    assert starts(back.notes) == starts(piece.notes)
+    assert model.measure(excerpt, excerpt.windows)["note_f1"] == 1
+
+
+def test_samples_repeat_themselves_and_have_no_pitch_twice_at_once(model):
+    one, two = (sampling.sample(model, 2, bars=4, seed=3, temperature=1.0) for _ in range(2))
+    assert [made.piece for made in one] == [made.piece for made in two]
+    for made in one:
+        ends = {}
+        for note in made.piece.notes:
+            assert note.start >= ends.get(note.pitch, 0.0) - 1e-9
+            ends[note.pitch] = note.end
+    with pytest.raises(OptionError, match="--chords goes with"):
+        sampling.sample(model, 1, chords="C")
