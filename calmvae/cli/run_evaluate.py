@@ -20,19 +20,36 @@ from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation, sample_statistics
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
-from calmvae.model.melody_model import MelodyModel
+from calmvae.model import model_spec
+from calmvae.model.numpy_model import NumpyModel
 from calmvae.music import calmness
 
 # Of the metrics, what the lines of single collections show.
-_SHOWN = {"accuracy": "steps right", "onset_accuracy": "onsets right", "exact": "whole windows", "kl_bits": "KL bits"}
+_SHOWN = {
+    "accuracy": "steps right",
+    "onset_accuracy": "onsets right",
+    "note_f1": "note F1",
+    "exact": "whole windows",
+    "kl_bits": "KL bits",
+}
+    "accuracy": "steps right",
+    "onset_accuracy": "onsets right",
+    "exact": "whole windows",
+    "kl_bits": "KL bits",
+    "note_f1": "note F1",
+}
 
 
 def evaluate(model: str, config: str | None, wanted: Evaluating, console: Console, out: Path | None = None) -> None:
     """Prints metrics on the held-out part of a data set, or on all windows of music files; with `out`, a page too."""
     if out is not None and wanted.samples < 2:
         raise OptionError("the page of -o compares samples with held-out music; leave --samples at 2 or more.")
-    opened = open_model.load_melody_model(model, config)
-    held_out, train = _windows(wanted, opened.spec.steps, console)
+    opened = open_model.load_model(model, config)
+    if not isinstance(opened, NumpyModel):
+        raise model_spec.not_melodies(opened.name, opened.source)
+    if opened.spec.voices > 1 and out is not None:
+        raise OptionError(f"the page of -o is for models of melodies, and {opened.name} is none; leave -o out.")
+    held_out, train = _windows(wanted, opened.spec, console)
     if not len(held_out.tokens):
         where = ", ".join(map(str, wanted.data))
         raise DataError(f"no window of {opened.spec.length()} with a note in {where}; give more music.")
@@ -49,7 +66,7 @@ def evaluate(model: str, config: str | None, wanted: Evaluating, console: Consol
     record["samples"] = dataclasses.asdict(compared) if compared else None
     listed = values | {f"path_{name}": value for name, value in smooth.items()}
     listed |= _of_comparison(compared) if compared else {}
-    listed |= _calmness(drawn, tokens) if drawn is not None else {}
+    listed |= _calmness(drawn, tokens) if drawn is not None and drawn.ndim == 2 else {}
     record["calmness"] = {name: value for name, value in listed.items() if name.startswith("calmness")}
     if out is not None and drawn is not None and compared is not None:
         from calmvae.latent import evaluation_page
@@ -62,8 +79,8 @@ def evaluate(model: str, config: str | None, wanted: Evaluating, console: Consol
     wide = max(map(len, [*listed, *parts]))
     lines = [f"{name.replace('_', ' '):>{wide}}  {value:.4g}" for name, value in listed.items()]
     for name, metrics in parts.items():
-        shown = ", ".join(f"{said} {metrics[key]:.4g}" for key, said in _SHOWN.items())
-        lines.append(f"{name:>{wide}}  {metrics['windows']} windows: {shown}")
+        shown = ", ".join(f"{said} {metrics[key]:.4g}" for key, said in _SHOWN.items() if key in metrics)
+        lines.append(f"{name:>{wide}}  {text.count(metrics['windows'], 'window')}: {shown}")
     console.result(record, *lines)
 
 
@@ -76,15 +93,17 @@ def _calmness(drawn: np.ndarray, held_out: np.ndarray) -> dict[str, float]:
 
 def _parts(windows: training_windows.WindowSet) -> dict[str, np.ndarray]:
     """Rows of the sparse windows, and of each collection where there are several."""
-    sparse = evaluation.is_sparse(windows.tokens)
-    parts = {"sparse": sparse} if 0 < sparse.sum() < len(sparse) else {}
+    parts = {}
+    if windows.tokens.ndim == 2:
+        sparse = evaluation.is_sparse(windows.tokens)
+        parts = {"sparse": sparse} if 0 < sparse.sum() < len(sparse) else {}
     if len(windows.collections) > 1:
         parts |= {name: windows.origins == k for k, name in enumerate(windows.collections)}
     return {name: rows for name, rows in parts.items() if rows.any()}
 
 
 def _compare_samples(
-    opened: MelodyModel, tokens: np.ndarray, train: np.ndarray | None, wanted: Evaluating
+    opened: NumpyModel, tokens: np.ndarray, train: np.ndarray | None, wanted: Evaluating
 ) -> tuple[np.ndarray | None, sample_statistics.Comparison | None]:
     """Samples from the prior, and how they compare; None for none."""
     if wanted.samples < 2:
@@ -102,6 +121,8 @@ def _of_comparison(compared: sample_statistics.Comparison) -> dict[str, float]:
     """The comparison as the rows that are listed."""
     rows = {f"overlap_{name}": value for name, value in compared.overlap.items()} | {"overlap": compared.mean_overlap}
     pairs = {"in_key": compared.in_key, "repetition": compared.repetition}
+    if compared.clashes:
+        pairs["clashes"] = compared.clashes
     if compared.nearest and compared.exact:
         pairs |= {"nearest_steps": compared.nearest, "copied": compared.exact}
     for name, (ours, theirs) in pairs.items():
@@ -109,13 +130,19 @@ def _of_comparison(compared: sample_statistics.Comparison) -> dict[str, float]:
     return rows
 
 
-def _windows(wanted: Evaluating, steps: int, console: Console) -> tuple[training_windows.WindowSet, np.ndarray | None]:
+def _windows(
+    wanted: Evaluating, spec: model_spec.ModelSpec, console: Console
+) -> tuple[training_windows.WindowSet, np.ndarray | None]:
     """Windows to measure on, and those that were trained on if they are wanted."""
     train = None
     if run_data.is_data_set(wanted.data):
         train_files, eval_files = load_dataset.data_files(wanted.data[0])
         load = functools.partial(
-            training_windows.load_windows, steps=steps, melody=wanted.melody, max_onsets=wanted.max_onsets
+            training_windows.load_windows,
+            steps=spec.steps,
+            melody=wanted.melody,
+            max_onsets=wanted.max_onsets,
+            voices=spec.voices,
         )
         held_out = load(eval_files or train_files)
         if wanted.copying:
@@ -123,7 +150,7 @@ def _windows(wanted: Evaluating, steps: int, console: Console) -> tuple[training
     elif wanted.copying:
         raise OptionError("--copying compares samples with training windows; give a folder of `calmvae convert`.")
     else:
-        held_out = _windows_of_files(wanted, steps, console)
+        held_out = _windows_of_files(wanted, spec, console)
     return held_out.drawn(wanted.most, [wanted.seed, 2]).narrowed(0, wanted.calmest), train
 
 
@@ -136,7 +163,7 @@ def files_of(path: Path) -> list[Path]:
     return convert_folder.find_files([path])[0]
 
 
-def _windows_of_files(wanted: Evaluating, steps: int, console: Console) -> training_windows.WindowSet:
+def _windows_of_files(wanted: Evaluating, spec: model_spec.ModelSpec, console: Console) -> training_windows.WindowSet:
     """The windows of every piece that has some; what is skipped, mended or left out is reported."""
     kept: list[Piece] = []
     found: list[np.ndarray] = []
@@ -146,7 +173,7 @@ def _windows_of_files(wanted: Evaluating, steps: int, console: Console) -> train
             try:
                 if isinstance(piece, Exception):
                     raise piece
-                found.append(training_windows.piece_windows(piece, steps, wanted.melody)[0])
+                found.append(training_windows.piece_windows(piece, spec.steps, wanted.melody, spec.voices)[0])
                 kept.append(piece)
             except CalmvaeError as error:
                 skipped.append((name, [str(error)]))

@@ -101,11 +101,11 @@ def sliding_windows(tokens: np.ndarray, steps: int) -> np.ndarray:
 
 
 def sounding(windows: np.ndarray) -> np.ndarray:
-    """Those of windows uint8 `[n, steps]` in which a note starts."""
-    return windows[(windows >= melody_tokens.FIRST_PITCH).any(axis=1)]
+    """Those of windows in which a note starts."""
+    return windows[melody_tokens.is_onset(windows).reshape(len(windows), -1).any(axis=1)]
 
 
-def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np.ndarray, int]:
+def piece_windows(piece: Piece, steps: int, melody: str = "skyline", voices: int = 1) -> tuple[np.ndarray, int]:
     """Windows of a piece.
 
     Args:
@@ -113,13 +113,20 @@ def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np
       steps: window length.
       melody: a method of `melody_extraction.METHODS` on the whole piece, "tracks" for the skyline of each track, or
         "all" for the skyline of the whole and of each track.
+      voices: with more than one the whole piece is taken, in bars of its own; `melody` then has no effect.
 
     Returns:
-      windows uint8 `[n, steps]`, repeats included, and the number of windows left out for having no note.
+      windows uint8 `[n, steps]`, or `[n, steps, voices]`, repeats included, and the number of windows left out for
+      having no note.
 
     Raises:
       OptionError: unknown `melody`. EmptyMusicError: no pitched notes.
     """
+    if voices > 1:
+        bars = steps // melody_tokens.STEPS_PER_BAR
+        windows, _ = voice_windows.cut_windows(extract_voices(piece, voices), bars, 1)
+        heard = sounding(windows)
+        return heard, len(windows) - len(heard)
     if melody not in MELODIES:
         raise OptionError(f"unknown melody method '{melody}'; choose one of {', '.join(MELODIES)}.")
     lines = []
@@ -135,25 +142,6 @@ def piece_windows(piece: Piece, steps: int, melody: str = "skyline") -> tuple[np
 def windows_of(pieces: Iterable[Piece], steps: int) -> np.ndarray:
     """All different windows of the skylines of one piece or more, see `piece_windows`; uint8 `[n, steps]`."""
     return np.unique(np.concatenate([piece_windows(piece, steps)[0] for piece in pieces]), axis=0)
-
-
-def voice_windows_of(piece: Piece, steps: int, voices: int) -> tuple[np.ndarray, int]:
-    """Every window of a piece in voices, sliding by a bar.
-
-    Args:
-      piece: with pitched notes.
-      steps: window length, whole bars of 16 places.
-      voices: how many.
-
-    Returns:
-      windows uint8 `[n, steps, voices]`, and the number of windows left out for having no note.
-
-    Raises:
-      EmptyMusicError: no pitched notes. InputError: the piece is too long.
-    """
-    windows, _ = voice_windows.cut_windows(extract_voices(piece, voices), steps // melody_tokens.STEPS_PER_BAR, 1)
-    heard = melody_tokens.is_onset(windows).any(axis=(1, 2))
-    return windows[heard], int((~heard).sum())
 
 
 def load_windows(
@@ -176,7 +164,7 @@ def load_windows(
       calmest: take only this share of the windows, the calmest by score. A thousand take a second.
       cache: folder that keeps the windows, so that a resumed training starts at once.
       progress: called with the number of pieces read.
-      voices: of a window; with more than one, whole pieces are taken and `melody` says nothing.
+      voices: see `piece_windows`.
 
     Raises:
       DataError: a file is missing or damaged. InputError: a piece's times cannot be used. OptionError: `calmest` is no
@@ -209,10 +197,7 @@ def _read_windows(
     for sequence in tfrecord.note_sequences(files):
         try:
             piece = note_sequence.piece_of(sequence, sequence.filename)
-            if voices == 1:
-                windows, silent = piece_windows(piece, steps, melody)
-            else:
-                windows, silent = voice_windows_of(piece, steps, voices)
+            windows, silent = piece_windows(piece, steps, melody, voices)
         except EmptyMusicError:
             continue
         counts = collections.setdefault(sequence.collection_name, Counter())

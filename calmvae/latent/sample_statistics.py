@@ -12,7 +12,8 @@ import dataclasses
 import numpy as np
 
 from calmvae.data.training_windows import intervals, sounding
-from calmvae.music import key_finding
+from calmvae.latent import voice_statistics
+from calmvae.music import key_finding, melody_tokens
 from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, MIN_PITCH, STEPS_PER_BAR
 
 # Windows of a set that are compared with each other; distances grow with the square.
@@ -46,6 +47,7 @@ class Comparison:
       nearest: mean Hamming distance (steps, transposition apart) to the nearest training window: set, reference; None
         without training windows.
       exact: share of windows that stand in the training windows, in any transposition: set, reference.
+      clashes: with several voices, the share of steps at which pitch classes a semitone apart sound: set, reference.
     """
 
     overlap: dict[str, float]
@@ -54,10 +56,11 @@ class Comparison:
     repetition: tuple[float, float]
     nearest: tuple[float, float] | None = None
     exact: tuple[float, float] | None = None
+    clashes: tuple[float, float] | None = None
 
 
 def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None = None, seed: int = 0) -> Comparison:
-    """Compares windows uint8 `[n, steps]` with reference windows, and both with training windows.
+    """Compares windows of a melody or of several voices with reference windows, and both with training windows.
 
     Windows without a note are left out. From a larger set 400 windows are drawn by the seed.
 
@@ -69,13 +72,15 @@ def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None
     if min(len(mine), len(theirs)) < 2:
         raise ValueError("two windows with notes are needed on either side")
     ours, wanted = features(mine), features(theirs)
-    overlap = {name: overlapping_area(ours[name], wanted[name]) for name in FEATURES}
+    overlap = {name: overlapping_area(ours[name], wanted[name]) for name in wanted}
     found = Comparison(
         overlap=overlap,
         mean_overlap=float(np.mean(list(overlap.values()))),
         in_key=(float(in_key(mine).mean()), float(in_key(theirs).mean())),
         repetition=(repetition(mine), repetition(theirs)),
     )
+    if mine.ndim == 3:
+        found.clashes = voice_statistics.clashes(mine), voice_statistics.clashes(theirs)
     if train is not None and len(train):
         distances = [nearest(some, train) for some in (mine, theirs)]
         found.nearest = (float(distances[0].mean()), float(distances[1].mean()))
@@ -84,7 +89,12 @@ def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None
 
 
 def features(windows: np.ndarray) -> dict[str, np.ndarray]:
-    """Each of `FEATURES`: `[n]` or `[n, classes]`. Windows of one note have interval and distance 0."""
+    """Each of `FEATURES`, or of `voice_statistics.FEATURES`: `[n]` or `[n, classes]`.
+
+    Windows of one note have interval and distance 0.
+    """
+    if windows.ndim == 3:
+        return voice_statistics.features(windows)
     rows = [_features(window) for window in windows]
     return {name: np.array([row[name] for row in rows], np.float64) for name in FEATURES}
 
@@ -161,7 +171,8 @@ def in_key(windows: np.ndarray) -> np.ndarray:
 
 def repetition(windows: np.ndarray) -> float:
     """Share of steps at which a bar and the one before it both have an onset or both none (grooving similarity)."""
-    bars = (windows >= FIRST_PITCH).reshape(len(windows), -1, STEPS_PER_BAR)
+    onsets = melody_tokens.is_onset(windows).reshape(*windows.shape[:2], -1).any(axis=2)
+    bars = onsets.reshape(len(windows), -1, STEPS_PER_BAR)
     return float((bars[:, 1:] == bars[:, :-1]).mean())
 
 
