@@ -32,12 +32,6 @@ _SHOWN = {
     "exact": "whole windows",
     "kl_bits": "KL bits",
 }
-    "accuracy": "steps right",
-    "onset_accuracy": "onsets right",
-    "exact": "whole windows",
-    "kl_bits": "KL bits",
-    "note_f1": "note F1",
-}
 
 
 def evaluate(model: str, config: str | None, wanted: Evaluating, console: Console, out: Path | None = None) -> None:
