@@ -57,7 +57,7 @@ def clashes(windows: np.ndarray) -> float:
     for window in windows:
         # Pitches 0 to 131 as rows of an octave each.
         octaves = np.pad(_sounding(window), ((0, 0), (0, 4))).reshape(-1, 11, 12)
-        classes: np.ndarray = octaves.any(axis=1)
+        classes = np.any(octaves, axis=1)
         clashing += int((classes & np.roll(classes, 1, axis=1)).any(axis=1).sum())
         heard += int(classes.any(axis=1).sum())
     return clashing / max(heard, 1)
