@@ -56,6 +56,11 @@ def written(piece, voices, qpm):
 def test_the_ends_are_the_pieces_as_written(model):
     a, b = embedded("silent_night"), embedded("brahms_wiegenlied")
     made = interpolation.interpolate(a, b, model, steps=3, bars=4)
+    kept = [len(part.notes) for part in (made.parts[0], made.parts[-1])]
+    assert made.info["notes"] == [[kept[0], len(a.notes)], [kept[1], len(b.notes)]]
+    assert made.remarks[-1] == (
+        f"{kept[0]} of A's {len(a.notes)} notes and {kept[1]} of B's {len(b.notes)} notes are in the result."
+    )
     for piece, part in ((a, made.parts[0]), (b, made.parts[-1])):
         wanted = written(piece, model.excerpt(piece, 4, []).cut_from.whole, part.tempos[0][1])
         found = sorted((n.pitch, n.start, n.end, n.velocity, n.program) for n in part.notes)

@@ -74,7 +74,11 @@ def interpolate(
     backs = [decoded[:count], decoded[-count:]]
     if temperature:
         backs = [model.decode(mu, like=[end] * count) for end, mu in zip(ends, means, strict=True)]
-    info = {"bars_per_step": bars, **_measured(model, ends, backs, segments)}
+    info: dict[str, Any] = {"bars_per_step": bars, **_measured(model, ends, backs, segments)}
+    if endpoints == "original" and all(end.notes[1] for end in ends):
+        info["notes"] = [list(end.notes) for end in ends]
+        told = [f"{kept} of {name}'s {total} notes" for name, (kept, total) in zip("AB", info["notes"], strict=True)]
+        remarks.append(f"{' and '.join(told)} are in the result.")
     parts = [model.play([s], f"{piece.name}, step {s.label}")[0] for s in segments]
     return Made(piece, sections, info, remarks, parts).begun(model.grid)
 

@@ -11,7 +11,7 @@ import numpy as np
 from calmvae.common import text
 from calmvae.common.errors import OptionError
 from calmvae.midi.piano_roll import Section
-from calmvae.midi.piece import Note, Notes, Piece
+from calmvae.midi.piece import Note, Piece
 from calmvae.model.interface import DEFAULT_PROGRAM, Excerpt, Segment, Voice
 from calmvae.model.numpy_model import QPM_RANGE, NumpyModel
 from calmvae.music import bars as bar_grid
@@ -70,6 +70,7 @@ class VoiceModel(NumpyModel):
             _players(cut.part),
             dataclasses.asdict(voices.report),
             cut,
+            (len(_own_notes(cut)), len(piece.columns())),
         )
 
     def voices(self) -> list[Voice]:
@@ -205,11 +206,9 @@ def _written(segment: Segment) -> Iterable[tuple[str, Note]]:
     """A piece's own notes in the bars of a segment by their tracks, with times in steps, none beyond its end."""
     assert segment.excerpt is not None
     cut: _Cut = segment.excerpt.cut_from
-    piece, lines = cut.whole.piece, cut.whole.bar_lines
-    begin, end = int(lines[cut.first]), int(lines[cut.last])
-    names = piece.track_names
-    rows = _in_bars(piece.columns(), piece, cut.whole.lead, begin, end)
-    length = int(cut.part.bar_lines[-1])
+    lines, names = cut.whole.bar_lines, cut.whole.piece.track_names
+    begin, end, length = int(lines[cut.first]), int(lines[cut.last]), int(cut.part.bar_lines[-1])
+    rows = _own_notes(cut)
     for offset in range(0, length, end - begin):
         for note in rows:
             start, stop = note.start + offset, min(note.end + offset, float(length))
@@ -217,11 +216,14 @@ def _written(segment: Segment) -> Iterable[tuple[str, Note]]:
                 yield names.get(note.track, "") or _TRACK, dataclasses.replace(note, start=start, end=stop)
 
 
-def _in_bars(notes: Notes, piece: Piece, lead: float, begin: int, end: int) -> list[Note]:
-    """The notes that sound between two bar lines, with times in steps from the first."""
-    at = piece.quarters(np.stack([notes.start, notes.end])) * STEPS_PER_QUARTER + lead
+def _own_notes(cut: _Cut) -> list[Note]:
+    """A piece's notes that sound in the chosen bars, with times in steps from the first bar line."""
+    piece, lines = cut.whole.piece, cut.whole.bar_lines
+    begin, end = int(lines[cut.first]), int(lines[cut.last])
+    notes = piece.columns()
+    at = piece.quarters(np.stack([notes.start, notes.end])) * STEPS_PER_QUARTER + cut.whole.lead
     first = np.floor(at[0] + 0.5)
-    # What rings over from before is struck again.
+    # Notes that ring over from before are struck again.
     chosen = (first < end) & ((first >= begin) | (at[1] >= begin + 1))
     times = np.clip(at[:, chosen] - begin, 0, end - begin)
     moved = dataclasses.replace(notes.take(chosen), start=times[0], end=times[1])

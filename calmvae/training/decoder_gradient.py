@@ -8,6 +8,7 @@ import numpy as np
 
 from calmvae.model.model_spec import ModelSpec
 from calmvae.model.numpy_engine import choose, codes, look_up
+from calmvae.training import lstm_kernels
 from calmvae.training.lstm_backprop import Tape, back_through_time, flat, to_layer_below
 
 Arrays = dict[str, np.ndarray]
@@ -182,7 +183,7 @@ class _Core:
         first, units = self.tapes[0], self.tapes[0].units
         kernel, d_kernel = self.weights[f"{cells[0]}/kernel"], gradient[f"{cells[0]}/kernel"]
         width = self.spec.width
-        np.matmul(one_hot(self.fed, width).T, first.flat_gates(), out=d_kernel[:width])
+        one_hot_product(self.fed, first.flat_gates(), d_kernel[:width])
         d_constant = first.gates.sum(axis=0)
         np.matmul(self.embedding.T, d_constant, out=d_kernel[width:-units])
         d_embedding += d_constant @ kernel[width:-units].T
@@ -238,9 +239,13 @@ def _back_through_layers(
     return ends
 
 
-def one_hot(codes: np.ndarray, width: int) -> np.ndarray:
-    """Codes `[steps, rows, voices]` to float32 `[steps * rows, width]`; a code of `width` stands for nothing."""
-    rows = codes.reshape(-1, codes.shape[-1])
-    out = np.zeros((len(rows), width + 1), np.float32)
-    np.put_along_axis(out, rows, 1, axis=1)
-    return out[:, :width]
+def one_hot_product(codes: np.ndarray, rows: np.ndarray, out: np.ndarray) -> None:
+    """Writes the product of one-hot codes, transposed, and rows.
+
+    Args:
+      codes: int64 `[steps, rows, voices]`; a code of `width` stands for nothing.
+      rows: `[steps * rows, columns]`.
+      out: `[width, columns]`.
+    """
+    out[:] = 0
+    lstm_kernels.add_rows(out, np.ascontiguousarray(codes).reshape(-1, codes.shape[-1]), rows)

@@ -9,7 +9,7 @@ import numpy as np
 from calmvae.common import thread_pool
 from calmvae.model.model_spec import ModelSpec
 from calmvae.model.numpy_engine import codes, look_up
-from calmvae.training.decoder_gradient import Arrays, one_hot
+from calmvae.training.decoder_gradient import Arrays, one_hot_product
 from calmvae.training.lstm_backprop import Tape, back_through_time
 
 
@@ -112,7 +112,7 @@ class _Run:
 
     def __init__(self, scope: str, reverse: bool, rows: slice, tape: Tape) -> None:
         self.scope, self.reverse, self.rows, self.tape = scope, reverse, rows, tape
-        self.inputs = np.zeros((0, 0), np.float32)
+        self.codes, self.inputs = np.zeros((0, 0, 0), np.int64), np.zeros((0, 0), np.float32)
         self.d_inputs = np.zeros((0, 0, 0), np.float32)
 
     def forward(self, weights: Arrays, codes: np.ndarray | None, below: np.ndarray | None) -> None:
@@ -121,7 +121,7 @@ class _Run:
         own = kernel[: -tape.units]
         if codes is not None and below is None:
             mine = codes[order, self.rows]
-            self.inputs = one_hot(mine, len(own))
+            self.codes = mine
             look_up(own, mine, tape.gates)
         elif below is not None:
             self.inputs = np.ascontiguousarray(below[order, self.rows]).reshape(-1, below.shape[2])
@@ -150,7 +150,10 @@ class _Run:
         back_through_time(tape, kernel, final, mine)
         d_kernel = gradient[f"{self.scope}/kernel"]
         tape.add_recurrent_gradient(d_kernel)
-        np.matmul(self.inputs.T, tape.flat_gates(), out=d_kernel[: -tape.units])
+        if on_tokens:
+            one_hot_product(self.codes, tape.flat_gates(), d_kernel[: -tape.units])
+        else:
+            np.matmul(self.inputs.T, tape.flat_gates(), out=d_kernel[: -tape.units])
         np.sum(tape.flat_gates(), axis=0, out=gradient[f"{self.scope}/bias"])
         if not on_tokens:
             flat = tape.flat_gates() @ kernel[: -tape.units].T

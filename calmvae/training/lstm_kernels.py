@@ -144,3 +144,20 @@ def adam(weights, gradient, m, v, rate, first, second, epsilon):
         v_k = v[k] + second * (g * g - v[k])
         m[k], v[k] = m_k, v_k
         weights[k] -= rate * m_k / (np.sqrt(v_k) + epsilon)
+
+
+@njit("void(f4[:,::1], i8[:,::1], f4[:,::1])", cache=True, **_HOW)
+def add_rows(out, codes, rows):
+    """The product of one-hot codes, transposed, and rows: each row is added to the rows of `out` that its codes name.
+
+    Args:
+      out: `[width, columns]`.
+      codes: `[n, voices]`; a code of `width` names no row.
+      rows: `[n, columns]`.
+    """
+    for k in range(len(rows)):
+        for voice in range(codes.shape[1]):
+            code = codes[k, voice]
+            if code < len(out):
+                for column in range(out.shape[1]):
+                    out[code, column] += rows[k, column]
