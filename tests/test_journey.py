@@ -241,8 +241,8 @@ def test_command_without_pieces_and_with_one(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ((), "calmvae journey A.mid [B.mid], or with --from-model"),
-        ((PIECES[0], "--from-model"), "or with --from-model from none"),
+        ((), "calmvae journey A.mid [B.mid]), or --from-model and no piece"),
+        ((PIECES[0], "--from-model"), "or --from-model and no piece"),
         ((PIECES[0], "--minutes", "0"), "--minutes is 0"),
         ((PIECES[0], "--start-bar", "3"), "No such option"),
         ((PIECES[0], "--start-a", "900"), "bar 900 of"),

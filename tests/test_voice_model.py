@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ from calmvae.midi.piece import Note, Piece
 from calmvae.model.interface import Segment
 from calmvae.model.voice_model import VoiceModel
 from calmvae.music import melody_tokens
-from tests.conftest import PIECES, random_weights, tiny_spec
+from tests.conftest import PIECES, random_weights, run_calmvae, tiny_spec
 
 SPEC = tiny_spec("calm-piano_2bar")
 
@@ -135,3 +137,38 @@ def test_samples_repeat_themselves_and_have_no_pitch_twice_at_once(model):
             ends[note.pitch] = note.end
     with pytest.raises(OptionError, match="--chords goes with"):
         sampling.sample(model, 1, chords="C")
+
+
+def test_export_writes_magentas_checkpoint_and_refuses_what_magenta_js_has_not(folder, tmp_path):
+    done = run_calmvae("models", "export", folder, "--format", "magenta", "-o", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    opened = open_model.load_model(
+        tmp_path / "out" / "model.ckpt",
+        hparams={"enc_rnn_size": [24], "dec_rnn_size": [28], "z_size": 12},
+        config="calm-piano_2bar",
+    )
+    assert isinstance(opened, VoiceModel)
+    js = run_calmvae("models", "export", folder, "--format", "magenta-js", "-o", tmp_path / "js")
+    assert js.returncode == 2 and "magenta-js has no music of several voices" in js.stderr
+    assert not (tmp_path / "js").exists()
+
+
+@pytest.mark.parametrize("command", ["calm", "journey", "directions", "prior", "personalize"])
+def test_commands_for_melodies_say_so(folder, tmp_path, command):
+    done = run_calmvae(
+        command,
+        PIECES[0] if command in ("calm", "journey") else PIECES[0].parent,
+        "--model",
+        folder,
+        "-o",
+        tmp_path / "out",
+    )
+    assert done.returncode == 2 and "is not a melody model" in done.stderr, done.stderr
+
+
+def test_evaluate_measures_notes(folder):
+    done = run_calmvae("evaluate", folder, "--data", PIECES[0].parent, "--samples", "20", "--paths", "2", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert 0 <= record["note_f1"] <= 1 and record["timed_note_f1"] <= record["note_f1"]
+    assert len(record["samples"]["clashes"]) == 2 and "polyphony" in record["samples"]["overlap"]

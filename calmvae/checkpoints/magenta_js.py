@@ -117,13 +117,16 @@ def export(
       needs `levels.js`.
 
     Raises:
-      ModelError: the weights do not fit the config or are not finite, or the config has residual connections.
+      ModelError: the weights do not fit the config or are not finite, or the config has residual connections or
+        several voices.
       OptionError: no such `quantize`.
     """
     if quantize not in (None, *QUANTIZED):
         raise OptionError(f"weights cannot be quantised to '{quantize}'; choose one of {', '.join(QUANTIZED)}.")
     if spec.hparams["residual_encoder"] or spec.hparams["residual_decoder"]:
         raise ModelError(f"config {spec.name} has residual connections, which magenta-js does not support.")
+    if spec.voices > 1:
+        raise ModelError(f"config {spec.name} has {spec.voices} voices, and magenta-js has no music of several voices.")
     numpy_engine.check_weights(spec, weights)
     stored = [_stored(name, weights[name], quantize) for name in numpy_engine.weight_shapes(spec)]
     data = b"".join(part for _, part in stored)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from calmvae.cli.console import Console
+from calmvae.common import text
 from calmvae.model import config_catalog, model_spec
 
 
@@ -17,9 +18,16 @@ def list_configs(with_magenta: bool, console: Console) -> None:
     rows: dict[str, dict[str, Any]] = {}
     for name, spec in model_spec.CALM_SPECS.items():
         parameters = sum(int(np.prod(shape)) for shape in numpy_engine.weight_shapes(spec).values())
-        rows[name] = {"bars": spec.bars, "decoder": spec.decoder, "parameters": parameters, "hparams": spec.hparams}
+        rows[name] = {
+            "bars": spec.bars,
+            "voices": spec.voices,
+            "decoder": spec.decoder,
+            "parameters": parameters,
+            "hparams": spec.hparams,
+        }
     lines = [
-        f"{name:<20} {row['bars']:>3} bars  {row['decoder']:<12} {row['parameters'] / 1e6:6.1f} M parameters"
+        f"{name:<20} {model_spec.CALM_SPECS[name].length():>7}  {text.count(row['voices'], 'voice'):<8}  "
+        f"{row['decoder']:<12} {row['parameters'] / 1e6:6.1f} M parameters"
         for name, row in rows.items()
     ]
     for name in config_catalog.names()[len(rows) :] if with_magenta else ():

@@ -73,5 +73,6 @@ def in_time(found: Events, kind: int) -> list[Meta]:
 
 
 def say_unusable(said: list[str], what: str, number: int) -> None:
+    """Adds a sentence about meta events that cannot be used, if there are some."""
     if number:
         said.append(f"{count(number, what)} that cannot be used {are(number)} passed over.")

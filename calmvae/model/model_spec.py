@@ -196,7 +196,7 @@ CALM_SPECS: dict[str, ModelSpec] = {
             decay_rate=0.9995,
             sampling_rate=0.3,
         ),
-        # Five voices, grown from a beat: 4.0 M, 6.6 M and 9.4 M parameters.
+        # Five voices, grown from a beat: 3.2 M and 6.4 M parameters.
         _calm(
             "calm-piano_beat",
             4,

@@ -34,6 +34,12 @@ class NumpyModel(interface.Model):
     sample_bars: ClassVar[int] = 16
 
     def __init__(self, source: Path, spec: ModelSpec, engine: Engine, **record: Any) -> None:
+        """A model from a place.
+
+        Args:
+          source: the folder, file or prefix that it was opened from. spec: its config. engine: encodes and decodes.
+          record: the other arguments of `interface.Model`.
+        """
         super().__init__(source, **record)
         self.spec, self.engine = spec, engine
 
