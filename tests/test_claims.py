@@ -135,7 +135,7 @@ def test_tables_and_lines_of_an_output():
 def test_differences_by_a_share():
     old = {"a": [1.0, 200], "b": "took 1.50 s for 2,000"}
     assert claims.differences(old, {"a": [1.005, 201], "b": "took 1.51 s for 2,001"}, 0.01) == []
-    assert claims.differences(old, {"a": [1.02, 200], "b": "took 1.50 s for 2,000"}, 0.01) == ["/a/0: 1.0 was 1.02"]
+    assert claims.differences(old, {"a": [1.02, 200], "b": "took 1.50 s for 2,000"}, 0.01) == ["/a/0: 1.02, was 1.0"]
     assert len(claims.differences(old, {"a": [1.0, 200], "b": "took 1.50 s for 3,000"}, 0.01)) == 1
     assert claims.differences(old, {"a": [1.0], "b": ""}, 0.01) != []
     assert claims.differences({"a": True}, {"a": False}, 0.5) != []

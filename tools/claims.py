@@ -150,18 +150,18 @@ def differences(old: Any, new: Any, tolerance: float, at: str = "") -> list[str]
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         pairs = [(a, b, f"{at}/{k}") for k, (a, b) in enumerate(zip(old, new, strict=True))]
     elif isinstance(old, bool) or isinstance(new, bool):
-        return [] if old is new else [f"{at}: {old} was {new}"]
+        return [] if old is new else [f"{at}: {new}, was {old}"]
     elif isinstance(old, (int, float)) and isinstance(new, (int, float)):
         same = math.isclose(old, new, rel_tol=tolerance, abs_tol=tolerance)
-        return [] if same else [f"{at}: {old} was {new}"]
+        return [] if same else [f"{at}: {new}, was {old}"]
     elif isinstance(old, str) and isinstance(new, str) and old != new:
         number = re.compile(r"[-+]?\d[\d,]*\.?\d*|[-+]?\.\d+")
         if number.sub("#", old) != number.sub("#", new):
-            return [f"{at}: {old} was {new}"]
+            return [f"{at}: {new}, was {old}"]
         values = [[float(n.replace(",", "")) for n in number.findall(text)] for text in (old, new)]
         return differences(values[0], values[1], tolerance, at)
     else:
-        return [] if old == new else [f"{at}: {str(old)[:80]} was {str(new)[:80]}"]
+        return [] if old == new else [f"{at}: {str(new)[:80]}, was {str(old)[:80]}"]
     return [found for pair in pairs for found in differences(pair[0], pair[1], tolerance, pair[2])]
 
 
