@@ -196,7 +196,7 @@ def test_roll_bytes_depend_on_the_input_alone(tmp_path):
 
 
 def test_impossible_options(tmp_path):
-    for options in ({"bar_quarters": 0}, {"dpi": -1}, {"bar_quarters": float("nan")}):
+    for options in ({"dpi": -1}, {"dpi": 0}, {"dpi": float("nan")}):
         with pytest.raises(OptionError, match="greater than 0"):
             write_piano_roll(bars(1), tmp_path / "roll.png", **options)
 
@@ -304,3 +304,17 @@ def test_import_is_light():
     code = f"import sys, calmvae.midi.piano_roll, calmvae.midi.audio; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_bars_are_those_of_the_metre():
+    """At 60 quarters a minute, so that seconds are quarters."""
+    notes = [Note(60, 80, 0.0, 14.0)]
+    waltz = roll_geometry.Grid(Piece(notes, [(0.0, 60.0)], [(0.0, 3, 4), (6.0, 4, 4)]))
+    assert waltz.lines.tolist() == [0, 3, 6, 10]
+    assert waltz.bars([0.0, 1.5, 3.0, 6.0, 8.0, 14.0, 18.0]).tolist() == [0, 0.5, 1, 2, 2.5, 4, 5]
+    assert waltz.quarters(np.arange(7)).tolist() == [0, 3, 6, 10, 14, 18, 22]
+    upbeat = roll_geometry.Grid(Piece(notes, [(0.0, 60.0)], [(0.0, 1, 4), (1.0, 3, 4)]))
+    assert upbeat.bars([0.0, 1.0, 4.0]).tolist() == pytest.approx([2 / 3, 1, 2])
+    # No metre is 4/4; bars of less than a quarter are drawn together.
+    assert roll_geometry.Grid(Piece(notes, [(0.0, 60.0)])).bars(8.0) == 2
+    assert roll_geometry.Grid(Piece(notes, [(0.0, 60.0)], [(0.0, 1, 16)])).lengths(np.arange(3)).tolist() == [1, 1, 1]

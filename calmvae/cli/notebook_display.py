@@ -72,8 +72,8 @@ def show(music: Piece | Made, title: str = "", sound: bool = True) -> None:
     sections = sections if len(sections) > 1 else []
     with tempfile.TemporaryDirectory() as folder:
         picture, wav = Path(folder) / "roll.png", Path(folder) / "sound.wav"
-        bar, above = _bar_quarters(piece), calmness_plot.journey_plan(info) if "plan" in info else None
-        piano_roll.write_piano_roll(piece, picture, title=title, sections=sections, bar_quarters=bar, above=above)
+        above = calmness_plot.journey_plan(info) if "plan" in info else None
+        piano_roll.write_piano_roll(piece, picture, title=title, sections=sections, above=above)
         _show(picture.read_bytes())
         if not sound:
             return
@@ -83,11 +83,6 @@ def show(music: Piece | Made, title: str = "", sound: bool = True) -> None:
             print(error)
         else:
             display(Audio(_mono(wav), rate=_RATE, normalize=False))
-
-
-def _bar_quarters(piece: Piece) -> float:
-    _, upper, lower = next(iter(piece.time_signatures), (0.0, 4, 4))
-    return 4 * upper / lower
 
 
 def _mono(path: Path) -> np.ndarray:

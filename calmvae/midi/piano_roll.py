@@ -43,7 +43,6 @@ def write_piano_roll(
     title: str = "",
     subtitle: str = "",
     sections: Sequence[Section] = (),
-    bar_quarters: float = 4.0,
     dpi: float = 110,
     above: Above | None = None,
     behind: int | None = None,
@@ -59,24 +58,23 @@ def write_piano_roll(
       title: default the name of the piece.
       subtitle: a second line.
       sections: labelled stretches.
-      bar_quarters: length of a bar in quarter notes.
       dpi: pixels per inch; lowered if the picture would exceed 7.5 million pixels.
       above: draws into a strip between the header and the rows.
       behind: the track to draw under the others.
 
     Raises:
-      OptionError: `bar_quarters` or `dpi` is not positive.
+      OptionError: `dpi` is not positive.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    if not (bar_quarters > 0 and dpi > 0):
-        raise OptionError(f"bar_quarters is {bar_quarters} and dpi {dpi}; both must be greater than 0.")
-    tracks, title, grid = _tracks(piece), title or piece.name, Grid.of(piece, bar_quarters)
-    # An upbeat is at the end of the first bar.
-    sections = [dataclasses.replace(s, start=s.start + grid.lead, end=s.end + grid.lead) for s in sections]
+    if not dpi > 0:
+        raise OptionError(f"dpi is {dpi}; it must be greater than 0.")
+    tracks, title, grid = _tracks(piece), title or piece.name, Grid(piece)
+    # From here on in bars.
+    sections = [dataclasses.replace(s, start=float(grid.bars(s.start)), end=float(grid.bars(s.end))) for s in sections]
     notes = roll_geometry.rectangles(piece, list(tracks), behind, grid)
-    bars, row_bars = roll_geometry.count_bars(notes, sections, bar_quarters)
+    bars, row_bars = roll_geometry.count_bars(notes, sections, grid)
     head = 0.44 + 0.3 * bool(title) + 0.26 * bool(subtitle)
     head += 0.09 + 0.21 * math.ceil(len(tracks) / LEGEND_COLUMNS) if len(tracks) > 1 else 0.0
     room, head = head, head + (above.inches if above else 0.0)
@@ -97,7 +95,7 @@ def write_piano_roll(
         axes.spines[:].set_visible(False)
         _keys(axes, notes, at)
         _bar_lines(axes, piece, grid, at, last == bars)
-        _bands(axes, sections, bar_quarters, at.bar_width, at.strip / at.roll)
+        _bands(axes, sections, at.bar_width, at.strip / at.roll)
         _draw_notes(axes, notes, colors, (first, last), at)
     if not piece.notes:
         _say(axes, (first + last) / 2, 0.5, "no notes", 13, MUTED, ha="center", va="center")
@@ -196,11 +194,11 @@ def _header(figure, title: str, subtitle: str, tracks: list[tuple[str, str]]) ->
         say(edge, y, "loud", 8, MUTED, ha="right")
 
 
-def _bands(axes, sections: Sequence[Section], bar_quarters: float, bar_width: float, strip: float) -> None:
+def _bands(axes, sections: Sequence[Section], bar_width: float, strip: float) -> None:
     """Draws the bands of the sections behind the notes, their labels above, and heavier lines between them."""
     first, last = axes.get_xlim()
     for i, section in enumerate(sections):
-        x0, x1 = np.clip([section.start / bar_quarters, section.end / bar_quarters], first, last)
+        x0, x1 = np.clip([section.start, section.end], first, last)
         if x0 < x1:
             band, label, ink = EMPHASIS if section.emphasis else BETWEEN[i % 2]
             axes.axvspan(x0, x1, color=band, linewidth=0, zorder=0.1)
@@ -230,7 +228,7 @@ def _keys(axes, notes: Rectangles, at: Layout) -> None:
 
 def _bar_lines(axes, piece: Piece, grid: Grid, at: Layout, is_end: bool) -> None:
     """Draws bar and beat lines, bar numbers and min:sec below them, and a heavy line at the end of the piece."""
-    bar_quarters, bar_width = grid.bar_quarters, at.bar_width
+    bar_width = at.bar_width
     first, last = (int(x) for x in axes.get_xlim())
     # Bars between lines at least 0.18 inches apart, and between numbers at least 0.55 apart.
     every, numbered = (next(2**k for k in range(64) if 2**k * bar_width >= w) for w in (0.18, 0.55))
@@ -239,18 +237,22 @@ def _bar_lines(axes, piece: Piece, grid: Grid, at: Layout, is_end: bool) -> None
         _say(axes, x, -0.16 / at.roll, number, size, color, ha=ha)
         _say(axes, x, -0.31 / at.roll, time, 7.5, FAINT if ha == "right" else MUTED, ha=ha)
 
-    quarters = np.maximum(np.arange(first, last + 1) * bar_quarters - grid.lead, 0)
-    seconds = np.round(piece.seconds(quarters)).astype(int)
+    seconds = np.round(piece.seconds(grid.quarters(np.arange(first, last + 1)))).astype(int)
     clock = [f"{s // 60}:{s % 60:02d}" for s in seconds]
-    bars, beat = np.arange(first, last, every), 1 / bar_quarters
-    beats = [b * beat for b in range(1, math.ceil(bar_quarters))] if bar_width >= 0.9 else []
-    axes.vlines([bar + b for b in beats for bar in bars], *axes.get_ylim(), color=BEAT_LINE, linewidth=0.7, zorder=0.4)
+    bars = np.arange(first, last, every)
+    lengths = grid.lengths(bars)
+    beats = [
+        (bar, [k / length for k in range(1, math.ceil(length))] if bar_width >= 0.9 else [])
+        for bar, length in zip(bars.tolist(), lengths.tolist(), strict=True)
+    ]
+    inner = [bar + beat for bar, parts in beats for beat in parts]
+    axes.vlines(inner, *axes.get_ylim(), color=BEAT_LINE, linewidth=0.7, zorder=0.4)
     axes.vlines([*bars, last], *axes.get_ylim(), color=BAR_LINE, linewidth=0.7, zorder=0.5)
-    for bar in bars:
+    for (bar, parts), length in zip(beats, lengths.tolist(), strict=True):
         if (bar - first) % numbered == 0:
             write(bar, str(bar + 1), clock[bar - first], 8.5, INK)
-        for i, b in enumerate(beats if beat * bar_width >= 0.55 else ()):
-            write(bar + b, f"{bar + 1}.{i + 2}")
+        for i, beat in enumerate(parts if bar_width / length >= 0.55 else ()):
+            write(bar + beat, f"{bar + 1}.{i + 2}")
     axes.axvline(last, color=SEAM, linewidth=4 * is_end, zorder=0.5)
     if is_end and ((last - first - 1) % numbered + 1) * bar_width >= 0.55:
         write(last, "", clock[-1])

@@ -24,23 +24,46 @@ class Section:
     emphasis: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
 class Grid:
-    """Bars of a length in quarter notes; `lead` of them are missing at the start of the first bar."""
+    """The bars of a piece by its time signatures; the last metre goes on for ever.
 
-    bar_quarters: float
-    lead: float
+    Attributes:
+      lines: where bars begin, in quarter notes, float64 `[bars + 1]`; the first is below 0 if there is an upbeat.
+    """
 
-    @classmethod
-    def of(cls, piece: Piece, bar_quarters: float) -> Grid:
-        """The grid of a piece, whose first time signature is shorter than a bar if it begins with an upbeat."""
-        begins = [float(piece.quarters(at)) for at, _, _ in piece.time_signatures[:2]]
-        upbeat = len(begins) == 2 and not begins[0] and begins[1] < bar_quarters
-        return cls(bar_quarters, bar_quarters - begins[1] if upbeat else 0.0)
+    def __init__(self, piece: Piece) -> None:
+        signatures = piece.time_signatures or [(0.0, 4, 4)]
+        starts = [float(piece.quarters(time)) for time, _, _ in signatures]
+        lengths = [upper * 4 / lower for _, upper, lower in signatures]
+        # Bars that are shorter than a beat are drawn together.
+        lengths = [length * math.ceil(1 / length) for length in lengths]
+        if len(starts) > 1 and not starts[0] and starts[1] < lengths[1]:
+            # An upbeat is at the end of the first bar.
+            starts, lengths = [starts[1] - lengths[1], *starts[2:]], lengths[1:]
+        end = float(piece.quarters(piece.duration))
+        lines: list[float] = []
+        for start, length, stop in zip(starts, lengths, [*starts[1:], max(end, starts[-1] + 1e-6)], strict=True):
+            # A metre that comes earlier than a bar line by less than this makes no bar of its own.
+            count = max(math.ceil((stop - start) / length - 1e-3), 0)
+            lines += [start + k * length for k in range(count)]
+        self.lines, self._last = np.array(lines or starts[-1:]), lengths[-1]
 
-    def bars(self, quarters: np.ndarray) -> np.ndarray:
+    def bars(self, quarters: np.ndarray | float) -> np.ndarray:
         """Positions in bars of positions in quarter notes."""
-        return (quarters + self.lead) / self.bar_quarters
+        quarters = np.asarray(quarters, np.float64)
+        bar = np.maximum(np.searchsorted(self.lines, quarters + 1e-9, side="right") - 1, 0)
+        within = (quarters - self.lines[bar]) / self.lengths(bar)
+        return bar + within
+
+    def lengths(self, bars: np.ndarray) -> np.ndarray:
+        """The lengths of bars in quarter notes."""
+        return np.append(np.diff(self.lines), self._last)[np.minimum(bars, len(self.lines) - 1)]
+
+    def quarters(self, bars: np.ndarray) -> np.ndarray:
+        """Where bars begin, in quarter notes from the piece's beginning."""
+        last = len(self.lines) - 1
+        begins = self.lines[np.minimum(bars, last)] + np.maximum(bars - last, 0) * self._last
+        return np.maximum(begins, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,14 +119,20 @@ def rectangles(piece: Piece, tracks: Sequence[int], behind: int | None, grid: Gr
     return Rectangles(track, velocity, start, end, lower, thick, low, high, lane)
 
 
-def count_bars(notes: Rectangles, sections: Sequence[Section], bar_quarters: float) -> tuple[int, int]:
+def count_bars(notes: Rectangles, sections: Sequence[Section], grid: Grid) -> tuple[int, int]:
     """The number of bars, and the number in a row.
 
     A release less than half a beat after a bar line does not open another bar.
+
+    Args:
+      notes: of the piece.
+      sections: with start and end in bars.
+      grid: the bars.
     """
-    ends = [*(notes.end - 0.5 / bar_quarters), *(notes.start + 0.001), *(s.end / bar_quarters for s in sections)]
+    late = 0.5 / grid.lengths(np.floor(notes.end).astype(int))
+    ends = [*(notes.end - late), *(notes.start + 0.001), *(section.end for section in sections)]
     bars = max(1, math.ceil(max(ends, default=4) - 1e-6))
-    return bars, bars_per_row(bars, {round(s.start / bar_quarters, 3) for s in sections})
+    return bars, bars_per_row(bars, {round(section.start, 3) for section in sections})
 
 
 def bars_per_row(bars: int, section_starts: set[float]) -> int:
