@@ -74,7 +74,7 @@ def sample(
         remarks = [remark for one in made for remark in one.remarks]
         folder.record |= {"model": model.describe(), "result": [one.info for one in made], "remarks": remarks}
     console.remark(*remarks)
-    bars = round(made[0].sections[-1].end / 4)
+    bars = bars or round(made[0].sections[-1].end / 4)
     console.result(
         folder.record,
         f"{out}: {count(n, 'sample')} of {count(bars, 'bar')}, {_length(made[0].piece)} each.",

@@ -46,6 +46,6 @@ def reconstruct(
     }
     if given.report:
         info["melody"] = given.report
-    beside = model.replay(given, given.windows, given.name, "given melody")
-    sections = [Section(0.0, given.bars * 4.0, given.name, emphasis=True)]
+    beside = model.replay(given, given.windows, given.name, f"given {model.voices()[0].name}")
+    sections = [Section(0.0, given.quarters, given.name, emphasis=True)]
     return Made(made, sections, info, remarks, beside=beside).begun(model.grid)

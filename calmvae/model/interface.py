@@ -47,6 +47,7 @@ class Excerpt:
       players: the instrument of each voice of the windows.
       report: the changes to the notes, for run.json; empty if there are none.
       cut_from: further data for `Model.replay`, of any form.
+      quarters: length in quarter notes; default that of bars of 4/4.
       notes: how many notes of the piece are played where its own are, and how many it has; 0 of 0 if that is unknown.
     """
 
@@ -60,6 +61,10 @@ class Excerpt:
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     cut_from: Any = None
     notes: tuple[int, int] = (0, 0)
+    quarters: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.quarters = self.quarters or self.bars * 4.0
 
     @property
     def count(self) -> int:

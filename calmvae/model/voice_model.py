@@ -71,6 +71,7 @@ class VoiceModel(NumpyModel):
             dataclasses.asdict(voices.report),
             cut,
             (len(_own_notes(cut)), len(piece.columns())),
+            float(cut.part.bar_lines[-1]) / STEPS_PER_QUARTER,
         )
 
     def voices(self) -> list[Voice]:
