@@ -77,7 +77,7 @@ def test_written_and_read(tmp_path):
         attribute_vectors.read(tmp_path / "few")
 
 
-@pytest.mark.parametrize("name", model_folder.embedded())
+@pytest.mark.parametrize("name", [n for n in model_folder.embedded() if n.startswith("calm-mel")])
 def test_embedded_vectors_do_what_they_say(name):
     """Each attribute but the share in key, which is near its top already, is moved most, or nearly so, by its own."""
     model = open_model.load_model(name)
