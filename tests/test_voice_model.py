@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,9 +14,10 @@ from calmvae.common.errors import ModelError, OptionError
 from calmvae.generate import interpolation, reconstruction, sampling
 from calmvae.midi import read_music
 from calmvae.midi.piece import Note, Piece
+from calmvae.model import numpy_engine
 from calmvae.model.interface import Segment
 from calmvae.model.voice_model import VoiceModel
-from calmvae.music import melody_tokens
+from calmvae.music import melody_tokens, voice_windows
 from tests.conftest import PIECES, random_weights, run_calmvae, tiny_spec
 
 SPEC = tiny_spec("calm-piano_2bar")
@@ -172,3 +175,47 @@ def test_evaluate_measures_notes(folder):
     record = json.loads(done.stdout)
     assert 0 <= record["note_f1"] <= 1 and record["timed_note_f1"] <= record["note_f1"]
     assert len(record["samples"]["clashes"]) == 2 and "polyphony" in record["samples"]["overlap"]
+
+
+def test_the_embedded_model_reconstructs_the_embedded_pieces():
+    """They were not trained on."""
+    model = open_model.load_model("calm-piano_2bar")
+    given = [model.excerpt(read_music.read_piece(path), None, []) for path in PIECES]
+    means = model.encode(given)
+    scores = [model.measure(one, model.decode(mu))["note_f1"] for one, (mu, _) in zip(given, means, strict=True)]
+    assert np.mean(scores) > 0.93 and min(scores) > 0.85, scores
+
+
+def test_paths_between_pieces_of_one_metre_stay_in_it():
+    """And of two metres every bar has the length of one of them, but for a few."""
+    model = open_model.load_model("calm-piano_2bar")
+    given = [model.excerpt(read_music.read_piece(path), 4, []) for path in PIECES]
+    lengths = [set(voice_windows.bar_lengths(one.windows).ravel().tolist()) for one in given]
+    bars, odd = 0, 0
+    for (a, ours), (b, theirs) in itertools.combinations(zip(given, lengths, strict=True), 2):
+        if len(ours) == len(theirs) == 1:
+            decoded, _ = interpolation.decoded_path(model, [a, b], [mu for mu, _ in model.encode([a, b])], 5)
+            found = voice_windows.bar_lengths(decoded).ravel()
+            if ours == theirs:
+                assert set(found.tolist()) == ours
+            bars, odd = bars + len(found), odd + int((~np.isin(found, list(ours | theirs))).sum())
+    assert bars > 300 and odd <= 0.02 * bars
+
+
+def test_a_section_that_is_stuck_is_decoded_again():
+    """Where a decoder strikes one pitch all the time at temperature 0, and anything else above."""
+    stuck = {name: np.zeros(shape, np.float32) for name, shape in numpy_engine.weight_shapes(SPEC).items()}
+    bias = stuck["core_decoder/decoder/output_projection/bias"].reshape(SPEC.voices, SPEC.depth)
+    bias[:], bias[0, 40], bias[0, 42:50] = -9, 1.5, 1.0
+    bias[1:, 0] = 9
+    model = VoiceModel(Path("stuck"), SPEC, numpy_engine.Engine(SPEC, stuck))
+    ends = [model.excerpt(embedded(name), 4, []) for name in ("silent_night", "amazing_grace")]
+    means = [mu for mu, _ in model.encode(ends)]
+    raw = model.decode(means[0])
+    assert model.longest_run(raw) > 30 > max(model.longest_run(end.windows) for end in ends)
+    decoded, again = interpolation.decoded_path(model, ends, means, 4)
+    assert again == 2 and all(model.longest_run(part) < 12 for part in np.split(decoded, 4)[1:-1])
+    same, _ = interpolation.decoded_path(model, ends, means, 4)
+    assert np.array_equal(decoded, same)
+    made = interpolation.interpolate(embedded("silent_night"), embedded("amazing_grace"), model, steps=4)
+    assert made.info["decoded_again"] == 2 and any("2 sections were decoded again" in line for line in made.remarks)

@@ -223,6 +223,10 @@ class Model(abc.ABC):
         """Reconstruction accuracies of windows decoded from an excerpt, shares by name; the first is of all steps."""
         return {"reconstruction_accuracy": float(self.same(given.windows, decoded).mean())}
 
+    def longest_run(self, windows: Any) -> int:
+        """How often a voice strikes one pitch in a row, at most; 0 for models without voices."""
+        return 0
+
     def voices(self) -> list[Voice]:
         """The instruments of samples: one for each voice of the windows."""
         return [Voice("melody", DEFAULT_PROGRAM, DEFAULT_VELOCITY)]

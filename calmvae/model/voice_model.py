@@ -74,6 +74,10 @@ class VoiceModel(NumpyModel):
             float(cut.part.bar_lines[-1]) / STEPS_PER_QUARTER,
         )
 
+    def longest_run(self, windows: np.ndarray) -> int:
+        """See `Model.longest_run`."""
+        return voice_windows.longest_run(windows)
+
     def voices(self) -> list[Voice]:
         """See `Model.voices`."""
         return [Voice(_TRACK, DEFAULT_PROGRAM, DEFAULT_VELOCITY, k) for k in range(self.spec.voices)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -92,6 +93,13 @@ def join_windows(windows: np.ndarray, tied: np.ndarray | None = None) -> tuple[n
             if len(events):
                 before[voice] = mine[events[-1], voice]
     return out[inside], np.append(0, np.cumsum(lengths.ravel()))
+
+
+def longest_run(windows: np.ndarray) -> int:
+    """How often a voice strikes one pitch in a row, at most, in windows uint8 `[n, steps, voices]` that follow."""
+    tokens, _ = join_windows(windows)
+    struck = [column[is_onset(column)].tolist() for column in tokens.T]
+    return max((len(list(same)) for row in struck for _, same in itertools.groupby(row)), default=0)
 
 
 def window_notes(windows: np.ndarray) -> np.ndarray:
