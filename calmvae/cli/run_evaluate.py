@@ -115,7 +115,7 @@ def _of_comparison(compared: sample_statistics.Comparison) -> dict[str, float]:
     """The comparison as the rows that are listed."""
     rows = {f"overlap_{name}": value for name, value in compared.overlap.items()} | {"overlap": compared.mean_overlap}
     pairs = {"in_key": compared.in_key, "repetition": compared.repetition}
-    if compared.clashes:
+    if isinstance(compared, sample_statistics.VoiceComparison):
         pairs["clashes"] = compared.clashes
     if compared.nearest and compared.exact:
         pairs |= {"nearest_steps": compared.nearest, "copied": compared.exact}

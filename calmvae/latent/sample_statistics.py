@@ -8,6 +8,7 @@ agreement. Both densities are evaluated on one grid.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -47,7 +48,6 @@ class Comparison:
       nearest: mean Hamming distance (steps, transposition apart) to the nearest training window: set, reference; None
         without training windows.
       exact: share of windows that stand in the training windows, in any transposition: set, reference.
-      clashes: with several voices, the share of steps at which pitch classes a semitone apart sound: set, reference.
     """
 
     overlap: dict[str, float]
@@ -56,7 +56,17 @@ class Comparison:
     repetition: tuple[float, float]
     nearest: tuple[float, float] | None = None
     exact: tuple[float, float] | None = None
-    clashes: tuple[float, float] | None = None
+
+
+@dataclasses.dataclass
+class VoiceComparison(Comparison):
+    """Of windows of several voices.
+
+    Attributes:
+      clashes: share of the steps with sound at which pitch classes a semitone apart sound: set, reference.
+    """
+
+    clashes: tuple[float, float] = (0.0, 0.0)
 
 
 def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None = None, seed: int = 0) -> Comparison:
@@ -73,14 +83,15 @@ def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None
         raise ValueError("two windows with notes are needed on either side")
     ours, wanted = features(mine), features(theirs)
     overlap = {name: overlapping_area(ours[name], wanted[name]) for name in wanted}
-    found = Comparison(
-        overlap=overlap,
-        mean_overlap=float(np.mean(list(overlap.values()))),
-        in_key=(float(in_key(mine).mean()), float(in_key(theirs).mean())),
-        repetition=(repetition(mine), repetition(theirs)),
-    )
+    parts: dict[str, Any] = {
+        "overlap": overlap,
+        "mean_overlap": float(np.mean(list(overlap.values()))),
+        "in_key": (float(in_key(mine).mean()), float(in_key(theirs).mean())),
+        "repetition": (repetition(mine), repetition(theirs)),
+    }
+    found = Comparison(**parts)
     if mine.ndim == 3:
-        found.clashes = voice_statistics.clashes(mine), voice_statistics.clashes(theirs)
+        found = VoiceComparison(**parts, clashes=(voice_statistics.clashes(mine), voice_statistics.clashes(theirs)))
     if train is not None and len(train):
         distances = [nearest(some, train) for some in (mine, theirs)]
         found.nearest = (float(distances[0].mean()), float(distances[1].mean()))
