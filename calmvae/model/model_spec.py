@@ -275,13 +275,12 @@ def unknown(what: str, name: str, names: Iterable[str], otherwise: str = "") -> 
 
 
 def not_melodies(config: str, place: Path | None = None) -> CalmvaeError:
-    """What to say where only a melody model will do: of a config an `OptionError`, of a model at a place a
-    `ModelError`."""
+    """The error where a command needs a melody model: an `OptionError` about a config, a `ModelError` about a place."""
     kind: type[CalmvaeError] = ModelError if place else OptionError
     found = f"{place}, of config '{config}'," if place else f"config '{config}'"
     return kind(
-        f"{found} is not a melody model; `calmvae sample`, `interpolate` and `train` take it, what was asked for needs "
-        f"a melody config such as {DEFAULT_CONFIG}."
+        f"{found} is not a melody model; `calmvae sample`, `interpolate` and `train` take it, but this command needs a "
+        f"melody model such as {DEFAULT_CONFIG}."
     )
 
 
