@@ -153,12 +153,8 @@ def long_window() -> np.ndarray:
 def read_and_written() -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """What the 16-bar model makes of `long_window`: embeddings of beats `[64, 512]`, of 2 bars `[8, 512]` and of all
     `[1, 512]`; the posterior mean `[384]`; the decoded tokens `[256]`."""
-    engine, given, levels = load(LONG).engine, long_window()[None], []
-    for scope, length in engine.spec.encoder_levels():
-        # The engine keeps to itself what it reads on the way to the posterior.
-        given = engine._run_level(scope, given.reshape(-1, length, *given.shape[2:]))
-        levels.append(given)
-        given = given[None]
+    engine = load(LONG).engine
+    levels = [found[0] for found in engine.levels(long_window()[None])]
     mu, _ = engine.encode(long_window()[None])
     return levels, mu[0], engine.decode(mu)[0]
 

@@ -95,19 +95,25 @@ class Engine:
         found = [np.zeros((len(tokens), size), np.float32) for size in (depth, self.spec.z_size, self.spec.z_size)]
 
         def work(rows: slice) -> None:
-            found[0][rows] = top = self._embed(tokens[rows])
+            found[0][rows] = top = self._levels(tokens[rows])[-1][:, 0]
             found[1][rows], found[2][rows] = self._posterior(top)
 
         _in_batches(len(tokens), work)
         return found[0], found[1], found[2]
 
-    def _embed(self, tokens: np.ndarray) -> np.ndarray:
-        given, depth = codes(tokens, self.spec), 2 * self.spec.hparams["enc_rnn_size"][-1]
+    def levels(self, tokens: np.ndarray) -> list[np.ndarray]:
+        """What each level of the encoder makes of windows, the lowest first: `[n, segments, 2 * units]`."""
+        return self._levels(self._checked(tokens))
+
+    def _levels(self, tokens: np.ndarray) -> list[np.ndarray]:
+        given = codes(tokens, self.spec)
+        depth, found = 2 * self.spec.hparams["enc_rnn_size"][-1], []
         for scope, length in self.spec.encoder_levels():
             # Segments become rows of their own, and their embeddings the steps of the level above.
             segments = given.reshape(-1, length, *given.shape[2:])
             given = self._run_level(scope, segments).reshape(len(tokens), -1, depth)
-        return given[:, 0]
+            found.append(given)
+        return found
 
     def _posterior(self, top: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mu = top @ self.weights["encoder/mu/kernel"] + self.weights["encoder/mu/bias"]
