@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -28,3 +29,14 @@ def test_passes(name):
     here = Path(sys.executable).with_name(Path(program).name)
     done = subprocess.run([here, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_modules_and_functions_are_short():
+    """A module has at most 400 lines, a function at most 60."""
+    long = []
+    for path in sorted((ROOT / "calmvae").rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        long += [path.name] if len(text.splitlines()) > 400 else []
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        long += [f"{path.name}: {f.name}" for f in functions if (f.end_lineno or 0) - f.lineno + 1 > 60]
+    assert not long

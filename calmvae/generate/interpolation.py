@@ -79,16 +79,23 @@ def interpolate(
     if temperature:
         backs = [model.decode(mu, like=[end] * count) for end, mu in zip(ends, means, strict=True)]
     info: dict[str, Any] = {"bars_per_step": bars, **_measured(model, ends, backs, segments)}
-    if again:
-        info["decoded_again"] = again
-        sections_were = "section was" if again == 1 else "sections were"
-        remarks.append(f"{again} {sections_were} decoded again, because one note came {_RUN} times in a row or more.")
-    if endpoints == "original" and all(end.notes[1] for end in ends):
-        info["notes"] = [list(end.notes) for end in ends]
-        told = [f"{kept} of {name}'s {total} notes" for name, (kept, total) in zip("AB", info["notes"], strict=True)]
-        remarks.append(f"{' and '.join(told)} are in the result.")
+    remarks += _closing(ends, endpoints == "original", again, info)
     parts = [model.play([s], f"{piece.name}, step {s.label}")[0] for s in segments]
     return Made(piece, sections, info, remarks, parts).begun(model.grid)
+
+
+def _closing(ends: list[Excerpt], original: bool, again: int, info: dict[str, Any]) -> list[str]:
+    """What was decoded again, and how many notes of the pieces are in the result; both go to `info`, too."""
+    said = []
+    if again:
+        info["decoded_again"] = again
+        were = "section was" if again == 1 else "sections were"
+        said.append(f"{again} {were} decoded again, because one note came {_RUN} times in a row or more.")
+    if original and all(end.notes[1] for end in ends):
+        info["notes"] = [list(end.notes) for end in ends]
+        told = [f"{kept} of {name}'s {total} notes" for name, (kept, total) in zip("AB", info["notes"], strict=True)]
+        said.append(f"{' and '.join(told)} are in the result.")
+    return said
 
 
 def decoded_path(

@@ -75,24 +75,20 @@ def write_piano_roll(
     sections = [dataclasses.replace(s, start=float(grid.bars(s.start)), end=float(grid.bars(s.end))) for s in sections]
     notes = roll_geometry.rectangles(piece, list(tracks), behind, grid)
     bars, row_bars = roll_geometry.count_bars(notes, sections, grid)
-    head = 0.44 + 0.3 * bool(title) + 0.26 * bool(subtitle)
-    head += 0.09 + 0.21 * math.ceil(len(tracks) / LEGEND_COLUMNS) if len(tracks) > 1 else 0.0
-    room, head = head, head + (above.inches if above else 0.0)
+    room = _head_room(title, subtitle, len(tracks))
+    head = room + (above.inches if above else 0.0)
     at = Layout.make(bars, row_bars, notes, head, STRIP if sections else 0.0, dpi)
 
     canvas = FigureCanvasAgg(Figure(figsize=(at.width, at.height), dpi=at.dpi, facecolor="white"))
     page = canvas.figure
     _header(page, title, subtitle, list(tracks.values()))
     if above:
-        box = (LEFT / at.width, 1 - head / at.height, 1 - (LEFT + RIGHT) / at.width, (head - room) / at.height)
-        above.draw(page, box)
+        above.draw(page, at.strip_above(head, room))
     shades = np.array([[_shade(color, v) for v in range(128)] for _, color in tracks.values()]).reshape(-1, 128, 3)
     colors = shades[notes.track.astype(int), notes.velocity.astype(int).clip(0, 127)]
     for row in range(at.rows):
         first, last = row * row_bars, min((row + 1) * row_bars, bars)
-        axes = page.add_axes(at.box(row, last - first), facecolor=ROLL, xticks=[], yticks=[])
-        axes.set(xlim=(first, last), ylim=(notes.low - notes.lane, notes.high + 1))
-        axes.spines[:].set_visible(False)
+        axes = _row_axes(page, at, row, (first, last), notes)
         _keys(axes, notes, at)
         _bar_lines(axes, piece, grid, at, last == bars)
         _bands(axes, sections, at.bar_width, at.strip / at.roll)
@@ -101,6 +97,20 @@ def write_piano_roll(
         _say(axes, (first + last) / 2, 0.5, "no notes", 13, MUTED, ha="center", va="center")
     canvas.print_png(Path(path), metadata={"Software": None})  # It would name matplotlib's version.
     return Path(path)
+
+
+def _head_room(title: str, subtitle: str, tracks: int) -> float:
+    """The height of title, subtitle and legend in inches."""
+    legend = 0.09 + 0.21 * math.ceil(tracks / LEGEND_COLUMNS) if tracks > 1 else 0.0
+    return 0.44 + 0.3 * bool(title) + 0.26 * bool(subtitle) + legend
+
+
+def _row_axes(page, at: Layout, row: int, bars: tuple[int, int], notes: Rectangles):
+    """The axes of a row, from its first bar to before its last, in bars and semitones."""
+    axes = page.add_axes(at.box(row, bars[1] - bars[0]), facecolor=ROLL, xticks=[], yticks=[])
+    axes.set(xlim=bars, ylim=(notes.low - notes.lane, notes.high + 1))
+    axes.spines[:].set_visible(False)
+    return axes
 
 
 def _draw_notes(axes, notes: Rectangles, colors: np.ndarray, bars: tuple[int, int], at: Layout) -> None:

@@ -55,6 +55,10 @@ class Grid:
         within = (quarters - self.lines[bar]) / self.lengths(bar)
         return bar + within
 
+    def section(self, section: Section) -> Section:
+        """A section with start and end in bars."""
+        return dataclasses.replace(section, start=float(self.bars(section.start)), end=float(self.bars(section.end)))
+
     def lengths(self, bars: np.ndarray) -> np.ndarray:
         """The lengths of bars in quarter notes."""
         return np.append(np.diff(self.lines), self._last)[np.minimum(bars, len(self.lines) - 1)]
@@ -172,6 +176,10 @@ class Layout:
         roll, bar_width = semitones * step, (width - LEFT - RIGHT) / row_bars
         height = math.ceil((head + rows * (roll + strip + TICKS)) * dpi) / dpi
         return cls(rows, width, height, dpi, head, strip, step, roll, bar_width)
+
+    def strip_above(self, head: float, room: float) -> tuple[float, float, float, float]:
+        """Left, bottom, width and height of the strip between the header and the rows, as shares of the page."""
+        return LEFT / self.width, 1 - head / self.height, 1 - (LEFT + RIGHT) / self.width, (head - room) / self.height
 
     def box(self, row: int, bars: int) -> tuple[float, float, float, float]:
         """Left, bottom, width and height of a row of so many bars, as shares of the page."""

@@ -124,8 +124,9 @@ class ModelSpec:
         return kinds | {name: self.hparams[name] for name in SHAPE_HPARAMS}
 
     def to_json(self) -> dict[str, Any]:
-        """The spec as JSON-ready data; `from_json` takes it back."""
-        return dataclasses.asdict(self)
+        """The spec as JSON-ready data; `from_json` takes it back. A melody's one voice is not named."""
+        data = dataclasses.asdict(self)
+        return data if self.voices > 1 else {name: value for name, value in data.items() if name != "voices"}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ModelSpec:

@@ -84,7 +84,11 @@ class VoiceModel(NumpyModel):
 
     def measure(self, given: Excerpt, decoded: np.ndarray) -> dict[str, float]:
         """See `Model.measure`; also F1 of the notes: same pitch, bar and sixteenth, whichever voice has them."""
-        return super().measure(given, decoded) | {"note_f1": voice_windows.note_f1(given.windows, decoded)}
+        shares = {
+            "onset_accuracy": melody_tokens.onset_accuracy(given.windows, decoded),
+            "note_f1": voice_windows.note_f1(given.windows, decoded),
+        }
+        return super().measure(given, decoded) | shares
 
     def replay(self, excerpt: Excerpt, windows: np.ndarray, name: str, track: str) -> Piece:
         """See `Model.replay`; every bar begins where the piece's own does."""
