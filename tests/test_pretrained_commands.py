@@ -38,7 +38,7 @@ def stand_in(entry: registry.Entry, site: Path) -> None:
     if entry.kind == "magenta-js":
         sizes = {"z_size": 8, "enc_rnn_size": [12], "dec_rnn_size": [16, 16]}
         levels = (16, 16) if entry.bars == 16 else None
-        spec = model_spec.with_hparams(model_spec._calm("js", entry.bars, levels), sizes)
+        spec = model_spec.with_hparams(model_spec._calm("js", 16 * entry.bars, levels), sizes)
         rng = np.random.default_rng(0)
         shapes = magenta_js.numpy_engine.weight_shapes(spec)
         weights = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in shapes.items()}

@@ -78,7 +78,6 @@ def write_piano_roll(
     room = _head_room(title, subtitle, len(tracks))
     head = room + (above.inches if above else 0.0)
     at = Layout.make(bars, row_bars, notes, head, STRIP if sections else 0.0, dpi)
-
     canvas = FigureCanvasAgg(Figure(figsize=(at.width, at.height), dpi=at.dpi, facecolor="white"))
     page = canvas.figure
     _header(page, title, subtitle, list(tracks.values()))
