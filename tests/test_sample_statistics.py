@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from calmvae.latent import sample_statistics
+from calmvae.latent import sample_statistics, voice_statistics
 from calmvae.music import melody_tokens
 
 
@@ -36,7 +36,7 @@ def test_features_of_a_known_window():
     }  # fmt: skip
     assert found["pitch_classes"][0, [0, 4]].tolist() == [0.75, 0.25]
     assert found["pitch_class_transitions"][0].reshape(12, 12)[[0, 4, 0], [4, 0, 0]] == pytest.approx(1 / 3)
-    lengths = dict(zip(sample_statistics._LENGTHS.tolist(), found["note_lengths"][0].tolist(), strict=True))
+    lengths = dict(zip(voice_statistics.LENGTHS.tolist(), found["note_lengths"][0].tolist(), strict=True))
     assert lengths[4] == 0.5 and lengths[2] == lengths[16] == 0.25
     assert all(len(found[name]) == 1 for name in sample_statistics.FEATURES)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from calmvae.checkpoints import find_model
 from calmvae.common import magenta_import
@@ -12,6 +15,7 @@ from calmvae.common.errors import OptionError
 from calmvae.model import config_catalog, interface, numpy_engine
 from calmvae.model.melody_model import MelodyModel
 from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec, not_melodies, with_hparams
+from calmvae.model.numpy_model import NumpyModel
 from calmvae.model.voice_model import VoiceModel
 
 DEFAULT_MODEL = "calm-mel_2bar"
@@ -48,17 +52,34 @@ def load_melody_model(name: str | Path = DEFAULT_MODEL, config: str | None = Non
     Raises:
       ModelError: as `load_model`, or the model is not of melodies.
     """
+    model = load_numpy_model(name, config)
+    if not isinstance(model, MelodyModel):
+        raise not_melodies(model.name, model.source)
+    return model
+
+
+def load_numpy_model(name: str | Path = DEFAULT_MODEL, config: str | None = None) -> NumpyModel:
+    """As `load_model`, for models of melodies or of several voices, which need neither Magenta nor TensorFlow.
+
+    Raises:
+      ModelError: as `load_model`, or the model is of another kind.
+    """
     opened = find_model.open_model(name, config)
-    if opened.spec is None or opened.spec.voices > 1:
+    if opened.spec is None:
         raise not_melodies(opened.config, opened.place)
-    return MelodyModel(opened.place, opened.spec, numpy_engine.Engine(opened.spec, opened.weights), **_record(opened))
+    return of_spec(opened.place, opened.spec, opened.weights, **_record(opened))
+
+
+def of_spec(place: Path, spec: ModelSpec, weights: Mapping[str, np.ndarray], **record: Any) -> NumpyModel:
+    """The model of a spec and weights from a place; `record` as for `interface.Model`."""
+    kind = VoiceModel if spec.voices > 1 else MelodyModel
+    return kind(place, spec, numpy_engine.Engine(spec, weights), **record)
 
 
 def of_opened(opened: find_model.Opened, hparams: dict[str, Any] | None = None) -> interface.Model:
     """The model of weights opened by `find_model.open_model`; `hparams` replace those of Magenta's config."""
     if opened.spec is not None:
-        kind = VoiceModel if opened.spec.voices > 1 else MelodyModel
-        return kind(opened.place, opened.spec, numpy_engine.Engine(opened.spec, opened.weights), **_record(opened))
+        return of_spec(opened.place, opened.spec, opened.weights, **_record(opened))
     from calmvae.model import magenta_config, magenta_model
 
     door = magenta_import.load()

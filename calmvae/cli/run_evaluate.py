@@ -38,9 +38,7 @@ def evaluate(model: str, config: str | None, wanted: Evaluating, console: Consol
     """Prints metrics on the held-out part of a data set, or on all windows of music files; with `out`, a page too."""
     if out is not None and wanted.samples < 2:
         raise OptionError("the page of -o compares samples with held-out music; leave --samples at 2 or more.")
-    opened = open_model.load_model(model, config)
-    if not isinstance(opened, NumpyModel):
-        raise model_spec.not_melodies(opened.name, opened.source)
+    opened = open_model.load_numpy_model(model, config)
     if opened.spec.voices > 1 and out is not None:
         raise OptionError(f"the page of -o is for models of melodies, and {opened.name} is none; leave -o out.")
     held_out, train = _windows(wanted, opened.spec, console)

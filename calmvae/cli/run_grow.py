@@ -19,7 +19,6 @@ from calmvae.common.text import command, count
 from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation
 from calmvae.model import config_catalog, model_spec, numpy_engine
-from calmvae.model.numpy_model import NumpyModel
 from calmvae.training import grow_model, grow_top
 
 _EVAL_WINDOWS = 512
@@ -30,9 +29,7 @@ _LAST_RATE = 0.03
 
 def grow(model: str, data: Path, out: Path, config: str, wanted: Growing, console: Console) -> None:
     """Writes a model folder."""
-    small, spec = open_model.load_model(model), config_catalog.get_spec(config)
-    if not isinstance(small, NumpyModel):
-        raise model_spec.not_melodies(small.name, small.source)
+    small, spec = open_model.load_numpy_model(model), config_catalog.get_spec(config)
     sizes = {name: small.spec.hparams[name] for name in ("enc_rnn_size", "dec_rnn_size")}
     spec = model_spec.with_hparams(spec, sizes)
     if not grow_model.can_grow(small.spec, spec) or grow_model.levels_above(small.spec, spec) != 1:

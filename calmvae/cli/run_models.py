@@ -23,8 +23,7 @@ from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError, OptionError
 from calmvae.common.text import command
-from calmvae.model import config_catalog, model_spec
-from calmvae.model.numpy_model import NumpyModel
+from calmvae.model import config_catalog
 
 FORMATS = ("calmvae", "magenta", "magenta-js")
 
@@ -220,9 +219,7 @@ def _name_of(place: Path) -> str:
 def export(model: str, out: Path, config: str | None, form: Form, console: Console) -> None:
     """Writes a model folder, a TensorFlow checkpoint under Magenta's names, or what magenta-js fetches."""
     form.check()
-    opened = open_model.load_model(model, config)
-    if not isinstance(opened, NumpyModel):
-        raise model_spec.not_melodies(opened.name, opened.source)
+    opened = open_model.load_numpy_model(model, config)
     weights = opened.engine.weights
     arguments = {"model": model, "format": form.name, "half": form.half, "quantize": form.quantize}
     remarks = []

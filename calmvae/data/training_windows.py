@@ -23,7 +23,6 @@ from calmvae.common import text
 from calmvae.common.errors import DataError, EmptyMusicError, OptionError
 from calmvae.midi.piece import Piece
 from calmvae.music import calmness, melody_extraction, melody_tokens, melody_windows, voice_windows
-from calmvae.music.voice_extraction import extract_voices
 
 MELODIES = (*melody_extraction.METHODS, "tracks", "all")
 # The octaves' worth of transposition that Magenta's melody configs use, a fifth more on either side of calm registers.
@@ -123,10 +122,7 @@ def piece_windows(piece: Piece, steps: int, melody: str = "skyline", voices: int
       OptionError: unknown `melody`. EmptyMusicError: no pitched notes.
     """
     if voices > 1:
-        bars = steps // melody_tokens.STEPS_PER_BAR
-        windows, _ = voice_windows.cut_windows(extract_voices(piece, voices), bars, 1)
-        heard = sounding(windows)
-        return heard, len(windows) - len(heard)
+        return voice_windows.piece_windows(piece, voices, steps // melody_tokens.STEPS_PER_BAR)
     if melody not in MELODIES:
         raise OptionError(f"unknown melody method '{melody}'; choose one of {', '.join(MELODIES)}.")
     lines = []

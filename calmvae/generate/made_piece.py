@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import numpy as np
 from calmvae.common.errors import EmptyMusicError
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
+from calmvae.music import bars
+from calmvae.music.melody_tokens import STEPS_PER_QUARTER
 
-_SIXTEENTHS = 16
 # A silence shorter than this many seconds is none.
 _LEAST = 1e-6
 
@@ -96,12 +96,11 @@ def _metres_from(piece: Piece, seconds: float) -> list[tuple[float, int, int]]:
     now = max(int(np.searchsorted(starts, begin + _LEAST)) - 1, 0)
     (_, upper, lower), later = given[now], given[now + 1 :]
     bar = upper * 4 / lower
-    sixteenths = round((float(starts[now]) - begin) % bar * _SIXTEENTHS / 4)
+    steps = round((float(starts[now]) - begin) % bar * STEPS_PER_QUARTER)
     metres = [(0.0, upper, lower)]
-    if 0 < sixteenths < round(bar * _SIXTEENTHS / 4):
-        shared = math.gcd(sixteenths, _SIXTEENTHS // 4)
-        line = float(piece.seconds(begin + sixteenths * 4 / _SIXTEENTHS)) - seconds
-        metres = [(0.0, sixteenths // shared, _SIXTEENTHS // shared), (line, upper, lower)]
+    if 0 < steps < round(bar * STEPS_PER_QUARTER):
+        line = float(piece.seconds(begin + steps / STEPS_PER_QUARTER)) - seconds
+        metres = [(0.0, *bars.signature(steps)), (line, upper, lower)]
     return [
         *[metre for metre in metres if not later or metre[0] < later[0][0] - seconds - _LEAST],
         *((time - seconds, n, d) for time, n, d in later),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from calmvae.data import training_windows
-from calmvae.latent import sample_statistics
+from calmvae.latent import sample_statistics, voice_statistics
 from calmvae.latent.sample_statistics import Comparison
 from calmvae.midi.piano_roll import FAINT, INK, MUTED, TRACK_COLORS
 
@@ -58,7 +58,7 @@ def write_page(
         _dress(plot, said, compared.overlap[name])
     _bars(axes[5], wanted["pitch_classes"].mean(axis=0), ours["pitch_classes"].mean(axis=0), _PITCH_CLASSES)
     _dress(axes[5], "Pitch classes", compared.overlap["pitch_classes"])
-    lengths = [str(length) for length in sample_statistics._LENGTHS]
+    lengths = [str(length) for length in voice_statistics.LENGTHS]
     _bars(axes[6], wanted["note_lengths"].mean(axis=0), ours["note_lengths"].mean(axis=0), lengths)
     _dress(axes[6], "Note lengths (up to, 16ths)", compared.overlap["note_lengths"])
     _overlaps(axes[7], compared)

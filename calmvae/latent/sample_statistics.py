@@ -20,8 +20,6 @@ from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, MIN_PITCH, STEPS_PER_
 # Windows of a set that are compared with each other; distances grow with the square.
 _MOST = 400
 _GRID = 512
-# Upper ends, in steps, of the classes of note lengths; the last one takes longer notes too.
-_LENGTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 32])
 
 FEATURES = {
     "pitch_count": "different pitches",
@@ -89,14 +87,13 @@ def compare(windows: np.ndarray, reference: np.ndarray, train: np.ndarray | None
         "in_key": (float(in_key(mine).mean()), float(in_key(theirs).mean())),
         "repetition": (repetition(mine), repetition(theirs)),
     }
-    found = Comparison(**parts)
-    if mine.ndim == 3:
-        found = VoiceComparison(**parts, clashes=(voice_statistics.clashes(mine), voice_statistics.clashes(theirs)))
     if train is not None and len(train):
         distances = [nearest(some, train) for some in (mine, theirs)]
-        found.nearest = (float(distances[0].mean()), float(distances[1].mean()))
-        found.exact = (float((distances[0] == 0).mean()), float((distances[1] == 0).mean()))
-    return found
+        parts["nearest"] = (float(distances[0].mean()), float(distances[1].mean()))
+        parts["exact"] = (float((distances[0] == 0).mean()), float((distances[1] == 0).mean()))
+    if mine.ndim == 2:
+        return Comparison(**parts)
+    return VoiceComparison(**parts, clashes=(voice_statistics.clashes(mine), voice_statistics.clashes(theirs)))
 
 
 def features(windows: np.ndarray) -> dict[str, np.ndarray]:
@@ -115,7 +112,7 @@ def _features(window: np.ndarray) -> dict[str, np.ndarray | float]:
     pitches = window[onsets].astype(np.int64) - FIRST_PITCH + MIN_PITCH
     events = np.flatnonzero(window != HOLD)
     ends = np.append(events, len(window))[np.searchsorted(events, onsets) + 1]
-    classes = np.minimum(np.searchsorted(_LENGTHS, ends - onsets), len(_LENGTHS) - 1)
+    classes = voice_statistics.length_classes(ends - onsets)
     return {
         "pitch_count": float(len(np.unique(pitches))),
         "note_count": float(len(pitches)),
@@ -124,8 +121,8 @@ def _features(window: np.ndarray) -> dict[str, np.ndarray | float]:
         "mean_ioi": float(np.diff(onsets).mean()) if len(onsets) > 1 else 0.0,
         "pitch_classes": _shares(pitches % 12, 12),
         "pitch_class_transitions": _transitions(pitches % 12, 12),
-        "note_lengths": _shares(classes, len(_LENGTHS)),
-        "note_length_transitions": _transitions(classes, len(_LENGTHS)),
+        "note_lengths": _shares(classes, len(voice_statistics.LENGTHS)),
+        "note_length_transitions": _transitions(classes, len(voice_statistics.LENGTHS)),
     }
 
 

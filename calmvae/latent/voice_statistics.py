@@ -8,7 +8,7 @@ from calmvae.music import melody_tokens, voice_windows
 from calmvae.music.melody_tokens import BAR_END, FIRST_PITCH, MIN_PITCH
 
 # Upper ends, in steps, of the classes of note lengths; the last one takes longer notes too.
-_LENGTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 32])
+LENGTHS = np.array([1, 2, 3, 4, 6, 8, 12, 16, 32])
 
 FEATURES = {
     "pitch_count": "different pitches",
@@ -36,7 +36,7 @@ def _features(window: np.ndarray) -> dict[str, np.ndarray | float]:
     starts, first = np.unique(places, return_index=True)
     # Sorted by place and pitch, so that the first note of a place is its lowest.
     bass = pitches[first]
-    classes = np.minimum(np.searchsorted(_LENGTHS, notes[:, 3] - places), len(_LENGTHS) - 1)
+    classes = length_classes(notes[:, 3] - places)
     return {
         "pitch_count": float(len(np.unique(pitches))),
         "note_count": float(len(pitches)),
@@ -47,8 +47,13 @@ def _features(window: np.ndarray) -> dict[str, np.ndarray | float]:
         "mean_ioi": float(np.diff(starts).mean()) if len(starts) > 1 else 0.0,
         "voice_density": melody_tokens.is_onset(window).sum(axis=0).astype(np.float64),
         "pitch_classes": np.bincount(pitches % 12, minlength=12) / len(pitches),
-        "note_lengths": np.bincount(classes, minlength=len(_LENGTHS)) / len(pitches),
+        "note_lengths": np.bincount(classes, minlength=len(LENGTHS)) / len(pitches),
     }
+
+
+def length_classes(steps: np.ndarray) -> np.ndarray:
+    """The classes of note lengths in steps."""
+    return np.minimum(np.searchsorted(LENGTHS, steps), len(LENGTHS) - 1)
 
 
 def clashes(windows: np.ndarray) -> float:
@@ -67,7 +72,7 @@ def _sounding(window: np.ndarray) -> np.ndarray:
     """Which pitches sound at the steps of a window's bars, bool `[steps, 128]`."""
     inside = (window != BAR_END).any(axis=1)
     tokens = np.where(window == BAR_END, melody_tokens.HOLD, window)
-    heard = np.stack([melody_tokens.sounding_tokens(column) for column in tokens.T], axis=1)[inside].astype(np.int64)
+    heard = melody_tokens.sounding_voices(tokens)[inside].astype(np.int64)
     out = np.zeros((len(heard), 128), bool)
     steps, voices = np.nonzero(heard)
     out[steps, heard[steps, voices] - FIRST_PITCH + MIN_PITCH] = True

@@ -14,7 +14,6 @@ from calmvae.midi.piece import DEFAULT_QPM, Note, Piece
 from calmvae.model.model_spec import ModelSpec
 from calmvae.music import bars, melody_tokens, voice_windows
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
-from calmvae.music.voice_extraction import extract_voices
 
 _VELOCITY = 80
 
@@ -30,12 +29,10 @@ def converter(spec: ModelSpec) -> Any:
         def to_tensors(self, item: Any) -> Any:
             """Every window of a NoteSequence, sliding by a bar, that has a note."""
             try:
-                voices = extract_voices(note_sequence.piece_of(item), spec.voices)
+                windows, _ = voice_windows.piece_windows(note_sequence.piece_of(item), spec.voices, spec.bars)
             except EmptyMusicError:
                 return data.ConverterTensors()
-            windows, _ = voice_windows.cut_windows(voices, spec.bars, 1)
-            heard = windows[melody_tokens.is_onset(windows).any(axis=(1, 2))]
-            return data.ConverterTensors(*[list(one_hot(heard, spec))] * 2)
+            return data.ConverterTensors(*[list(one_hot(windows, spec))] * 2)
 
         def from_tensors(self, samples: Sequence[np.ndarray], controls: Any = None) -> list[Any]:
             """The NoteSequences of one-hot windows, at 120 quarters a minute."""

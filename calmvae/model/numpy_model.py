@@ -8,15 +8,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from calmvae.common import seeds
+from calmvae.common import seeds, text
 from calmvae.common.errors import OptionError
 from calmvae.model import interface
 from calmvae.model.interface import Excerpt
 from calmvae.model.model_spec import ModelSpec
 from calmvae.model.numpy_engine import Engine
+from calmvae.music.calmness import DEFAULT_QPM
+from calmvae.music.melody_extraction import Melody
+from calmvae.music.melody_tokens import STEPS_PER_BAR
+from calmvae.music.voice_extraction import Voices
 
 # MIDI's tempo event cannot say less than 3.6; nobody plays above 400.
-QPM_RANGE = (4.0, 400.0)
+_QPM_RANGE = (4.0, 400.0)
 # Samples decoded together, always as many: the last bits of a product depend on how many rows it has.
 _GROUP = 8
 # Bars of a sample to each fresh draw.
@@ -107,3 +111,62 @@ class NumpyModel(interface.Model):
 
     def check_voice(self, program: int, velocity: int) -> None:
         """See `Model.check_voice`; any will do."""
+
+    def excerpts_of(self, windows: np.ndarray) -> list[Excerpt]:
+        """Windows as excerpts of no piece, one each."""
+        bars, tied, players = windows.shape[1] // STEPS_PER_BAR, np.zeros(1, bool), self.voices()
+        return [Excerpt("", row[None], row[None], bars, tied, DEFAULT_QPM, players) for row in windows]
+
+
+def report_changes(music: Melody | Voices, remarks: list[str]) -> None:
+    """Adds to the remarks what was changed in a piece to get a melody or voices of it."""
+    changes = music.piece.warnings + [f"{sentence}." for sentence in music.report.sentences()]
+    remarks += [f"{music.piece.name or 'The piece'}: {change}" for change in changes]
+
+
+def chosen_bars(music: Melody | Voices, bars: int, start_bar: int | None, remarks: list[str]) -> tuple[int, int]:
+    """The first of so many bars, by default the first with a note, and the one after the last that there is.
+
+    Raises:
+      OptionError: the piece has no such bar.
+    """
+    name = music.piece.name or "the piece"
+    first = music.first_bar() if start_bar is None else start_bar - 1
+    if not 0 <= first < music.bars:
+        raise OptionError(f"bar {first + 1} of {name} was asked for; it has bars 1 to {music.bars}.")
+    if first and start_bar is None:
+        remarks.append(f"{name}: {text.bars(1, first)}, before the first note, {text.are(first)} left out.")
+    return first, min(first + bars, music.bars)
+
+
+def report_bars(music: Melody | Voices, first: int, last: int, bars: int, heard: bool, remarks: list[str]) -> None:
+    """Adds to the remarks which bars, `first` to before `last`, are used or repeated to make so many.
+
+    Raises:
+      OptionError: they are not `heard`.
+    """
+    name = music.piece.name or "the piece"
+    chosen, are = text.bars(first + 1, last), text.are(last - first)
+    if not heard:
+        raise OptionError(f"{chosen} of {name} {are} silent; choose a bar with notes.")
+    if last < music.bars:
+        remarks.append(f"{name}: {chosen} of {music.bars} {are} used.")
+    elif last - first < bars:
+        remarks.append(f"{name}: {chosen}, all there is from there on, {are} repeated to fill {bars}.")
+
+
+def even_tempo(music: Melody | Voices, begin: int, end: int, remarks: list[str]) -> float:
+    """The mean tempo between two steps, in quarters per minute; a remark says so if the tempo changes."""
+    piece, times = music.piece, [music.seconds_at(step) for step in (begin, end)]
+    qpm = float(np.clip(piece.mean_qpm(*(max(time, 0.0) for time in times)), *_QPM_RANGE))
+    slowest, fastest = piece.qpm_range(*times)
+    if fastest > 1.02 * slowest:
+        name = piece.name or "the piece"
+        remarks.append(f"{name}: its tempo, {slowest:.0f} to {fastest:.0f}, is evened out to the mean, {qpm:.0f}.")
+    return qpm
+
+
+def own_tempos(music: Melody | Voices) -> tuple[float, list[tuple[float, float]]]:
+    """How many seconds before time 0 an upbeat lies that was added to reach the grid, and the tempos moved by them."""
+    shift, given = max(0.0, -music.seconds_at(0)), music.piece.tempos
+    return shift, [(0.0, given[0][1])] + [(time + shift, qpm) for time, qpm in given if time + shift > 0]

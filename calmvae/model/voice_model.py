@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
-from calmvae.common import text
 from calmvae.common.errors import OptionError
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Note, Piece
+from calmvae.model import numpy_model
 from calmvae.model.interface import DEFAULT_PROGRAM, Excerpt, Segment, Voice
-from calmvae.model.numpy_model import QPM_RANGE, NumpyModel
+from calmvae.model.numpy_model import NumpyModel
 from calmvae.music import bars as bar_grid
 from calmvae.music import melody_tokens, voice_windows
-from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
+from calmvae.music.calmness import DEFAULT_VELOCITY
 from calmvae.music.melody_tokens import STEPS_PER_QUARTER
 from calmvae.music.voice_extraction import Voices, extract_voices
 
@@ -37,6 +36,10 @@ class _Cut:
     first: int
     last: int
 
+    def steps(self) -> tuple[int, int]:
+        """Where the chosen bars begin and end in the whole."""
+        return int(self.whole.bar_lines[self.first]), int(self.whole.bar_lines[self.last])
+
 
 class VoiceModel(NumpyModel):
     """See `interface.Model`; a window is uint8 `[16 * bars, voices]`, see `voice_windows`."""
@@ -55,23 +58,22 @@ class VoiceModel(NumpyModel):
         if melody != "skyline":
             raise OptionError(f"--melody goes with a model of melodies; {self.name} takes all voices, leave it out.")
         voices = extract_voices(piece, self.spec.voices, track)
-        changes = piece.warnings + [f"{sentence}." for sentence in voices.report.sentences()]
-        remarks += [f"{piece.name or 'The piece'}: {change}" for change in changes]
+        numpy_model.report_changes(voices, remarks)
         cut = _cut(voices, bars, start_bar, remarks)
         windows, tied = voice_windows.cut_windows(cut.part, self.bars)
-        qpm = _tempo(voices, cut, remarks if bars else [])
+        qpm = numpy_model.even_tempo(voices, *cut.steps(), remarks if bars else [])
         return Excerpt(
-            piece.name,
-            windows,
-            windows,
-            bars or voices.bars,
-            tied,
-            qpm,
-            _players(cut.part),
-            dataclasses.asdict(voices.report),
-            cut,
-            (len(_own_notes(cut)), len(piece.columns())),
-            float(cut.part.bar_lines[-1]) / STEPS_PER_QUARTER,
+            name=piece.name,
+            inputs=windows,
+            windows=windows,
+            bars=bars or voices.bars,
+            tied=tied,
+            qpm=qpm,
+            players=_players(cut.part),
+            report=dataclasses.asdict(voices.report),
+            cut_from=cut,
+            notes=(len(_own_notes(cut)), len(piece.columns())),
+            quarters=float(cut.part.bar_lines[-1]) / STEPS_PER_QUARTER,
         )
 
     def longest_run(self, windows: np.ndarray) -> int:
@@ -98,16 +100,14 @@ class VoiceModel(NumpyModel):
         # A bar that was decoded shorter is filled up, a longer one is cut.
         fitted = _with_bar_lengths(windows, lengths)
         tokens, _ = voice_windows.join_windows(fitted, excerpt.tied)
-        shift = max(0.0, -whole.seconds_at(0))
+        shift, tempos = numpy_model.own_tempos(whole)
         at = lambda step: whole.seconds_at(step) + shift  # noqa: E731
         notes = [
             Note(pitch, round(player.velocity), at(start), at(end), player.program)
             for player, column in zip(excerpt.players, tokens[: len(whole.tokens)].T, strict=True)
             for pitch, start, end in melody_tokens.token_notes(column)
         ]
-        piece = whole.piece
-        tempos = [(0.0, piece.tempos[0][1])] + [(t + shift, q) for t, q in piece.tempos if t + shift > 0]
-        signatures = [(max(0.0, t + shift), n, d) for t, n, d in piece.time_signatures]
+        signatures = [(max(0.0, t + shift), n, d) for t, n, d in whole.piece.time_signatures]
         return Piece(_apart(notes), tempos, signatures, {0: track}, name)
 
     def play(self, segments: Sequence[Segment], name: str) -> tuple[Piece, list[Section]]:
@@ -143,34 +143,11 @@ def _cut(voices: Voices, bars: int | None, start_bar: int | None, remarks: list[
     """So many bars of a piece, repeated where there are fewer."""
     if bars is None:
         return _Cut(voices, voices, 0, voices.bars)
-    name = voices.piece.name or "the piece"
-    first = voices.first_bar() if start_bar is None else start_bar - 1
-    if not 0 <= first < voices.bars:
-        raise OptionError(f"bar {first + 1} of {name} was asked for; it has bars 1 to {voices.bars}.")
-    if first and start_bar is None:
-        remarks.append(f"{name}: {text.bars(1, first)}, before the first note, {text.are(first)} left out.")
-    last = min(first + bars, voices.bars)
-    chosen, are = text.bars(first + 1, last), text.are(last - first)
-    part = voices.part(first, last, -(-bars // (last - first)))
-    part = part.part(0, bars)
-    if not melody_tokens.is_onset(part.tokens).any():
-        raise OptionError(f"{chosen} of {name} {are} silent; choose a bar with notes.")
-    if last < voices.bars:
-        remarks.append(f"{name}: {chosen} of {voices.bars} {are} used.")
-    elif last - first < bars:
-        remarks.append(f"{name}: {chosen}, all there is from there on, {are} repeated to fill {bars}.")
+    first, last = numpy_model.chosen_bars(voices, bars, start_bar, remarks)
+    part = voices.part(first, last, -(-bars // (last - first))).part(0, bars)
+    heard = bool(melody_tokens.is_onset(part.tokens).any())
+    numpy_model.report_bars(voices, first, last, bars, heard, remarks)
     return _Cut(voices, part, first, last)
-
-
-def _tempo(voices: Voices, cut: _Cut, remarks: list[str]) -> float:
-    """The mean tempo of the chosen bars, in quarters per minute."""
-    begin, end = (voices.seconds_at(int(voices.bar_lines[bar])) for bar in (cut.first, cut.last))
-    qpm = float(np.clip(voices.piece.mean_qpm(max(begin, 0.0), max(end, 0.0)), *QPM_RANGE))
-    slowest, fastest = voices.piece.qpm_range(begin, end)
-    if fastest > 1.02 * slowest:
-        name = voices.piece.name or "the piece"
-        remarks.append(f"{name}: its tempo, {slowest:.0f} to {fastest:.0f}, is evened out to the mean, {qpm:.0f}.")
-    return qpm
 
 
 def _players(voices: Voices) -> list[Voice]:
@@ -215,9 +192,8 @@ def _written(segment: Segment) -> Iterable[tuple[str, Note]]:
     """A piece's own notes in the bars of a segment by their tracks, with times in steps, none beyond its end."""
     assert segment.excerpt is not None
     cut: _Cut = segment.excerpt.cut_from
-    lines, names = cut.whole.bar_lines, cut.whole.piece.track_names
-    begin, end, length = int(lines[cut.first]), int(lines[cut.last]), int(cut.part.bar_lines[-1])
-    rows = _own_notes(cut)
+    (begin, end), length = cut.steps(), int(cut.part.bar_lines[-1])
+    rows, names = _own_notes(cut), cut.whole.piece.track_names
     for offset in range(0, length, end - begin):
         for note in rows:
             start, stop = note.start + offset, min(note.end + offset, float(length))
@@ -227,8 +203,7 @@ def _written(segment: Segment) -> Iterable[tuple[str, Note]]:
 
 def _own_notes(cut: _Cut) -> list[Note]:
     """A piece's notes that sound in the chosen bars, with times in steps from the first bar line."""
-    piece, lines = cut.whole.piece, cut.whole.bar_lines
-    begin, end = int(lines[cut.first]), int(lines[cut.last])
+    (begin, end), piece = cut.steps(), cut.whole.piece
     notes = piece.columns()
     at = piece.quarters(np.stack([notes.start, notes.end])) * STEPS_PER_QUARTER + cut.whole.lead
     first = np.floor(at[0] + 0.5)
@@ -252,12 +227,3 @@ def _apart(notes: list[Note]) -> list[Note]:
         latest[note.track, note.pitch, note.is_drum] = len(out)
         out.append(note)
     return out
-
-
-def excerpts_of(windows: np.ndarray) -> list[Excerpt]:
-    """Windows uint8 `[n, steps, voices]` as excerpts of no piece, one each."""
-    _, steps, voices = windows.shape
-    players = [Voice(_TRACK, 0, DEFAULT_VELOCITY, k) for k in range(voices)]
-    tied: Any = np.zeros((1, voices), bool)
-    bars = steps // melody_tokens.STEPS_PER_BAR
-    return [Excerpt("", row[None], row[None], bars, tied, DEFAULT_QPM, players) for row in windows]

@@ -68,14 +68,14 @@ def metres(lengths: np.ndarray, known: Sequence[tuple[int, int]] = ()) -> list[t
     bar, rest = 0, lengths.tolist()
     while bar < len(rest):
         fits = next((one for one in given if rest[bar : bar + len(one[0])] == one[0]), None)
-        upper, lower = fits[1:] if fits else _signature(rest[bar])
+        upper, lower = fits[1:] if fits else signature(rest[bar])
         if not found or found[-1][1:] != (upper, lower):
             found.append((bar, upper, lower))
         bar += len(fits[0]) if fits else 1
     return found
 
 
-def _signature(length: int) -> tuple[int, int]:
+def signature(length: int) -> tuple[int, int]:
     """A bar of so many sixteenths in quarters if it can be, else in eighths or sixteenths."""
     unit = next(unit for unit in (4, 8, 16) if length * unit % STEPS_PER_BAR == 0)
     return length * unit // STEPS_PER_BAR, unit

@@ -35,16 +35,30 @@ class MelodyReport:
         if n := self.same_sixteenth:
             share = "shares a sixteenth with another and is" if n == 1 else "share a sixteenth with another and are"
             said.append(f"{n} of {count(self.notes, 'note')} {share} left out")
-        if n := self.other_tracks:
-            said.append(f"{count(n, 'note')} of other tracks {are(n)} left out")
-        if n := self.drums:
-            said.append(f"{count(n, 'drum note')} {are(n)} left out")
+        said += not_taken(self.other_tracks, self.drums)
         if self.rebarred:
             said.append(f"metre {', '.join(self.metres)} is re-barred onto 16 steps a bar")
-        if n := self.octave_folded:
-            said.append(f"{count(n, 'note')} outside A0 to C8 {are(n)} moved by octaves")
-        if self.realigned:
-            said.append("the notes start off the file's beats, so the grid is aligned with the notes")
-        if n := self.off_grid:
-            said.append(f"{n} of {count(self.in_melody, 'melody note')} {are(n)} moved to the sixteenth grid")
-        return said
+        return said + moved(self.octave_folded, self.realigned, self.off_grid, count(self.in_melody, "melody note"))
+
+
+def not_taken(other_tracks: int, drums: int) -> list[str]:
+    """How many notes of other tracks and of drums are left out, in words."""
+    said = [f"{count(other_tracks, 'note')} of other tracks {are(other_tracks)} left out"] if other_tracks else []
+    return said + ([f"{count(drums, 'drum note')} {are(drums)} left out"] if drums else [])
+
+
+def moved(octave_folded: int, realigned: bool, off_grid: int, kept: str) -> list[str]:
+    """How notes were moved, in words.
+
+    Args:
+      octave_folded: how many by octaves. realigned: whether the grid follows the notes.
+      off_grid: how many to the grid, of those `kept`, in words.
+    """
+    said = []
+    if n := octave_folded:
+        said.append(f"{count(n, 'note')} outside A0 to C8 {are(n)} moved by octaves")
+    if realigned:
+        said.append("the notes start off the file's beats, so the grid is aligned with the notes")
+    if n := off_grid:
+        said.append(f"{n} of {kept} {are(n)} moved to the sixteenth grid")
+    return said

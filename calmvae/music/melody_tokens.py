@@ -28,6 +28,11 @@ def sounding_tokens(tokens: np.ndarray) -> np.ndarray:
     return np.where(values >= FIRST_PITCH, values, 0).astype(np.uint8)
 
 
+def sounding_voices(tokens: np.ndarray) -> np.ndarray:
+    """`sounding_tokens` of each voice, `[steps, voices]` to `[steps, voices]`."""
+    return np.stack([sounding_tokens(column) for column in tokens.T], axis=1)
+
+
 def token_notes(tokens: np.ndarray) -> list[tuple[int, int, int]]:
     """The notes of a row of tokens as `(MIDI pitch, first step, step after the last)`."""
     notes = []

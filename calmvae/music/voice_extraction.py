@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from calmvae.common.text import are, count
-from calmvae.midi.piece import Piece
-from calmvae.music import bars, beat_grid
+from calmvae.midi.piece import Notes, Piece
+from calmvae.music import bars, beat_grid, melody_report
 from calmvae.music.melody_tokens import (
     FIRST_PITCH,
     HOLD,
@@ -19,7 +19,7 @@ from calmvae.music.melody_tokens import (
     STEPS_PER_BAR,
     STEPS_PER_QUARTER,
     fold_pitches,
-    sounding_tokens,
+    sounding_voices,
 )
 
 # Semitones that it costs a note to lie above one that a higher voice holds, or below one of a lower voice.
@@ -52,17 +52,9 @@ class VoiceReport:
         said = []
         if n := self.left_out:
             said.append(f"{n} of {count(self.notes, 'note')} {are(n)} left out, for more sound at once than voices")
-        if n := self.other_tracks:
-            said.append(f"{count(n, 'note')} of other tracks {are(n)} left out")
-        if n := self.drums:
-            said.append(f"{count(n, 'drum note')} {are(n)} left out")
-        if n := self.octave_folded:
-            said.append(f"{count(n, 'note')} outside A0 to C8 {are(n)} moved by octaves")
-        if self.realigned:
-            said.append("the notes start beside the file's beats, so the grid is laid where the notes are")
-        if n := self.off_grid:
-            said.append(f"{n} of {count(self.kept, 'note')} {are(n)} moved to the sixteenth grid")
-        return said
+        said += melody_report.not_taken(self.other_tracks, self.drums)
+        kept = count(self.kept, "note")
+        return said + melody_report.moved(self.octave_folded, self.realigned, self.off_grid, kept)
 
 
 @dataclasses.dataclass
@@ -98,7 +90,7 @@ class Voices:
         """Bars `first` to before `last`, over and over; what rings over from before is struck again."""
         begin, end = int(self.bar_lines[first]), int(self.bar_lines[last])
         tokens, notes = self.tokens[begin:end].copy(), self.notes[begin:end]
-        ringing = np.array([sounding_tokens(column[:begin])[-1] if begin else 0 for column in self.tokens.T])
+        ringing = sounding_voices(self.tokens[:begin])[-1] if begin else np.zeros_like(tokens[0])
         tokens[0] = np.where((tokens[0] == HOLD) & (ringing > 0), ringing, tokens[0])
         tokens[0][tokens[0] == NOTE_OFF] = HOLD
         again = tokens.copy()
@@ -154,18 +146,14 @@ def extract_voices(piece: Piece, voices: int = 4, track: int | str | None = None
     report.octave_folded = int(np.sum(folded[kept] != notes.pitch[kept]))
     report.off_grid = int(np.sum(np.abs(at[0, kept] - starts[kept]) > beat_grid.OFF_GRID))
     report.bars = len(lines) - 1
-    places = np.append(_places(piece, track), -1)
+    places = np.append(_places(piece, notes), -1)
     return Voices(given.written(), lines, places[given.notes], lead, report, piece)
 
 
-def _places(piece: Piece, track: int | str | None) -> np.ndarray:
-    """The places in `piece.columns()` of the notes that `beat_grid.pitched_notes` gives."""
+def _places(piece: Piece, notes: Notes) -> np.ndarray:
+    """The places in `piece.columns()` of the notes that `beat_grid.pitched_notes` gave: the pitched ones of tracks."""
     columns = piece.columns()
-    pitched = np.flatnonzero(~columns.is_drum)
-    if track is None:
-        return pitched
-    tracks = beat_grid.pitched_notes(piece, track)[0].track
-    return pitched[np.isin(columns.track[pitched], np.unique(tracks))]
+    return np.flatnonzero(~columns.is_drum & np.isin(columns.track, np.unique(notes.track)))
 
 
 def _bar_lines(piece: Piece, steps: int, realigned: bool, lead: int) -> np.ndarray:

@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
-from calmvae.music.melody_tokens import BAR_END, FIRST_PITCH, HOLD, NOTE_OFF, STEPS_PER_BAR, is_onset, sounding_tokens
-from calmvae.music.voice_extraction import Voices
+from calmvae.midi.piece import Piece
+from calmvae.music.melody_tokens import BAR_END, FIRST_PITCH, HOLD, NOTE_OFF, STEPS_PER_BAR, is_onset, sounding_voices
+from calmvae.music.voice_extraction import Voices, extract_voices
 
 
 def cut_windows(voices: Voices, bars: int, hop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -33,7 +34,7 @@ def cut_windows(voices: Voices, bars: int, hop: int | None = None) -> tuple[np.n
     begins = np.append(lines[:-1], lines[-1] + lengths[-1] * np.arange(missing))
     tokens = np.zeros((int(begins[-1] + lengths[-1]), voices.tokens.shape[1]), np.uint8)
     tokens[: len(voices.tokens)] = voices.tokens
-    sounding = np.stack([sounding_tokens(column) for column in tokens.T], axis=1)
+    sounding = sounding_voices(tokens)
     if missing:
         last = len(voices.tokens)
         tokens[last] = np.where(sounding[last - 1] > 0, NOTE_OFF, HOLD)
@@ -49,6 +50,25 @@ def cut_windows(voices: Voices, bars: int, hop: int | None = None) -> tuple[np.n
     first[tied] = held[tied]
     first[first == NOTE_OFF] = HOLD
     return windows, tied
+
+
+def piece_windows(piece: Piece, voices: int, bars: int) -> tuple[np.ndarray, int]:
+    """Every window of a piece that has a note, sliding by a bar.
+
+    Args:
+      piece: with pitched notes.
+      voices: how many.
+      bars: of a window.
+
+    Returns:
+      windows uint8 `[n, 16 * bars, voices]`, and the number of those without a note.
+
+    Raises:
+      EmptyMusicError, InputError: see `extract_voices`.
+    """
+    windows, _ = cut_windows(extract_voices(piece, voices), bars, 1)
+    heard = is_onset(windows).any(axis=(1, 2))
+    return windows[heard], int((~heard).sum())
 
 
 def bar_lengths(windows: np.ndarray) -> np.ndarray:

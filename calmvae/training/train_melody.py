@@ -15,9 +15,7 @@ from calmvae.common import magenta_import, memory, output_folder
 from calmvae.common.errors import OptionError
 from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation
-from calmvae.model import config_catalog, melody_model, model_spec, numpy_engine, voice_model
-from calmvae.model.melody_model import MelodyModel
-from calmvae.model.voice_model import VoiceModel
+from calmvae.model import config_catalog, model_spec, numpy_engine
 from calmvae.training import run_folder, training_loop
 from calmvae.training.training_loop import Progress, Result
 from calmvae.training.training_options import Options
@@ -220,8 +218,6 @@ class _Task(training_loop.Task):
         if not self.spec.bars:
             # Less than a bar is no music to listen to.
             return
-        engine = numpy_engine.Engine(self.spec, self.engine.weights())
+        model = open_model.of_spec(folder, self.spec, self.engine.weights())
         rows = np.random.default_rng(self.seed).permutation(len(self.eval_tokens))[:4]
-        kind, module = (MelodyModel, melody_model) if self.spec.voices == 1 else (VoiceModel, voice_model)
-        given = module.excerpts_of(self.eval_tokens[rows])
-        sampling.write_training_samples(kind(folder, self.spec, engine), given, folder, step, self.seed)
+        sampling.write_training_samples(model, model.excerpts_of(self.eval_tokens[rows]), folder, step, self.seed)
