@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -18,7 +19,7 @@ from benchmarks import pairs, small_model
 from calmvae.common import thread_pool
 from calmvae.model import config_catalog, lstm_step, model_spec
 from calmvae.music.melody_tokens import DEPTH
-from calmvae.training import lstm_kernels, numpy_trainer, tf_graph
+from calmvae.training import jax_trainer, lstm_kernels, numpy_trainer, tf_graph
 
 Case = tuple[str, Callable[[], object], str, Callable[[], object]]
 
@@ -102,9 +103,10 @@ def whole_steps(spec: model_spec.ModelSpec, repeats: int) -> list[tuple[str, flo
         mine = numpy_trainer.Learner(spec, 0, threads)
         found.append((name, best(lambda engine=mine: engine.train(tokens), repeats)))  # type: ignore[misc]
         mine.close()
-    for name, cudnn in (("TensorFlow, Magenta's graph", False), ("TensorFlow, Keras' kernel in it", True)):
-        theirs = tf_graph.TrainingGraph(spec, 0, cudnn=cudnn)
-        found.append((name, best(lambda engine=theirs: engine.train(tokens), repeats)))  # type: ignore[misc]
+    others = (("TensorFlow, Magenta's graph", tf_graph.TrainingGraph), ("JAX", jax_trainer.Learner))
+    for name, learner in others:
+        theirs: Any = learner(spec, 0)
+        found.append((name, best(lambda engine=theirs: float(engine.train(tokens)["loss"]), repeats)))
         theirs.close()
     return found
 

@@ -17,6 +17,9 @@ from calmvae.checkpoints import model_folder
 from calmvae.cli import app
 from calmvae.model import config_catalog, model_spec, numpy_engine
 
+# Tiny networks take JAX longer to compile than to run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+
 ROOT = Path(__file__).resolve().parent.parent
 PIECES = sorted((ROOT / "resources" / "pieces").glob("*.mid"))
 

@@ -57,32 +57,6 @@ def compare(ours, theirs):
         assert off.mean() < 0.02, (name, np.abs(mine[name] - values).max())
 
 
-@pytest.mark.parametrize("name", ["cat-mel_2bar_small", "calm-mel_2bar-big", "calm-mel_16bar-big"])
-def test_cudnn_layers_take_the_same_steps(name, tmp_path):
-    """Keras' kernel (on a CPU its plain one) in Magenta's graph: same variables, losses and weights."""
-    spec = small_spec(name, free_bits=5.0, max_beta=0.2, beta_rate=0.9, learning_rate=0.01)
-    ours, theirs = numpy_trainer.Learner(spec, 0, 2), tf_graph.TrainingGraph(spec, 0, cudnn=True)
-    types = {op.type for op in theirs.session.graph.get_operations()}
-    assert "PartitionedCall" in types or "StatefulPartitionedCall" in types
-    for engine in (ours, theirs):
-        engine.load_weights(still_weights(spec))
-    for tokens in batches(spec, 5):
-        assert ours.train(tokens)["loss"] == pytest.approx(theirs.train(tokens)["loss"], rel=2e-3)
-    compare(ours, theirs)
-    theirs.restore(ours.save(str(tmp_path / "model.ckpt")))
-    ours.close()
-    theirs.close()
-
-
-def test_cudnn_layers_keep_magentas_loop_for_scheduled_sampling():
-    spec = small_spec("cat-mel_2bar_small", sampling_schedule="constant", sampling_rate=0.5)
-    engine = tf_graph.TrainingGraph(spec, 0, cudnn=True)
-    assert {"While", "StatelessWhile"} & {op.type for op in engine.session.graph.get_operations()}
-    losses = [engine.train(batches(spec, 1)[0])["loss"] for _ in range(8)]
-    engine.close()
-    assert losses[-1] < losses[0]
-
-
 def test_schedules_are_magentas():
     spec = small_spec("cat-mel_2bar_small", sampling_schedule="inverse_sigmoid", sampling_rate=3.0, decay_rate=0.7)
     ours, theirs = numpy_trainer.Learner(spec, 0, 1), tf_graph.TrainingGraph(spec, 0)

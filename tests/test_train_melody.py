@@ -97,7 +97,7 @@ def test_resumed_training_is_the_unbroken_one(data, tmp_path, engine):
 
 
 def test_engines_are_checked(data, tmp_path):
-    with pytest.raises(OptionError, match="unknown engine 'fast'; choose one of auto, numpy, cudnn, magenta"):
+    with pytest.raises(OptionError, match="unknown engine 'fast'; choose one of auto, numpy, jax, magenta"):
         train_melody.train(tiny_spec(), data, tmp_path / "a", options(engine="fast"))
     dropping = model_spec.with_hparams(tiny_spec(), {"dropout_keep_prob": 0.9})
     with pytest.raises(OptionError, match="use --engine magenta"):

@@ -105,7 +105,7 @@ class Training:
     calmest: options.Calmest = 1.0
     engine: Annotated[
         str,
-        typer.Option(help="The engine: numpy, cudnn, magenta, or auto. auto takes numpy unless there is a GPU."),
+        typer.Option(help="The engine: numpy, jax, magenta, or auto. auto takes numpy unless JAX has a GPU."),
     ] = "auto"
     threads: options.Threads = None
     keep: Annotated[

@@ -45,7 +45,7 @@ def magenta_config(spec: ModelSpec) -> Any:
     """Magenta's `Config` for a spec: a new model, its hparams, and a converter for its window."""
     door = magenta_import.load()
     return door.configs.Config(
-        model=magenta_model(spec, door.lstm_models.BidirectionalLstmEncoder, _decoder_class(spec, door)),
+        model=_model(spec, door),
         hparams=door.HParams(**copy.deepcopy(spec.hparams)),
         note_sequence_augmenter=door.data.NoteSequenceAugmenter(transpose_range=(-5, 5)),
         data_converter=_converter(spec, door),
@@ -70,10 +70,10 @@ def _decoder_class(spec: ModelSpec, door: Any) -> Any:
     return functools.partial(door.lstm_models.MultiOutCategoricalLstmDecoder, [spec.depth] * spec.voices)
 
 
-def magenta_model(spec: ModelSpec, encoder_class: Any, decoder_class: Any) -> Any:
-    """Magenta's `MusicVAE` with the levels of a spec around flat encoders and a flat decoder of the given classes."""
-    door = magenta_import.load()
-    encoder, decoder = encoder_class(), decoder_class()
+def _model(spec: ModelSpec, door: Any) -> Any:
+    """Magenta's `MusicVAE` with the levels of a spec around flat encoders and a flat decoder."""
+    encoder_class = door.lstm_models.BidirectionalLstmEncoder
+    encoder, decoder = encoder_class(), _decoder_class(spec, door)()
     if spec.encoder_lengths:
         encoder = door.lstm_models.HierarchicalLstmEncoder(encoder_class, level_lengths=list(spec.encoder_lengths))
     if spec.decoder == "hierarchical":

@@ -9,7 +9,7 @@ matrices then makes of that what the smaller model's decoder begins with, and th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -22,9 +22,9 @@ from calmvae.training.encoder_gradient import Level
 from calmvae.training.numpy_trainer import Learner
 from calmvae.training.vae_gradient import Posterior
 
-_SAYS = "top/latent"
+SAYS = "top/latent"
 # Added to the posterior's variance: more precision than this buys no better window.
-_LEAST_VARIANCE = np.float32(0.01)
+LEAST_VARIANCE = np.float32(0.01)
 
 
 @dataclasses.dataclass
@@ -75,13 +75,13 @@ class _Top:
         top = self.level.forward(weights, None, np.ascontiguousarray(given.embeddings.transpose(1, 0, 2)))
         posterior = Posterior(weights, top, batch.noise)
         out = self.conductor.forward(posterior.z)
-        said = out @ weights[f"{_SAYS}/kernel"] + weights[f"{_SAYS}/bias"]
+        said = out @ weights[f"{SAYS}/kernel"] + weights[f"{SAYS}/bias"]
         wrong = said.reshape(count, n, z_size) - given.mu.transpose(1, 0, 2)
-        weighted = wrong / (given.sigma.transpose(1, 0, 2) ** 2 + _LEAST_VARIANCE)
+        weighted = wrong / (given.sigma.transpose(1, 0, 2) ** 2 + LEAST_VARIANCE)
         d_said = (weighted / n).reshape(-1, z_size)
-        np.matmul(out.T, d_said, out=gradient[f"{_SAYS}/kernel"])
-        np.sum(d_said, axis=0, out=gradient[f"{_SAYS}/bias"])
-        dz = self.conductor.backward(d_said @ weights[f"{_SAYS}/kernel"].T, gradient)
+        np.matmul(out.T, d_said, out=gradient[f"{SAYS}/kernel"])
+        np.sum(d_said, axis=0, out=gradient[f"{SAYS}/bias"])
+        dz = self.conductor.backward(d_said @ weights[f"{SAYS}/kernel"].T, gradient)
         d_top, losses = posterior.backward(dz, self.spec.hparams["free_bits"], beta, gradient)
         self.level.backward(weights, d_top, [gradient], bottom=False)
         return {"losses/r_loss": 0.5 * (wrong * weighted).sum(axis=(0, 2)), **losses}
@@ -110,7 +110,7 @@ def train(
     Returns:
       weights of the whole model.
     """
-    learner = Learner(spec, seed, threads, _Top, _shapes(spec, small.spec.z_size))
+    learner = Learner(spec, seed, threads, _Top, shapes(spec, small.spec.z_size))
     for step, sequences in zip(range(1, steps + 1), batches, strict=False):
         noise = np.random.default_rng([seed, 4, step]).standard_normal((len(sequences.mu), spec.z_size), np.float32)
         scalars = learner.update(_Batch(sequences, noise))
@@ -118,9 +118,14 @@ def train(
             report(step, scalars)
     found = learner.weights()
     learner.close()
+    return whole(small, spec, found)
+
+
+def whole(small: numpy_engine.Engine, spec: ModelSpec, found: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights of the whole model from those of its top, by the names of `shapes`, and of the smaller model."""
     fresh = {n: found.get(n, np.zeros(shape, np.float32)) for n, shape in numpy_engine.weight_shapes(spec).items()}
     weights = grow_model.grown(small.spec, small.weights, spec, fresh)
-    _say_instead_of_latent(weights, small, found[f"{_SAYS}/kernel"], found[f"{_SAYS}/bias"])
+    _say_instead_of_latent(weights, small, found[f"{SAYS}/kernel"], found[f"{SAYS}/bias"])
     return weights
 
 
@@ -148,9 +153,9 @@ def _say_instead_of_latent(
         weights[f"core_decoder/{offsets}"] = small.weights[offsets] + offset @ heard
 
 
-def _shapes(spec: ModelSpec, z_size: int) -> dict[str, tuple[int, ...]]:
-    """Of the top's weights: the highest level's, and what turns its output into a smaller latent vector."""
+def shapes(spec: ModelSpec, z_size: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the top's weights: the highest level's, and what turns its output into a smaller latent vector."""
     count = len(spec.encoder_lengths or ())
     own = (f"encoder/hierarchical_level_{count - 1}/", "encoder/mu/", "encoder/sigma/", "decoder/hierarchical_level_0/")
     shapes = {name: shape for name, shape in numpy_engine.weight_shapes(spec).items() if name.startswith(own)}
-    return shapes | {f"{_SAYS}/kernel": (spec.hparams["dec_rnn_size"][-1], z_size), f"{_SAYS}/bias": (z_size,)}
+    return shapes | {f"{SAYS}/kernel": (spec.hparams["dec_rnn_size"][-1], z_size), f"{SAYS}/bias": (z_size,)}

@@ -74,14 +74,11 @@ class Learner:
 
     def update(self, batch: Any) -> dict[str, float]:
         """One step on what the network takes."""
-        hparams, step = self.spec.hparams, self.step
-        beta = (1.0 - hparams["beta_rate"] ** step) * hparams["max_beta"]
+        beta, rate = schedules(self.spec.hparams, self.step)
         # A training that runs away is told by its loss.
         with thread_pool.one_blas_thread(), np.errstate(all="ignore"):
             losses = self.network.loss_and_gradient(batch, beta, self._gradients)
         norm = self._clip()
-        low = hparams["min_learning_rate"]
-        rate = (hparams["learning_rate"] - low) * hparams["decay_rate"] ** step + low
         self._apply(rate)
         self.step += 1
         scalars = {name: float(values.mean()) for name, values in losses.items()}
@@ -158,6 +155,13 @@ class Learner:
     def close(self) -> None:
         """Ends the threads."""
         self._threads.close()
+
+
+def schedules(hparams: Mapping[str, Any], step: int) -> tuple[float, float]:
+    """The price of the KL divergence and the learning rate at a step, as Magenta's training has them."""
+    beta = (1.0 - hparams["beta_rate"] ** step) * hparams["max_beta"]
+    low = hparams["min_learning_rate"]
+    return beta, (hparams["learning_rate"] - low) * hparams["decay_rate"] ** step + low
 
 
 def sampling_probability(hparams: Mapping[str, Any], step: int) -> float:

@@ -11,8 +11,6 @@ import numpy as np
 
 from calmvae.common import magenta_import, thread_pool
 from calmvae.model import magenta_config, magenta_seeds, model_spec, numpy_engine
-from calmvae.music.melody_tokens import DEPTH
-from calmvae.training import tf_cudnn as fast
 
 
 class Graph:
@@ -126,25 +124,22 @@ class Graph:
 
 
 class TrainingGraph(Graph):
-    """The graph for melodies. A batch is uint8 `[batch_size, steps]`.
+    """The graph for melodies and voices. A batch is uint8 `[batch_size, steps]`, or `[batch_size, steps, voices]`.
 
     Args:
       spec: the config.
       seed, threads: see `Graph`.
-      cudnn: takes the layers of `tf_cudnn.py` instead of Magenta's.
     """
 
-    def __init__(self, spec: model_spec.ModelSpec, seed: int, threads: int | None = None, cudnn: bool = False) -> None:
+    def __init__(self, spec: model_spec.ModelSpec, seed: int, threads: int | None = None) -> None:
         self.spec = spec
-        config = magenta_config.magenta_config(spec)
-        if cudnn:
-            config = config._replace(model=fast.model(spec))
-        super().__init__(spec.name, config, seed, threads)
+        super().__init__(spec.name, magenta_config.magenta_config(spec), seed, threads)
 
     def _make_inputs(self) -> None:
-        tf = self.tf
-        self.tokens = tf.placeholder(tf.uint8, [self.spec.hparams["batch_size"], self.spec.steps], name="tokens")
-        self._one_hot = tf.one_hot(self.tokens, DEPTH)
+        tf, spec = self.tf, self.spec
+        shape = [spec.hparams["batch_size"], spec.steps] + ([spec.voices] if spec.voices > 1 else [])
+        self.tokens = tf.placeholder(tf.uint8, shape, name="tokens")
+        self._one_hot = tf.reshape(tf.one_hot(self.tokens, spec.depth), [*shape[:2], spec.width])
 
     def _build_training(self) -> Any:
         lengths = self.tf.fill([self.spec.hparams["batch_size"]], self.spec.steps)

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from calmvae.checkpoints import find_model, model_folder, open_model
-from calmvae.common import magenta_import, memory, output_folder
+from calmvae.common import memory, output_folder
 from calmvae.common.errors import OptionError
 from calmvae.data import load_dataset, training_windows
 from calmvae.latent import evaluation
 from calmvae.model import config_catalog, model_spec, numpy_engine
-from calmvae.training import run_folder, training_loop
+from calmvae.training import jax_device, run_folder, training_loop
 from calmvae.training.training_loop import Progress, Result
 from calmvae.training.training_options import Options
 
 ENGINES = {
-    "auto": "numpy; cudnn where there is a GPU; magenta for dropout and residual connections",
+    "auto": "numpy; jax where JAX has a GPU; magenta for dropout and residual connections",
     "numpy": "calmvae's own gradient, the fastest on a CPU",
-    "cudnn": "Magenta's graph on TensorFlow with Keras' LSTM kernel, which is cuDNN's on a GPU",
+    "jax": "JAX, the engine for a GPU",
     "magenta": "Magenta's graph on TensorFlow",
 }
 
@@ -150,17 +150,13 @@ def step_bytes(spec: model_spec.ModelSpec) -> float:
 
 def _check_memory(spec: model_spec.ModelSpec, options: Options) -> None:
     needed, there = step_bytes(spec), memory.total()
-    if needed > there and options.engine != "cudnn" and not _has_gpu():
+    if needed > there and options.engine in ("auto", "numpy") and not jax_device.has_gpu():
         batch = spec.hparams["batch_size"]
         fitting = max(1, int(batch * 0.8 * there / needed))
         raise OptionError(
             f"a step of {spec.name} with batches of {batch} takes about {needed / 1e9:.0f} GB of memory, and this "
             f"machine has {there / 1e9:.0f} GB; use smaller batches: --set batch_size={fitting}."
         )
-
-
-def _has_gpu() -> bool:
-    return bool(magenta_import.load_tensorflow().config.list_physical_devices("GPU"))
 
 
 def _engine(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], None]) -> Any:
@@ -170,17 +166,22 @@ def _engine(spec: model_spec.ModelSpec, options: Options, say: Callable[[str], N
     if options.engine not in ENGINES:
         raise OptionError(f"unknown engine '{options.engine}'; choose one of {', '.join(ENGINES)}.")
     able = numpy_trainer.supports(spec)
-    if options.engine in ("numpy", "cudnn") and not able:
+    if options.engine in ("numpy", "jax") and not able:
         raise OptionError(
             f"--engine {options.engine} has no dropout and no residual connections; use --engine magenta."
         )
     engine = options.engine
     if engine == "auto":
-        engine = "magenta" if not able else "cudnn" if _has_gpu() else "numpy"
+        engine = "magenta" if not able else "jax" if jax_device.has_gpu() else "numpy"
     if engine == "numpy":
         return numpy_trainer.Learner(spec, options.seed, options.threads)
+    if engine == "jax":
+        say(f"Training with JAX on {jax_device.describe()}.")
+        from calmvae.training import jax_trainer
+
+        return jax_trainer.Learner(spec, options.seed)
     say(f"Training with {ENGINES[engine]}.")
-    return tf_graph.TrainingGraph(spec, options.seed, options.threads, cudnn=engine == "cudnn")
+    return tf_graph.TrainingGraph(spec, options.seed, options.threads)
 
 
 class _Task(training_loop.Task):

@@ -186,6 +186,9 @@ class Loop:
             if options.sample_every and self.step % options.sample_every == 0:
                 self.task.write_samples(self.folder.samples(), self.step)
             logged = self.step % options.log_every == 0
+            if logged or metrics:
+                # An engine may give numbers that a device still computes.
+                scalars = {name: float(value) for name, value in scalars.items()}
             if logged:
                 self.folder.add_events(self.step, scalars)
             if logged or metrics:
