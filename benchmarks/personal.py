@@ -56,7 +56,8 @@ def of_samples(model: MelodyModel, prior: Any, own: np.ndarray, held_out: np.nda
     windows = sounding(model.engine.decode(latents, 0.5, given.seed))
     found = sample_statistics.compare(windows, held_out, own)
     count, every = _BARS // model.spec.bars, max(1, sampling._SECTION_BARS // model.spec.bars)
-    walks = [place(slerp.walk(np.random.default_rng([given.seed, k]), count, every, size)) for k in range(_LONG)]
+    drawn = [slerp.anchors(np.random.default_rng([given.seed, k]), count, every, size) for k in range(_LONG)]
+    walks = [place(slerp.through(anchors, count, every)) for anchors in drawn]
     long = sounding(model.engine.decode(np.concatenate(walks), 0.5, given.seed).reshape(_LONG, -1))
     calm = calmness.of_windows(windows[:100]).mean()
     near, copied = (some[0] if some else math.nan for some in (found.nearest, found.exact))
@@ -94,7 +95,7 @@ def main() -> None:
     for name in given.models:
         model = open_model.load_model(name)
         for path in given.paths:
-            material = run_personalize.read(convert_folder.find_files([path])[0], model.spec.steps)
+            material = run_personalize.read(convert_folder.find_files([path])[0], model.spec)
             rows = []
             for seed in range(given.seeds):
                 given.seed = seed

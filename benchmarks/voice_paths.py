@@ -20,7 +20,7 @@ import numpy as np
 from calmvae.checkpoints import open_model
 from calmvae.common.errors import CalmvaeError
 from calmvae.data import load_dataset
-from calmvae.generate import interpolation
+from calmvae.generate.decoded_path import decoded_path
 from calmvae.midi import note_sequence, tfrecord
 from calmvae.model.interface import Excerpt
 from calmvae.model.voice_model import VoiceModel
@@ -46,11 +46,11 @@ def excerpts(data: Path, model: VoiceModel) -> dict[int, list[Excerpt]]:
 
 def path(model: VoiceModel, ends: tuple[Excerpt, Excerpt]) -> dict[str, Any]:
     """What a path of eight sections is like."""
-    decoded, _ = interpolation.decoded_path(model, ends, [mu for mu, _ in model.encode(ends)], _STEPS)
+    decoded, _ = decoded_path(model, ends, [mu for mu, _ in model.encode(ends)], _STEPS)
     sections = np.split(decoded, _STEPS)
     moved = (decoded.reshape(_STEPS, -1)[1:] != decoded.reshape(_STEPS, -1)[:-1]).sum(axis=1)
-    given = max(model.longest_run(end.windows) for end in ends)
-    between = max(map(model.longest_run, sections[1:-1]))
+    given = max(voice_windows.longest_run(end.windows) for end in ends)
+    between = max(map(voice_windows.longest_run, sections[1:-1]))
     return {
         "bars": Counter(voice_windows.bar_lengths(decoded).ravel().tolist()),
         "jump": float(moved.max() / max(moved.mean(), 1e-9)),

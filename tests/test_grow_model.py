@@ -94,7 +94,7 @@ def test_sequences_are_the_small_models_posteriors_in_order():
 
 def test_the_tops_gradient_is_the_slope_of_its_loss():
     spec = model_spec.with_hparams(LARGE, {"batch_size": 16, "free_bits": 0.0})
-    learner_ = numpy_trainer.Learner(spec, 0, 1, grow_top._Top, grow_top._shapes(spec, SMALL.z_size))
+    learner_ = numpy_trainer.Learner(spec, 0, 1, grow_top._Top, grow_top.shapes(spec, SMALL.z_size))
     rng = np.random.default_rng(1)
     weights = {n: (0.1 * rng.standard_normal(w.shape)).astype(np.float32) for n, w in learner_.weights().items()}
     batch = grow_top._Batch(sequences(16), rng.standard_normal((16, spec.z_size)).astype(np.float32))

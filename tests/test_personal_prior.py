@@ -167,7 +167,7 @@ def test_every_piece_is_accounted_for(model, tmp_path, capsys):
     for count in ("1 drums-only", "1 no-notes", "1 unreadable", "1 duplicate"):
         assert count in said
     assert f"Try it: calmvae sample --model {model.source} --prior personal" in said
-    assert f"Skipped: {music / 'drums.mid'}: " in remarks and "the same melody as again" in remarks
+    assert f"Skipped: {music / 'drums.mid'}: " in remarks and "the same music as again" in remarks
     run = json.loads((personal_prior.place(model) / output_folder.RUN_FILE).read_text())
     assert [p["status"] for p in run["pieces"]].count("kept") == run["result"]["pieces"] == 2
     assert run["result"]["windows"] == sum(p.get("windows", 0) for p in run["pieces"])
@@ -177,7 +177,7 @@ def test_tune_books_are_read_whole(model, tmp_path):
     book = tmp_path / "book.abc"
     tunes = ("C D E F|G A B c|", "c B A G|F E D C|", "C D E F|G A B c|")
     book.write_text("\n".join(f"X:{k}\nT:Tune {k}\nM:4/4\nL:1/4\nK:C\n{t}\n" for k, t in enumerate(tunes, 1)))
-    material = run_personalize.read([book], model.spec.steps)
+    material = run_personalize.read([book], model.spec)
     assert [record["status"] for record in material.records] == ["kept", "kept", "skipped"]
     assert material.skipped() == {"duplicate": 1} and material.pieces.max() == 1
 
@@ -245,7 +245,8 @@ def test_samples_are_the_same_every_time_and_not_the_standard_ones(shared):
 @pytest.mark.parametrize("bars", [2, 24])
 def test_standard_samples_are_what_they_were(model, bars):
     count = bars // model.spec.bars
-    paths = [slerp.walk(np.random.default_rng([3, k]), count, 4, model.spec.z_size) for k in range(8)]
+    drawn = [slerp.anchors(np.random.default_rng([3, k]), count, 4, model.spec.z_size) for k in range(8)]
+    paths = [slerp.through(anchors, count, 4) for anchors in drawn]
     drawn = [seeds.hash_seed(3, k) for k in range(8)]
     tokens = model.engine.decode(np.concatenate(paths), 0.5, drawn).reshape(8, count, -1)
     for one, windows in zip(sampling.sample(model, 8, bars=bars, seed=3), tokens, strict=True):
@@ -271,7 +272,7 @@ def test_samples_are_nearer_to_ones_own_music(tmp_path):
     """The embedded model, and a fit much shorter than the real one."""
     model = open_model.load_model("calm-mel_2bar")
     prior = run_personalize.personalize(PIECES, model, tmp_path / "prior", QUIET)
-    own = run_personalize.read(PIECES, model.spec.steps).tokens
+    own = run_personalize.read(PIECES, model.spec).tokens
     rng = np.random.default_rng(0)
     compared = [
         sample_statistics.compare(model.engine.decode(z, 0.5, 0), own, own)

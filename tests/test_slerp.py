@@ -76,16 +76,20 @@ def test_shapes_go_through_and_inputs_stay():
     assert slerp.path(a, b, 5).shape == (5, 3, 4, 8)
 
 
+def fresh(seed, points, every, z_size):
+    return slerp.through(slerp.anchors(np.random.default_rng(seed), points, every, z_size), points, every)
+
+
 @pytest.mark.parametrize(("windows", "every"), [(1, 1), (1, 4), (5, 4), (8, 4), (9, 4), (16, 1)])
 def test_a_walk_passes_through_fresh_draws(windows, every):
-    z = slerp.walk(np.random.default_rng(7), windows, every, 12)
+    z = fresh(7, windows, every, 12)
     assert z.shape == (windows, 12) and np.isfinite(z).all()
     draws = np.random.default_rng(7).standard_normal(((windows + every - 2) // every + 1, 12))
     assert (z[::every] == draws[: len(z[::every])]).all()
-    assert (slerp.walk(np.random.default_rng(7), windows, every, 12) == z).all()
+    assert (fresh(7, windows, every, 12) == z).all()
 
 
 def test_neighbours_on_a_walk_are_close():
-    z = slerp.walk(np.random.default_rng(0), 33, 4, 256)
+    z = fresh(0, 33, 4, 256)
     steps = np.linalg.norm(np.diff(z, axis=0), axis=1)
     assert steps.max() < 0.6 * np.linalg.norm(z[0] - z[4])

@@ -11,7 +11,10 @@ import pytest
 
 from calmvae.checkpoints import model_folder, open_model
 from calmvae.common.errors import ModelError, OptionError
-from calmvae.generate import interpolation, reconstruction, sampling
+from calmvae.data import convert_folder
+from calmvae.generate import calm_piece, interpolation, reconstruction, sampling
+from calmvae.generate.decoded_path import decoded_path
+from calmvae.latent import slerp
 from calmvae.midi import read_music
 from calmvae.midi.piece import Note, Piece
 from calmvae.model import numpy_engine
@@ -156,17 +159,45 @@ def test_export_writes_magentas_checkpoint_and_refuses_what_magenta_js_has_not(f
     assert not (tmp_path / "js").exists()
 
 
-@pytest.mark.parametrize("command", ["calm", "journey", "directions", "prior", "personalize"])
-def test_commands_for_melodies_say_so(folder, tmp_path, command):
-    done = run_calmvae(
-        command,
-        PIECES[0] if command in ("calm", "journey") else PIECES[0].parent,
-        "--model",
-        folder,
-        "-o",
-        tmp_path / "out",
-    )
+def test_a_journey_is_for_melodies(folder, tmp_path):
+    done = run_calmvae("journey", PIECES[0], "--model", folder, "-o", tmp_path / "out")
     assert done.returncode == 2 and "is not a melody model" in done.stderr, done.stderr
+
+
+def test_calm_takes_all_voices(tmp_path):
+    """At 0 it gives the piece back; at .7 it is calmer, by score, and has other notes."""
+    scores, f1 = {}, {}
+    model = open_model.load_model("calm-piano_2bar")
+    for piece in PIECES[:4]:
+        given = read_music.read_piece(piece)
+        for amount in (0.0, 0.7):
+            made = calm_piece.calm(given, model, amount=amount)
+            scores[piece.stem, amount] = made.info["calmness"]
+            f1[piece.stem, amount] = made.info["similarity"]["chroma"]
+            assert given.time_signatures[0][1:] in [(upper, lower) for _, upper, lower in made.piece.time_signatures]
+            assert sum(n.start < made.piece.duration for n in made.piece.notes) > 0.4 * len(given.notes)
+    assert all(f1[stem, 0.0] > 0.97 and f1[stem, 0.7] > 0.7 for stem, _ in f1)
+    assert all(abs(scores[stem, 0.0][1] - scores[stem, 0.0][0]) < 3 for stem, _ in scores)
+    assert all(scores[stem, 0.7][1] > scores[stem, 0.7][0] + 4 for stem, _ in scores)
+
+
+def test_personal_prior_of_voices(folder, tmp_path):
+    done = run_calmvae("personalize", PIECES[0].parent, "--model", folder, "-o", tmp_path / "own")
+    assert done.returncode == 0 and "10 pieces read = 10 kept" in done.stdout, done.stderr
+    done = run_calmvae("sample", "--model", folder, "--prior", tmp_path / "own", "-n", "1", "-o", tmp_path / "made")
+    assert done.returncode == 0 and (tmp_path / "made" / "sample-01.mid").is_file(), done.stderr
+    refused = run_calmvae("personalize", PIECES[0], "--model", folder, "--melody", "lowest", "-o", tmp_path / "no")
+    assert refused.returncode == 2 and "--melody goes with a model of melodies" in refused.stderr
+
+
+def test_prior_and_directions_of_voices(folder, tmp_path):
+    convert_folder.convert([PIECES[0].parent], tmp_path / "data", steps=32, workers=1, eval_share=0.3)
+    done = run_calmvae("prior", tmp_path / "data", "--model", folder, "--calmest", "0.9", "-o", tmp_path / "prior")
+    assert done.returncode == 0 and "fitted to" in done.stdout, done.stderr
+    assert json.loads((tmp_path / "prior" / "run.json").read_text())["result"]["keys"] == "C major, A minor"
+    done = run_calmvae("directions", tmp_path / "data", "--model", folder, "-o", tmp_path / "ways")
+    assert done.returncode == 0 and "directions.safetensors: made from" in done.stdout, done.stderr
+    assert (tmp_path / "ways" / "effects.png").stat().st_size
 
 
 def test_evaluate_measures_notes(folder):
@@ -194,12 +225,36 @@ def test_paths_between_pieces_of_one_metre_stay_in_it():
     bars, odd = 0, 0
     for (a, ours), (b, theirs) in itertools.combinations(zip(given, lengths, strict=True), 2):
         if len(ours) == len(theirs) == 1:
-            decoded, _ = interpolation.decoded_path(model, [a, b], [mu for mu, _ in model.encode([a, b])], 5)
+            decoded, _ = decoded_path(model, [a, b], [mu for mu, _ in model.encode([a, b])], 5)
             found = voice_windows.bar_lengths(decoded).ravel()
             if ours == theirs:
                 assert set(found.tolist()) == ours
             bars, odd = bars + len(found), odd + int((~np.isin(found, list(ours | theirs))).sum())
     assert bars > 300 and odd <= 0.02 * bars
+
+
+def test_bars_of_a_length_that_neither_end_has_are_faults():
+    model = open_model.load_model("calm-piano_2bar")
+    waltz, march = (model.excerpt(embedded(name), 4, []) for name in ("amazing_grace", "satie_gymnopedie_1"))
+    lengths = {int(n) for one in (waltz, march) for n in voice_windows.bar_lengths(one.windows).ravel()}
+    assert lengths == {12}
+    windows = waltz.windows.copy()
+    assert model.faults(windows, [waltz, march]) == 0
+    windows[0, 12:16] = 0
+    assert model.faults(windows, [waltz, march]) == 1
+
+
+def test_sections_change_evenly():
+    """The largest step of a path is smaller than with points at even distances."""
+    model = open_model.load_model("calm-piano_2bar")
+    ends = [model.excerpt(embedded(name), 4, []) for name in ("brahms_wiegenlied", "schumann_traeumerei")]
+    means = [mu for mu, _ in model.encode(ends)]
+    plain = model.decode(slerp.path(*means, 8).reshape(-1, model.z_size))
+    even, _ = decoded_path(model, ends, means, 8)
+    steps = [[(a != b).mean() for a, b in itertools.pairwise(np.split(some, 8))] for some in (plain, even)]
+    assert max(steps[1]) < max(steps[0])
+    for end, first in ((0, 0), (1, -1)):
+        assert np.array_equal(np.split(even, 8)[first], model.decode(means[end]))
 
 
 def test_a_section_that_is_stuck_is_decoded_again():
@@ -212,10 +267,11 @@ def test_a_section_that_is_stuck_is_decoded_again():
     ends = [model.excerpt(embedded(name), 4, []) for name in ("silent_night", "amazing_grace")]
     means = [mu for mu, _ in model.encode(ends)]
     raw = model.decode(means[0])
-    assert model.longest_run(raw) > 30 > max(model.longest_run(end.windows) for end in ends)
-    decoded, again = interpolation.decoded_path(model, ends, means, 4)
-    assert again == 2 and all(model.longest_run(part) < 12 for part in np.split(decoded, 4)[1:-1])
-    same, _ = interpolation.decoded_path(model, ends, means, 4)
+    assert voice_windows.longest_run(raw) > 30 > max(voice_windows.longest_run(end.windows) for end in ends)
+    assert model.faults(raw, ends) > 20 and not model.faults(ends[0].windows, ends)
+    decoded, again = decoded_path(model, ends, means, 4)
+    assert again == 2 and all(voice_windows.longest_run(part) < 12 for part in np.split(decoded, 4)[1:-1])
+    same, _ = decoded_path(model, ends, means, 4)
     assert np.array_equal(decoded, same)
     made = interpolation.interpolate(embedded("silent_night"), embedded("amazing_grace"), model, steps=4)
     assert made.info["decoded_again"] == 2 and any("2 sections were decoded again" in line for line in made.remarks)

@@ -45,7 +45,7 @@ def prior(
     from calmvae.checkpoints import open_model
     from calmvae.cli import run_prior
 
-    run_prior.prior(data, open_model.load_melody_model(model, config), out, calmest, most, seed, console)
+    run_prior.prior(data, open_model.load_numpy_model(model, config), out, calmest, most, seed, console)
 
 
 @expanded
@@ -62,7 +62,7 @@ def directions(
     from calmvae.checkpoints import open_model
     from calmvae.cli import run_directions
 
-    run_directions.find(data, open_model.load_melody_model(model, config), out, most, seed, console)
+    run_directions.find(data, open_model.load_numpy_model(model, config), out, most, seed, console)
 
 
 @expanded

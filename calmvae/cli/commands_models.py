@@ -35,7 +35,7 @@ def personalize(
     from calmvae.checkpoints import open_model
     from calmvae.cli import run_personalize
 
-    opened = open_model.load_melody_model(model, config)
+    opened = open_model.load_numpy_model(model, config)
     run_personalize.personalize(paths, opened, out, console, melody=melody, seed=seed, most=most)
 
 

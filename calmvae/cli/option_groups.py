@@ -65,7 +65,7 @@ class Making:
 class Sampling(Making):
     """Options of `calmvae sample`, which draws by default."""
 
-    temperature: options.Temperature = 0.5
+    temperature: options.SampleTemperature = None  # type: ignore[assignment]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Evaluating:
     max_onsets: options.MaxOnsets = 0
     most: Annotated[int, typer.Option("--windows", min=0, help="The most windows to take (0: all).")] = 4096
     samples: Annotated[int, typer.Option(min=0, help="Compare so many samples with the windows (0: none).")] = 400
-    temperature: options.Temperature = 0.5
+    temperature: options.SampleTemperature = None
     paths: Annotated[int, typer.Option(min=0, help="Measure so many interpolations (0: none).")] = 100
     seed: options.Seed = 0
     copying: Annotated[

@@ -29,6 +29,14 @@ Temperature = Annotated[
         "--temperature", help="The temperature: 0 takes the likeliest notes, 1 draws from the model's distribution."
     ),
 ]
+SampleTemperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature",
+        help="The temperature: 0 takes the likeliest notes, 1 draws from the model's distribution. The default is 0.5, "
+        "for models of several voices 0.2.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="The random seed. The same seed gives the same bytes.")]
 
 # Which melody and which bars of a piece.

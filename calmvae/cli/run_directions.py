@@ -9,10 +9,10 @@ from calmvae.common import output_folder
 from calmvae.common.errors import DataError
 from calmvae.data import load_dataset, training_windows
 from calmvae.latent import attribute_vectors
-from calmvae.model.melody_model import MelodyModel
+from calmvae.model.numpy_model import NumpyModel
 
 
-def find(data: Path, model: MelodyModel, out: Path, most: int, seed: int, console: Console) -> None:
+def find(data: Path, model: NumpyModel, out: Path, most: int, seed: int, console: Console) -> None:
     """Writes the attribute vectors of a model, and the effect of each on each attribute of held-out windows.
 
     Raises:

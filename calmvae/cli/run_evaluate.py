@@ -17,7 +17,7 @@ from calmvae.cli.option_groups import Evaluating
 from calmvae.common import output_folder, text
 from calmvae.common.errors import CalmvaeError, DataError, InputError, OptionError
 from calmvae.data import load_dataset, training_windows
-from calmvae.latent import evaluation, sample_statistics
+from calmvae.latent import evaluation, prior_draws, sample_statistics
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
 from calmvae.model import model_spec
@@ -58,7 +58,7 @@ def evaluate(model: str, config: str | None, wanted: Evaluating, console: Consol
     record["samples"] = dataclasses.asdict(compared) if compared else None
     listed = values | {f"path_{name}": value for name, value in smooth.items()}
     listed |= _of_comparison(compared) if compared else {}
-    listed |= _calmness(drawn, tokens) if drawn is not None and drawn.ndim == 2 else {}
+    listed |= _calmness(drawn, tokens) if drawn is not None else {}
     record["calmness"] = {name: value for name, value in listed.items() if name.startswith("calmness")}
     if out is not None and drawn is not None and compared is not None:
         from calmvae.latent import evaluation_page
@@ -101,8 +101,10 @@ def _compare_samples(
     if wanted.samples < 2:
         return None, None
     rng, prior = np.random.default_rng([wanted.seed, 1]), run_generate.prior_of(wanted.prior, opened)
-    z = prior.draw(rng, wanted.samples) if prior else rng.standard_normal((wanted.samples, opened.spec.z_size))
-    drawn = opened.engine.decode(z, wanted.temperature, wanted.seed)
+    z = prior_draws.draw(opened, prior, rng, wanted.samples)
+    temperature = opened.sample_temperature if wanted.temperature is None else wanted.temperature
+    drawn = opened.engine.decode(z, temperature, wanted.seed)
+    drawn = np.stack([prior_draws.in_some_key(prior, row, [wanted.seed, k, 2]) for k, row in enumerate(drawn)])
     try:
         return drawn, sample_statistics.compare(drawn, tokens, train, wanted.seed)
     except ValueError as error:

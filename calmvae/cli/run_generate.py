@@ -19,7 +19,7 @@ from calmvae.generate.made_piece import Made
 from calmvae.midi import audio, piano_roll, read_music, write_midi
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import Model
-from calmvae.model.melody_model import MelodyModel
+from calmvae.model.numpy_model import NumpyModel
 
 DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 
@@ -63,6 +63,8 @@ def sample(
     model = open_model.load_model(making.model, making.config)
     drawn_from = prior_of(prior, model)
     bars = model.sample_bars if bars is None else bars
+    if making.temperature is None:
+        making = dataclasses.replace(making, temperature=model.sample_temperature)
     arguments = {"n": n, **making.arguments(), "bars": bars, "chords": chords, "prior": prior, **style}
     with output_folder.OutputFolder(out, "sample", arguments) as folder:
         options: dict[str, Any] = {"temperature": making.temperature, "seed": making.seed, **style}
@@ -91,10 +93,8 @@ def prior_of(name: str, model: Model) -> Any:
     """The prior to draw from; None for the standard one."""
     if name == "standard":
         return None
-    if not isinstance(model, MelodyModel):
-        raise OptionError(
-            f"--prior is '{name}', but only melody models have priors, and {model.name} is none; leave --prior out."
-        )
+    if not isinstance(model, NumpyModel):
+        raise OptionError(f"--prior is '{name}', but {model.name} has no priors; leave --prior out.")
     from calmvae.latent import calm_prior, personal_prior
 
     folder = None if name in ("calm", "personal") else Path(name)
@@ -116,7 +116,7 @@ def calm(piece: Path, out: Path, making: Making, console: Console, **options: An
     from calmvae.generate import calm_piece
 
     make = functools.partial(calm_piece.calm, **options)
-    _remake(piece, out, making, open_model.load_melody_model, console, ("calm", "calm"), make, options)
+    _remake(piece, out, making, open_model.load_numpy_model, console, ("calm", "calm"), make, options)
 
 
 def journey(

@@ -29,7 +29,8 @@ from calmvae.data.convert_file import REASONS, skipped, why
 from calmvae.latent import mixture_prior, personal_prior
 from calmvae.midi import read_music
 from calmvae.midi.piece import Piece
-from calmvae.model.melody_model import MelodyModel
+from calmvae.model.model_spec import ModelSpec
+from calmvae.model.numpy_model import NumpyModel
 
 # Windows used at most: of 16 bars the encoding of so many takes about as long as the fit.
 MOST = 2048
@@ -42,7 +43,8 @@ class Material:
 
     Attributes:
       records: for each piece its file, name, status ("kept" or "skipped") and reason, as in a manifest.
-      tokens: windows uint8 `[n, steps]`, piece by piece, those of a piece in their order.
+      tokens: windows uint8 `[n, steps]`, of voices `[n, steps, voices]`, piece by piece, those of
+        a piece in their order.
       pieces: number of each window's piece, `[n]`.
     """
 
@@ -57,7 +59,7 @@ class Material:
 
 def personalize(
     paths: list[Path],
-    model: MelodyModel,
+    model: NumpyModel,
     out: Path | None,
     console: Console,
     *,
@@ -83,6 +85,8 @@ def personalize(
     began = time.monotonic()
     if melody not in training_windows.MELODIES:
         raise OptionError(f"unknown melody method '{melody}'; choose one of {', '.join(training_windows.MELODIES)}.")
+    if model.spec.voices > 1 and melody != "skyline":
+        raise OptionError(f"--melody goes with a model of melodies; {model.name} takes all voices, leave it out.")
     if most < 1:
         raise OptionError(f"at most {most} windows were asked for; give 1 or more.")
     files, others = convert_folder.find_files(paths)
@@ -92,7 +96,7 @@ def personalize(
     with output_folder.OutputFolder(where, "personalize", arguments) as folder:
         folder.protect(files)
         with console.progress("reading") as progress:
-            material = read(files, model.spec.steps, melody, progress)
+            material = read(files, model.spec, melody, progress)
         say_records(material.records, console)
         prior = _fit(material, model, seed, most, console)
         kept, read_in_all = int(material.pieces[-1]) + 1, len(material.records)
@@ -113,9 +117,9 @@ def personalize(
 
 
 def read(
-    files: list[Path], steps: int, melody: str = "skyline", progress: Callable[[int, int], None] | None = None
+    files: list[Path], spec: ModelSpec, melody: str = "skyline", progress: Callable[[int, int], None] | None = None
 ) -> Material:
-    """Every file's windows that have a note, one at each bar.
+    """Every file's windows of a spec that have a note, one at each bar.
 
     Raises:
       DataError: no file can be used. The message says why.
@@ -125,11 +129,11 @@ def read(
     first: dict[bytes, str] = {}
     for k, file in enumerate(files, 1):
         for name, piece in read_music.try_pieces(file):
-            record, windows = _examine(file, name, piece, steps, melody)
+            record, windows = _examine(file, name, piece, spec, melody)
             if windows is not None:
                 digest = hashlib.sha256(windows.tobytes()).digest()
                 if digest in first:
-                    record = skipped(str(file), "duplicate", f"the same melody as {first[digest]}", name)
+                    record = skipped(str(file), "duplicate", f"the same music as {first[digest]}", name)
                 else:
                     first[digest] = name
                     found.append(windows)
@@ -144,13 +148,13 @@ def read(
 
 
 def _examine(
-    file: Path, name: str, piece: Piece | Exception, steps: int, melody: str
+    file: Path, name: str, piece: Piece | Exception, spec: ModelSpec, melody: str
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """The record of a piece, and its windows if it is kept."""
     if isinstance(piece, Exception):
         return skipped(str(file), why(piece), str(piece), name), None
     try:
-        windows, _ = training_windows.piece_windows(piece, steps, melody)
+        windows, _ = training_windows.piece_windows(piece, spec.steps, melody, spec.voices)
     except EmptyMusicError as error:
         return skipped(str(file), "drums-only" if len(piece.columns()) else "no-notes", str(error), name), None
     except (CalmvaeError, OverflowError) as error:
@@ -161,7 +165,7 @@ def _examine(
     return record | {"warnings": piece.warnings}, windows
 
 
-def _fit(material: Material, model: MelodyModel, seed: int, most: int, console: Console) -> mixture_prior.Mixture:
+def _fit(material: Material, model: NumpyModel, seed: int, most: int, console: Console) -> mixture_prior.Mixture:
     """The prior; its record has the numbers of windows, and held-out nats beside those of the standard prior."""
     rng = np.random.default_rng([seed, 3])
     train, held_out = split(material.pieces, model.spec.bars, rng)

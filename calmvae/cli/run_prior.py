@@ -11,15 +11,15 @@ from calmvae.cli.console import Console
 from calmvae.common import output_folder
 from calmvae.common.errors import DataError
 from calmvae.common.text import command, count, share
-from calmvae.latent import mixture_prior, personal_prior
+from calmvae.latent import mixture_prior, personal_prior, prior_draws
 from calmvae.latent.calm_prior import PRIOR_FILE
-from calmvae.model.melody_model import MelodyModel
-from calmvae.music import calmness
+from calmvae.model.numpy_model import NumpyModel
+from calmvae.music import calmness, window_keys
 
 _FEWEST = 64
 
 
-def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, seed: int, console: Console) -> None:
+def prior(data: Path, model: NumpyModel, out: Path, calmest: float, most: int, seed: int, console: Console) -> None:
     """Fits a mixture to the latents of calm windows and writes it.
 
     Args:
@@ -53,10 +53,15 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
                 f"{data} has {len(calm[0])} calm windows to fit to and {len(calm[1])} held-out ones, but {_FEWEST} and "
                 f"{_FEWEST // 4} are needed; convert more pieces, or raise --calmest."
             )
+        if model.spec.voices > 1:
+            # A sample must not mix keys; it is transposed after it is decoded.
+            calm = [window_keys.in_home_keys(tokens) for tokens in calm]
         latents = [_drawn(model, tokens, [seed, 2, part]) for part, tokens in enumerate(calm)]
         found = mixture_prior.fit(latents[0], latents[1], seed)
         found.record |= {"name": "calm", "calmest": calmest, "from_calmness": round(limit, 2)}
         found.record |= {"windows": len(calm[0]), "held_out_windows": len(calm[1]), "config": model.spec.name}
+        if model.spec.voices > 1:
+            found.record[prior_draws.KEYS] = "C major, A minor"
         mixture_prior.write(found, folder.path(PRIOR_FILE))
         folder.record |= {"model": model.describe(), "result": found.record}
     chosen = found.record
@@ -68,7 +73,7 @@ def prior(data: Path, model: MelodyModel, out: Path, calmest: float, most: int, 
     )
 
 
-def _drawn(model: MelodyModel, tokens: np.ndarray, seed: list[int]) -> np.ndarray:
+def _drawn(model: NumpyModel, tokens: np.ndarray, seed: list[int]) -> np.ndarray:
     """A draw from the posterior of each window, because the prior has to be as wide as the posteriors."""
     mu, sigma = model.engine.encode(tokens)
     return mu + sigma * np.random.default_rng(seed).standard_normal(mu.shape).astype(np.float32)

@@ -164,10 +164,8 @@ def load_windows(
 
     Raises:
       DataError: a file is missing or damaged. InputError: a piece's times cannot be used. OptionError: `calmest` is no
-        share, or asked for with several voices.
+        share.
     """
-    if voices > 1 and text.share(calmest) < 1:
-        raise OptionError("--calmest goes with melody configs; train a model of several voices on a calm data set.")
     for file in files:
         if not file.is_file():
             raise DataError(f"{file} does not exist; make a data set with `calmvae convert`.")

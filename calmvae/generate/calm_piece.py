@@ -13,14 +13,14 @@ from calmvae.generate.made_piece import Made
 from calmvae.latent import attribute_vectors
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
-from calmvae.model.melody_model import MelodyModel, melody_of, on_own_time
-from calmvae.music import calmness, key_finding, melody_tokens, melody_windows
+from calmvae.model.numpy_model import NumpyModel
+from calmvae.music import calmness, key_finding, melody_tokens
 
 # At the amount 1. A fall of tempo by less than a third did not lower heart rate (van Dyck 2017).
 SLOWER, SOFTER = 0.3, 14
 
 
-def load(model: MelodyModel) -> attribute_vectors.Directions:
+def load(model: NumpyModel) -> attribute_vectors.Directions:
     """The attribute vectors in a model's folder.
 
     Raises:
@@ -37,13 +37,13 @@ def load(model: MelodyModel) -> attribute_vectors.Directions:
 
 def calm(
     piece: Piece | str | Path,
-    model: MelodyModel,
+    model: NumpyModel,
     *,
     amount: float = 0.7,
     melody: str = "skyline",
     track: int | str | None = None,
 ) -> Made:
-    """Makes a piece's melody calmer, window by window: along the calm direction, slower and softer.
+    """Makes a piece's melody, or all its voices, calmer, window by window: along the calm direction, slower and softer.
 
     Args:
       piece: a piece or music file.
@@ -60,22 +60,21 @@ def calm(
         raise OptionError(f"--amount is {amount:g}; it must be from 0 to 2.")
     vector = load(model).vectors["calmness"]
     remarks: list[str] = []
-    line = melody_of(opened_piece(piece), melody, track, remarks)
-    windows, tied = melody_windows.cut_windows(line.tokens, model.spec.steps)
-    mu, _ = model.engine.encode(windows)
-    moved = model.engine.decode(mu + np.float32(amount) * vector)
-    tokens = melody_windows.join_windows(moved, tied)[: len(line.tokens)]
-    given = on_own_time(line, line.tokens, line.piece.name, "given melody")
-    made = played(on_own_time(line, tokens, f"{line.piece.name} calmer", "calmer"), amount)
+    line = model.excerpt(opened_piece(piece), None, remarks, melody=melody, track=track)
+    [(mu, _)] = model.encode([line])
+    moved = model.decode(mu + np.float32(amount) * vector)
+    what = "melody" if model.spec.voices == 1 else "music"
+    given = model.replay(line, line.windows, line.name, f"given {what}")
+    made = played(model.replay(line, moved, f"{line.name} calmer", "calmer"), amount)
     before, after = calmness.score(given), calmness.score(made)
     info = {
         "amount": amount,
         "calmness": [round(before.calmness, 1), round(after.calmness, 1)],
-        "similarity": {name: round(value, 3) for name, value in similarity(line.tokens, tokens).items()},
-        "melody": dataclasses.asdict(line.report),
+        "similarity": {name: round(value, 3) for name, value in similarity(line.windows, moved).items()},
+        what: line.report,
     }
-    remarks.append(f"Calmness: {before.calmness:.0f} in the given melody, {after.calmness:.0f} now.")
-    sections = [Section(0.0, line.bars * 4.0, made.name, emphasis=True)]
+    remarks.append(f"Calmness: {before.calmness:.0f} in the given {what}, {after.calmness:.0f} now.")
+    sections = [Section(0.0, line.quarters, made.name, emphasis=True)]
     return Made(made, sections, info, remarks, beside=played(given, amount, softer=False)).begun()
 
 
@@ -96,17 +95,25 @@ def played(piece: Piece, amount: float, softer: bool = True, backwards: bool = F
 
 
 def similarity(given: np.ndarray, made: np.ndarray) -> dict[str, float]:
-    """How alike two melodies are, tokens `[steps]` each.
+    """How alike two pieces are, windows uint8 `[n, steps]` or `[n, steps, voices]` each.
 
     Returns:
-      chroma: cosine of their pitch-class durations; contour: correlation of their pitches over the steps where both
-        sound.
+      chroma: cosine of their pitch-class durations; contour: correlation of their highest pitches over the steps where
+        both sound.
     """
-    ours, theirs = (melody_tokens.sounding_tokens(tokens).astype(np.int64) for tokens in (given, made))
-    shares = [key_finding.shares(tokens) for tokens in (given, made)]
+    heard = [_sounding(windows) for windows in (given, made)]
+    ours, theirs = (tokens.max(axis=1) for tokens in heard)
+    shares = [np.sum([key_finding.shares(voice) for voice in tokens.T], axis=0) for tokens in heard]
     norm = np.linalg.norm(shares[0]) * np.linalg.norm(shares[1])
     both = (ours >= melody_tokens.FIRST_PITCH) & (theirs >= melody_tokens.FIRST_PITCH)
     a, b = ours[both], theirs[both]
     steady = len(a) < 2 or not a.std() or not b.std()
     contour = float(np.corrcoef(a, b)[0, 1]) if not steady else float(len(a) > 0 and np.array_equal(a, b))
     return {"chroma": float(shares[0] @ shares[1] / norm) if norm else 0.0, "contour": contour}
+
+
+def _sounding(windows: np.ndarray) -> np.ndarray:
+    """The pitch token that sounds at each step in each voice, int64 `[steps, voices]`; 0 in silence."""
+    lines = windows.reshape(windows.shape[0] * windows.shape[1], -1)
+    lines = np.where(lines == melody_tokens.BAR_END, melody_tokens.HOLD, lines)
+    return melody_tokens.sounding_voices(lines).astype(np.int64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,11 @@ import numpy as np
 
 from calmvae.checkpoints import open_model
 from calmvae.common.errors import OptionError
-from calmvae.common.seeds import hash_seed
 from calmvae.generate.arguments import check_temperature, opened_model, opened_piece
+from calmvae.generate.decoded_path import decoded_path
 from calmvae.generate.made_piece import Made
-from calmvae.latent import slerp
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import Excerpt, Model, Segment, Voice
-
-# One pitch so often in a row in one voice is a section that got stuck, unless an end has it too. It is decoded again so
-# many times, at temperatures from the first to the second.
-_RUN, _TRIES, _WARM = 5, 12, (0.4, 1.0)
 
 
 def interpolate(
@@ -90,52 +84,12 @@ def _closing(ends: list[Excerpt], original: bool, again: int, info: dict[str, An
     if again:
         info["decoded_again"] = again
         were = "section was" if again == 1 else "sections were"
-        said.append(f"{again} {were} decoded again, because one note came {_RUN} times in a row or more.")
+        said.append(f"{again} {were} decoded again, because a note came again and again or a bar had another length.")
     if original and all(end.notes[1] for end in ends):
         info["notes"] = [list(end.notes) for end in ends]
         told = [f"{kept} of {name}'s {total} notes" for name, (kept, total) in zip("AB", info["notes"], strict=True)]
         said.append(f"{' and '.join(told)} are in the result.")
     return said
-
-
-def decoded_path(
-    model: Model,
-    ends: Sequence[Excerpt],
-    means: Sequence[np.ndarray],
-    steps: int,
-    temperature: float = 0.0,
-    seed: int = 0,
-) -> tuple[Any, int]:
-    """Decodes a path between two excerpts.
-
-    A section gets stuck if a voice strikes one pitch five times in a row or more, and more often than either end does.
-    It is decoded again a few times at rising temperatures, and the decoding with the shortest run is taken.
-
-    Args:
-      model: the model.
-      ends: A and B.
-      means: of their posteriors, `[n, z_size]` each.
-      steps: sections, both ends included.
-      temperature, seed: see `Model.decode`.
-
-    Returns:
-      the windows of all sections, and how many sections were decoded again.
-    """
-    z, count = slerp.path(means[0], means[1], steps), ends[0].count
-    nearest = [ends[2 * k >= steps] for k in range(steps) for _ in range(count)]
-    decoded = model.decode(z.reshape(-1, z.shape[-1]), temperature, seed, nearest)
-    most, again = max(_RUN - 1, *(model.longest_run(end.windows) for end in ends)), 0
-    for k in range(1, steps - 1):
-        rows = slice(k * count, (k + 1) * count)
-        if model.longest_run(decoded[rows]) > most:
-            warmer = np.maximum(np.linspace(*_WARM, _TRIES), temperature).tolist()
-            tried = [
-                model.decode(z[k], warm, hash_seed(seed, k * _TRIES + i), nearest[rows])
-                for i, warm in enumerate(warmer)
-            ]
-            decoded[rows] = min([decoded[rows], *tried], key=model.longest_run)
-            again += 1
-    return decoded, again
 
 
 def _check(steps: int, endpoints: str, temperature: float) -> None:

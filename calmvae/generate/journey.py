@@ -20,7 +20,7 @@ from calmvae.generate.journey_notes import Phrase
 from calmvae.generate.journey_phrases import Source, State, Traveller
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.generate.made_piece import Made, lead
-from calmvae.latent import calm_prior, slerp
+from calmvae.latent import calm_prior, prior_draws
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import DEFAULT_PROGRAM
@@ -66,9 +66,9 @@ def of_model(model: MelodyModel, calm: bool, seed: int) -> Source:
     """A sample of 16 bars, from the calm prior if `calm` is set and the model has one, else from the standard prior."""
     _check(model)
     prior = calm_prior.load_prior(model) if calm and (model.source / calm_prior.PRIOR_FILE).is_file() else None
-    count, size = BARS // model.spec.bars, prior.check(model).size if prior else model.spec.z_size
-    draws = slerp.walk(np.random.default_rng([seed, int(calm)]), count, max(1, 8 // model.spec.bars), size)
-    windows = model.engine.decode(prior.latents(draws) if prior else draws, 0.0, seed)
+    count = BARS // model.spec.bars
+    rng, every = np.random.default_rng([seed, int(calm)]), max(1, 8 // model.spec.bars)
+    windows = model.engine.decode(prior_draws.walk(model, prior, rng, count, every), 0.0, seed)
     name = f"a {'calm ' * calm}sample of {model.spec.name}"
     tokens = melody_windows.join_windows(windows)
     if not len(phrase_editing.onsets(tokens)):

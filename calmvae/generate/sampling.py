@@ -7,26 +7,26 @@ from pathlib import Path
 
 import numpy as np
 
-from calmvae.checkpoints import open_model
+from calmvae.checkpoints.open_model import DEFAULT_MODEL
 from calmvae.common.errors import OptionError
 from calmvae.generate.arguments import check_temperature, opened_model
 from calmvae.generate.made_piece import Made
-from calmvae.latent import mixture_prior, slerp
+from calmvae.latent import mixture_prior, prior_draws
 from calmvae.midi import piano_roll, write_midi
 from calmvae.midi.piano_roll import Section
 from calmvae.model.interface import DEFAULT_PROGRAM, Excerpt, Model, Segment, Voice
-from calmvae.model.melody_model import MelodyModel
+from calmvae.model.numpy_model import NumpyModel
 from calmvae.music.calmness import DEFAULT_QPM, DEFAULT_VELOCITY
 
 _TRAINING_SAMPLES = 4
 
 
 def sample(
-    model: Model | str | Path = open_model.DEFAULT_MODEL,
+    model: Model | str | Path = DEFAULT_MODEL,
     n: int = 1,
     *,
     bars: int | None = None,
-    temperature: float = 0.5,
+    temperature: float | None = None,
     seed: int = 0,
     qpm: float = DEFAULT_QPM,
     velocity: int = DEFAULT_VELOCITY,
@@ -41,7 +41,7 @@ def sample(
       model: a loaded model or what `load_model` takes.
       n: how many; piece k depends on the seed and k alone.
       bars: of each, a multiple of the model's window; default 16, or one window if the model is not of melodies.
-      temperature: 0 decodes the likeliest notes, 1 draws from the model's distribution.
+      temperature: 0 decodes the likeliest notes, 1 draws from the model's distribution; default that of the model.
       seed: of latents and draws.
       qpm, velocity, program: how to play them.
       prior: a personal or a calm prior of this model; default the standard normal one.
@@ -52,21 +52,21 @@ def sample(
       OptionError, ModelError: an option, the model or the prior cannot be used.
     """
     model = opened_model(model)
+    temperature = model.sample_temperature if temperature is None else temperature
     _check(n, temperature, qpm, velocity, program)
     model.check_voice(program, velocity)
     if prior:
-        if not isinstance(model, MelodyModel):
-            raise OptionError(f"a prior goes with melody models, and {model.name} is none; leave it out.")
+        if not isinstance(model, NumpyModel):
+            raise OptionError(f"{model.name} has no priors; leave it out, or choose a model such as {DEFAULT_MODEL}.")
         prior.check(model)
 
     def walk(k: int, points: int, every: int) -> np.ndarray:
-        size = prior.size if prior else model.z_size
-        z = slerp.walk(np.random.default_rng([seed, k]), points, every, size)
-        return prior.latents(z) if prior else z
+        return prior_draws.walk(model, prior, np.random.default_rng([seed, k]), points, every)
 
     made = []
     drawn = model.sample(n, walk, bars=bars, temperature=temperature, seed=seed, chords=chords, controls=controls)
     for k, (windows, labels) in enumerate(drawn):
+        windows = prior_draws.in_some_key(prior, windows, [seed, k, 1])
         voices = [Voice(voice.name, program, velocity, voice.of) for voice in model.voices()]
         segment = Segment(windows, np.zeros(len(windows), bool), qpm, voices, labels[0])
         piece, sections = model.play([segment], f"{model.name} sample {k + 1}, seed {seed}")

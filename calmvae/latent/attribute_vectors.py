@@ -16,8 +16,8 @@ from calmvae.common import tensor_file
 from calmvae.common.errors import ModelError
 from calmvae.latent import sample_statistics
 from calmvae.model import numpy_engine
-from calmvae.music import calmness
-from calmvae.music.melody_tokens import FIRST_PITCH, HOLD, STEPS_PER_BAR, STEPS_PER_QUARTER
+from calmvae.music import calmness, melody_tokens
+from calmvae.music.melody_tokens import HOLD, STEPS_PER_BAR, STEPS_PER_QUARTER
 
 FILE = "directions.safetensors"
 ATTRIBUTES = {
@@ -52,12 +52,15 @@ class Directions:
 
 
 def attributes(tokens: np.ndarray) -> dict[str, np.ndarray]:
-    """Each of `ATTRIBUTES` of windows with notes, uint8 `[n, steps]`: `[n]`."""
+    """Each of `ATTRIBUTES` of windows with notes, uint8 `[n, steps]` or `[n, steps, voices]`: `[n]`.
+
+    Of several voices, the interval is that of the highest notes.
+    """
     found = sample_statistics.features(tokens)
     return {
         "calmness": calmness.of_windows(tokens),
         "density": found["note_count"] / (tokens.shape[1] / STEPS_PER_BAR),
-        "interval": found["mean_interval"],
+        "interval": found["mean_interval" if tokens.ndim == 2 else "top_interval"],
         "syncopation": syncopation(tokens),
         "in_key": sample_statistics.in_key(tokens),
     }
@@ -65,18 +68,20 @@ def attributes(tokens: np.ndarray) -> dict[str, np.ndarray]:
 
 def syncopation(tokens: np.ndarray) -> np.ndarray:
     """Share of notes that begin off the beat and still sound at the next beat, `[n]`; 0 without notes."""
-    shares = np.zeros(len(tokens))
-    for k, window in enumerate(tokens):
-        onsets = np.flatnonzero(window >= FIRST_PITCH)
-        off = onsets[onsets % STEPS_PER_QUARTER != 0]
-        beats = (off // STEPS_PER_QUARTER + 1) * STEPS_PER_QUARTER
-        held = [(window[a + 1 : b + 1] == HOLD).all() for a, b in zip(off, beats, strict=True) if b < len(window)]
-        shares[k] = sum(held) / max(len(onsets), 1)
-    return shares
+    lines = tokens.reshape(*tokens.shape[:2], -1)
+    onsets = melody_tokens.is_onset(lines)
+    # How far each note is held: to the step before its voice says the next thing.
+    places = np.where(lines != HOLD, np.arange(lines.shape[1])[:, None], lines.shape[1])
+    following = np.full_like(places, lines.shape[1])
+    following[:, :-1] = np.minimum.accumulate(places[:, ::-1], axis=1)[:, ::-1][:, 1:]
+    at = np.arange(lines.shape[1])[:, None]
+    beat = (at // STEPS_PER_QUARTER + 1) * STEPS_PER_QUARTER
+    over = onsets & (at % STEPS_PER_QUARTER != 0) & (beat < following) & (beat < lines.shape[1])
+    return over.sum(axis=(1, 2)) / np.maximum(onsets.sum(axis=(1, 2)), 1)
 
 
 def find(engine: numpy_engine.Engine, tokens: np.ndarray) -> Directions:
-    """Vectors from windows with notes, uint8 `[n, steps]`."""
+    """Vectors from windows with notes, uint8 `[n, steps]` or `[n, steps, voices]`."""
     mu, _ = engine.encode(tokens)
     vectors = {}
     for name, values in attributes(tokens).items():
@@ -110,7 +115,8 @@ def effects(engine: numpy_engine.Engine, directions: Directions, tokens: np.ndar
     for name, vector in directions.vectors.items():
         moved = [engine.decode(mu + sign * vector) for sign in (1, -1)]
         # A window that falls silent has no attributes.
-        heard = (moved[0] >= FIRST_PITCH).any(axis=1) & (moved[1] >= FIRST_PITCH).any(axis=1)
+        sounds = [melody_tokens.is_onset(some).reshape(len(some), -1).any(axis=1) for some in moved]
+        heard = sounds[0] & sounds[1]
         up, down = (attributes(some[heard]) for some in moved)
         table[name] = {other: float((up[other] - down[other]).mean() / 2 / spread[other]) for other in ATTRIBUTES}
     return table

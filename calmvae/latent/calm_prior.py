@@ -6,12 +6,12 @@ from pathlib import Path
 
 from calmvae.common.errors import ModelError
 from calmvae.latent import mixture_prior
-from calmvae.model.melody_model import MelodyModel
+from calmvae.model.numpy_model import NumpyModel
 
 PRIOR_FILE = "calm.safetensors"
 
 
-def load_prior(model: MelodyModel, where: Path | None = None) -> mixture_prior.Mixture:
+def load_prior(model: NumpyModel, where: Path | None = None) -> mixture_prior.Mixture:
     """The calm prior beside a model, or in a folder.
 
     Raises:

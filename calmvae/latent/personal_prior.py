@@ -17,7 +17,7 @@ from calmvae.checkpoints import model_cache, model_folder
 from calmvae.common import output_folder
 from calmvae.common.errors import ModelError
 from calmvae.latent import mixture_prior
-from calmvae.model.melody_model import MelodyModel
+from calmvae.model.numpy_model import NumpyModel
 
 PRIOR_FILE = "personal.safetensors"
 # The file of earlier versions, whose prior was a VAE.
@@ -34,7 +34,7 @@ class Prior(mixture_prior.Mixture):
         """What a run.json says of it, with the SHA-256 of its file (empty if it was not saved)."""
         return {**super().describe(), "sha256": output_folder.sha256(self.source) if self.source else ""}
 
-    def check(self, model: MelodyModel) -> Prior:
+    def check(self, model: NumpyModel) -> Prior:
         """Itself, or a `ModelError` if it was made for another model."""
         ours, theirs = sha256_of(model), self.record.get("model", {}).get("sha256")
         if self.means.shape[1] != model.spec.z_size or (theirs is not None and theirs != ours):
@@ -47,7 +47,7 @@ class Prior(mixture_prior.Mixture):
         return self
 
 
-def place(model: MelodyModel) -> Path:
+def place(model: NumpyModel) -> Path:
     """The folder of a model's personal prior: inside the model folder, or in the cache folder.
 
     The cache folder is for embedded models, and for checkpoints, which have no model folder.
@@ -61,7 +61,7 @@ def place(model: MelodyModel) -> Path:
     return model_cache.root() / "personal" / f"{name}-{sha256_of(model)[:8]}"
 
 
-def name_of(model: MelodyModel) -> str:
+def name_of(model: NumpyModel) -> str:
     """What to call the model on the command line."""
     source = model.source.resolve()
     for parent in (model_folder.of_package("own_model").resolve(), (model_cache.root() / "models").resolve()):
@@ -70,7 +70,7 @@ def name_of(model: MelodyModel) -> str:
     return str(model.source)
 
 
-def sha256_of(model: MelodyModel) -> str:
+def sha256_of(model: NumpyModel) -> str:
     """SHA-256 of the model's file of weights, or of the weights where they are several files."""
     found = str(model.describe()["sha256"])
     if found:
@@ -81,7 +81,7 @@ def sha256_of(model: MelodyModel) -> str:
     return digest.hexdigest()
 
 
-def load_prior(model: MelodyModel, where: Path | None = None) -> Prior:
+def load_prior(model: NumpyModel, where: Path | None = None) -> Prior:
     """The personal prior of a model.
 
     Args:
@@ -109,5 +109,5 @@ def load_prior(model: MelodyModel, where: Path | None = None) -> Prior:
     return prior.check(model)
 
 
-def _command(model: MelodyModel) -> str:
+def _command(model: NumpyModel) -> str:
     return f"calmvae personalize MY_MIDI/ --model {name_of(model)}"

@@ -61,15 +61,19 @@ def _right_angle(unit: np.ndarray) -> np.ndarray:
     return other / length if length else axis
 
 
-def walk(rng: np.random.Generator, windows: int, every: int, z_size: int) -> np.ndarray:
-    """A path of `windows` points through fresh draws from the prior, one every `every` points.
+def anchors(rng: np.random.Generator, points: int, every: int, z_size: int) -> np.ndarray:
+    """Fresh draws for a path of so many points, one every `every` points: `[n, z_size]`."""
+    return rng.standard_normal((-(-(points - 1) // every) + 1, z_size))
+
+
+def through(anchors: np.ndarray, points: int, every: int) -> np.ndarray:
+    """A path of so many points through anchors `[n, z_size]`, one every `every` points.
 
     A long sample made of unrelated windows is no piece; neighbours on this path are related.
 
     Returns:
-      `[windows, z_size]`.
+      `[points, z_size]`.
     """
-    anchors = rng.standard_normal((-(-(windows - 1) // every) + 1, z_size))
-    at = np.arange(windows) / every
+    at = np.arange(points) / every
     last = len(anchors) - 1
     return np.stack([slerp(anchors[min(int(x), last)], anchors[min(int(x) + 1, last)], x - int(x)) for x in at])

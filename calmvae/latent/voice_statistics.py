@@ -17,6 +17,7 @@ FEATURES = {
     "polyphony": "pitches that sound at once, mean over steps",
     "chord_size": "notes that start at once, mean over onsets",
     "bass_interval": "semitones between neighbouring lowest notes",
+    "top_interval": "semitones between neighbouring highest notes",
     "mean_ioi": "steps between neighbouring onsets",
     "voice_density": "onsets of each voice",
     "pitch_classes": "histogram of pitch classes",
@@ -35,7 +36,7 @@ def _features(window: np.ndarray) -> dict[str, np.ndarray | float]:
     places, pitches = notes[:, 1], notes[:, 2] - FIRST_PITCH + MIN_PITCH
     starts, first = np.unique(places, return_index=True)
     # Sorted by place and pitch, so that the first note of a place is its lowest.
-    bass = pitches[first]
+    bass, top = pitches[first], pitches[np.append(first[1:], len(pitches)) - 1]
     classes = length_classes(notes[:, 3] - places)
     return {
         "pitch_count": float(len(np.unique(pitches))),
@@ -44,6 +45,7 @@ def _features(window: np.ndarray) -> dict[str, np.ndarray | float]:
         "polyphony": float(_sounding(window).sum(axis=1).mean()),
         "chord_size": len(pitches) / len(starts),
         "bass_interval": float(np.abs(np.diff(bass)).mean()) if len(bass) > 1 else 0.0,
+        "top_interval": float(np.abs(np.diff(top)).mean()) if len(top) > 1 else 0.0,
         "mean_ioi": float(np.diff(starts).mean()) if len(starts) > 1 else 0.0,
         "voice_density": melody_tokens.is_onset(window).sum(axis=0).astype(np.float64),
         "pitch_classes": np.bincount(pitches % 12, minlength=12) / len(pitches),

@@ -108,6 +108,10 @@ class Model(abc.ABC):
     endpoints: ClassVar[str] = "original"
     # The default bars of a sample; None if one latent vector makes the whole sample.
     sample_bars: ClassVar[int | None] = None
+    # The default temperature of samples.
+    sample_temperature: ClassVar[float] = 0.5
+    # Whether the sections of an interpolation are chosen for even changes, see `decoded_path`.
+    even_path: ClassVar[bool] = False
     # Silence before a piece is removed in steps of this many quarter notes (0: up to the first note).
     grid: ClassVar[float] = 0.0
 
@@ -223,8 +227,8 @@ class Model(abc.ABC):
         """Reconstruction accuracies of windows decoded from an excerpt, shares by name; the first is of all steps."""
         return {"reconstruction_accuracy": float(self.same(given.windows, decoded).mean())}
 
-    def longest_run(self, windows: Any) -> int:
-        """How often a voice strikes one pitch in a row, at most; 0 for models without voices."""
+    def faults(self, windows: Any, ends: Sequence[Excerpt]) -> int:
+        """How many faults a section between two excerpts has that neither of them has; 0 for models without voices."""
         return 0
 
     def voices(self) -> list[Voice]:

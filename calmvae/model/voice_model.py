@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from calmvae.music.melody_tokens import STEPS_PER_QUARTER
 from calmvae.music.voice_extraction import Voices, extract_voices
 
 _TRACK = "music"
+# One pitch so often in a row in one voice is a fault, unless an end has it too.
+_RUN = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,10 @@ class _Cut:
 
 class VoiceModel(NumpyModel):
     """See `interface.Model`; a window is uint8 `[16 * bars, voices]`, see `voice_windows`."""
+
+    even_path: ClassVar[bool] = True
+    # Voices that are drawn one by one clash; fresh latents make samples different enough.
+    sample_temperature: ClassVar[float] = 0.2
 
     def excerpt(
         self,
@@ -76,9 +83,12 @@ class VoiceModel(NumpyModel):
             quarters=float(cut.part.bar_lines[-1]) / STEPS_PER_QUARTER,
         )
 
-    def longest_run(self, windows: np.ndarray) -> int:
-        """See `Model.longest_run`."""
-        return voice_windows.longest_run(windows)
+    def faults(self, windows: np.ndarray, ends: Sequence[Excerpt]) -> int:
+        """See `Model.faults`: bars of a length that neither end has, and one pitch five times in a row or more."""
+        known = np.concatenate([voice_windows.bar_lengths(end.windows).ravel() for end in ends])
+        odd = int((~np.isin(voice_windows.bar_lengths(windows), known)).sum())
+        most = max(_RUN - 1, *(voice_windows.longest_run(end.windows) for end in ends))
+        return odd + max(voice_windows.longest_run(windows) - most, 0)
 
     def voices(self) -> list[Voice]:
         """See `Model.voices`."""

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from calmvae.midi.piece import Notes, Piece
-from calmvae.music import calm_features, melody_tokens
+from calmvae.music import calm_features, melody_tokens, voice_windows
 
 # Points per weighted deviation, chosen so that most music lies between 20 and 80.
 POINTS = 30.0
@@ -172,17 +172,22 @@ def score(piece: Piece, begin: float | None = None, end: float | None = None) ->
 
 
 def of_tokens(tokens: np.ndarray, qpm: float = DEFAULT_QPM) -> Score:
-    """The calmness of a melody's window, uint8 `[steps]`, played like a sample."""
-    notes = np.array(melody_tokens.token_notes(tokens), np.int64).reshape(-1, 3)
+    """The calmness of a window, of a melody `[steps]` or of voices `[steps, voices]`, uint8, played like a sample."""
+    if tokens.ndim == 2:
+        lines, _ = voice_windows.join_windows(tokens[None])
+    else:
+        lines = tokens[:, None]
+    rows = [note for line in lines.T for note in melody_tokens.token_notes(line)]
+    notes = np.array(rows, np.int64).reshape(-1, 3)
     seconds = 60 / qpm / melody_tokens.STEPS_PER_QUARTER
     zeros = np.zeros(len(notes), np.int64)
     begin, end = notes[:, 1] * seconds, notes[:, 2] * seconds
     columns = Notes(notes[:, 0], zeros + DEFAULT_VELOCITY, begin, end, zeros, zeros.astype(bool), zeros)
-    return score(Piece.of_columns(columns, tempos=[(0.0, qpm)]), 0.0, len(tokens) * seconds)
+    return score(Piece.of_columns(columns, tempos=[(0.0, qpm)]), 0.0, len(lines) * seconds)
 
 
 def of_windows(tokens: np.ndarray) -> np.ndarray:
-    """The calmness `[n]` of windows uint8 `[n, steps]`, all at one tempo and loudness."""
+    """The calmness `[n]` of windows uint8 `[n, steps]`, or `[n, steps, voices]`, all at one tempo and loudness."""
     return np.array([of_tokens(row).calmness for row in tokens])
 
 

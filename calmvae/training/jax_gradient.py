@@ -6,21 +6,24 @@ here: a GPU does it sooner than it looks rows up and scatters their gradients.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from calmvae.model.model_spec import ModelSpec
 from calmvae.training import grow_top
 
-Array = jax.Array
 # Steps that are laid out one after the other instead of in a loop. A GPU is faster so, a CPU only compiles longer.
 _UNROLLED = 8
 
 
-class Batch(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Batch:
     """One step's input; see `decoder_gradient.Batch`, of which this has the fields."""
 
     tokens: Array
