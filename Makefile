@@ -65,5 +65,5 @@ endef
 	$(call install,requirements-light.lock)
 
 .venv/ready: .venv/light requirements.lock
-	@echo "Installing TensorFlow, Magenta and the tests' tools: about 750 MB to download, a few minutes"
+	@echo "Installing TensorFlow, Magenta and the tests' tools: about 840 MB to download, a few minutes"
 	$(call install,requirements.lock)

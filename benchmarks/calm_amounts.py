@@ -81,7 +81,7 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="a folder of calmvae corpus build")
-    parser.add_argument("--model", default=open_model.DEFAULT_MODEL)
+    parser.add_argument("--model", default=open_model.DEFAULT_MELODY_MODEL)
     parser.add_argument("--pieces", type=int, default=50)
     parser.add_argument("-o", "--out", type=Path, help="a .png to write")
     options = parser.parse_args()

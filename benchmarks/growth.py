@@ -30,7 +30,7 @@ POINTS = {
 _DECODE = """
 import sys, numpy as np
 import calmvae
-model = calmvae.load_model()
+model = calmvae.load_model("calm-mel_2bar")
 z = np.random.default_rng(0).standard_normal((512, model.spec.z_size)).astype(np.float32)
 size = int(sys.argv[1])
 for i in range(0, len(z), size):

@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument(
         "data", type=Path, nargs="?", help="a folder of calmvae corpus build; without it, only the embedded pieces"
     )
-    parser.add_argument("--model", default=open_model.DEFAULT_MODEL)
+    parser.add_argument("--model", default=open_model.DEFAULT_MELODY_MODEL)
     parser.add_argument("--pairs", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=12.0)
     options = parser.parse_args()

@@ -32,7 +32,7 @@ def main() -> None:
     """Prints the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="a folder of calmvae corpus build; without it, the embedded pieces")
-    parser.add_argument("--model", default=open_model.DEFAULT_MODEL)
+    parser.add_argument("--model", default=open_model.DEFAULT_MELODY_MODEL)
     parser.add_argument("--windows", type=int, default=400, help="of each place, at most; default 400")
     options = parser.parse_args()
     model = open_model.load_model(options.model)

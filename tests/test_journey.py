@@ -27,7 +27,7 @@ PAIRS = list(zip(PIECES, [*PIECES[3:], *PIECES[:3]], strict=True))
 
 @pytest.fixture(scope="module")
 def model() -> MelodyModel:
-    return open_model.load_model()
+    return open_model.load_melody_model()
 
 
 def odd_pieces() -> dict[str, Piece]:

@@ -14,7 +14,7 @@ from tests.conftest import PIECES
 
 @pytest.fixture(scope="module")
 def traveller() -> journey_phrases.Traveller:
-    model = open_model.load_model()
+    model = open_model.load_melody_model()
     a, b = (journey.of_piece(path, model) for path in PIECES[4:6])
     plan = journey_plan.plan(4, 90, 60, 70, 20)
     return journey_phrases.Traveller(a, b, model, plan, accompanied=True, seed=0)

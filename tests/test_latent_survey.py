@@ -70,7 +70,7 @@ def test_dimensions_that_go_together_are_seen():
 
 
 def test_places_of_the_embedded_model_and_their_table():
-    model = open_model.load_model()
+    model = open_model.load_melody_model()
     tokens = np.stack([window(*C_MAJOR), window(*C_MAJOR[::-1]), window(60, 64, 67, 64)])
     rows = latent_survey.places(model.engine, tokens, n=3)
     rows.append(latent_survey.of_prior(model.engine, calm_prior.load_prior(model), n=3))

@@ -187,7 +187,7 @@ def test_personal_prior_of_voices(folder, tmp_path):
     done = run_calmvae("sample", "--model", folder, "--prior", tmp_path / "own", "-n", "1", "-o", tmp_path / "made")
     assert done.returncode == 0 and (tmp_path / "made" / "sample-01.mid").is_file(), done.stderr
     refused = run_calmvae("personalize", PIECES[0], "--model", folder, "--melody", "lowest", "-o", tmp_path / "no")
-    assert refused.returncode == 2 and "--melody goes with a model of melodies" in refused.stderr
+    assert refused.returncode == 2 and "--melody is 'lowest', but" in refused.stderr
 
 
 def test_prior_and_directions_of_voices(folder, tmp_path):

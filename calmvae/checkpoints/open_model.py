@@ -11,14 +11,13 @@ import numpy as np
 
 from calmvae.checkpoints import find_model
 from calmvae.common import magenta_import
+from calmvae.common.defaults import DEFAULT_MELODY_MODEL, DEFAULT_MODEL
 from calmvae.common.errors import OptionError
 from calmvae.model import config_catalog, interface, numpy_engine
 from calmvae.model.melody_model import MelodyModel
 from calmvae.model.model_spec import SHAPE_HPARAMS, ModelSpec, not_melodies, with_hparams
 from calmvae.model.numpy_model import NumpyModel
 from calmvae.model.voice_model import VoiceModel
-
-DEFAULT_MODEL = "calm-mel_2bar"
 
 
 def load_model(
@@ -46,7 +45,7 @@ def load_model(
     return of_opened(told, hparams)
 
 
-def load_melody_model(name: str | Path = DEFAULT_MODEL, config: str | None = None) -> MelodyModel:
+def load_melody_model(name: str | Path = DEFAULT_MELODY_MODEL, config: str | None = None) -> MelodyModel:
     """As `load_model`, for models of melodies.
 
     Raises:

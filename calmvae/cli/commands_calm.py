@@ -10,6 +10,7 @@ import typer
 from calmvae.cli import options
 from calmvae.cli.console import Console
 from calmvae.cli.option_groups import Excerpts, Making, expanded
+from calmvae.common.defaults import DEFAULT_MELODY_MODEL
 
 
 @expanded
@@ -32,7 +33,7 @@ def score(
 def prior(
     data: options.DataSet,
     console: Console,
-    model: options.Model = "calm-mel_2bar",
+    model: options.Model = DEFAULT_MELODY_MODEL,
     config: options.Config = None,
     out: options.Out = Path("out/prior"),
     calmest: options.Calmest = 0.3,
@@ -52,7 +53,7 @@ def prior(
 def directions(
     data: options.DataSet,
     console: Console,
-    model: options.Model = "calm-mel_2bar",
+    model: options.Model = DEFAULT_MELODY_MODEL,
     config: options.Config = None,
     out: options.Out = Path("out/directions"),
     most: Annotated[int, typer.Option("--windows", min=8, help="The most windows to take.")] = 20000,
@@ -71,16 +72,17 @@ def calm(
     console: Console,
     amount: Annotated[float, typer.Option(help="How much calmer: 0 only reconstructs, 1 is much calmer.")] = 0.7,
     out: options.Out = Path("out/calm"),
-    model: options.Model = "calm-mel_2bar",
+    model: options.ModelOfVoices = "",
+    voices: options.Voices = "all",
     melody: options.Melody = "skyline",
     track: options.Track = None,
     no_picture: options.NoPicture = False,
     no_sound: options.NoSound = False,
 ) -> None:
-    """Move a piece's melody along the model's calm direction, and play it slower and softer."""
+    """Move a piece along the model's calm direction, and play it slower and softer."""
     from calmvae.cli import run_generate
 
-    making = Making(model, no_picture=no_picture, no_sound=no_sound)
+    making = Making(model, no_picture=no_picture, no_sound=no_sound, voices=voices)
     run_generate.calm(piece, out, making, console, amount=amount, melody=melody, track=track)
 
 
@@ -94,7 +96,7 @@ def journey(
     from_model: Annotated[bool, typer.Option("--from-model", help="Travel from a sample to a calm one.")] = False,
     accompany: Annotated[bool, typer.Option("--accompany", help="Add soft, sustained chords.")] = False,
     out: options.Out = Path("out/journey"),
-    model: options.Model = "calm-mel_2bar",
+    model: options.Model = DEFAULT_MELODY_MODEL,
     config: options.Config = None,
     start_qpm: Annotated[
         float | None, typer.Option(help="The tempo at the beginning. The default is that of A, or 96.")

@@ -35,7 +35,9 @@ def interpolate(
     ] = None,
     endpoints: Annotated[
         str | None,
-        typer.Option(help="The ends: original (A and B, the default for melodies) or decoded (their reconstructions)."),
+        typer.Option(
+            help="The ends: original (A and B, the default for melodies and voices) or decoded (their reconstructions)."
+        ),
     ] = None,
 ) -> None:
     """Make one piece that travels from A to B, and write its steps."""
@@ -53,7 +55,9 @@ def sample(
     out: options.Out = Path("out/sample"),
     bars: Annotated[
         int | None,
-        typer.Option("--bars", help="The bars of each piece. The default is 16 for melodies, else the window."),
+        typer.Option(
+            "--bars", help="The bars of each piece. The default is 16 for melodies and voices, else the window."
+        ),
     ] = None,
     qpm: Annotated[float, typer.Option(help="The tempo in quarters a minute.")] = 72.0,
     velocity: Annotated[int, typer.Option(help="The MIDI velocity, 1 to 127.")] = 60,
@@ -79,7 +83,7 @@ def reconstruct(
     melody: options.Melody = "skyline",
     track: options.Track = None,
 ) -> None:
-    """Encode a piece's melody and decode it again."""
+    """Encode a piece and decode it again."""
     from calmvae.cli import run_generate
 
     run_generate.reconstruct(piece, out, making, console, melody=melody, track=track)

@@ -10,6 +10,7 @@ import typer
 from calmvae.cli import options
 from calmvae.cli.console import Console
 from calmvae.cli.option_groups import expanded
+from calmvae.common.defaults import DEFAULT_MODEL
 
 app = typer.Typer(
     help="Fetch and verify published models. Import, show and export others.",
@@ -22,7 +23,7 @@ app = typer.Typer(
 def personalize(
     paths: Annotated[list[Path], typer.Argument(help="Your music: files and folders.")],
     console: Console,
-    model: options.Model = "calm-mel_2bar",
+    model: options.Model = DEFAULT_MODEL,
     config: options.Config = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", help="The output folder. The default is beside the model.")

@@ -11,6 +11,7 @@ from calmvae.cli.console import Console
 from calmvae.common import magenta_import
 from calmvae.common.errors import CalmvaeError
 from calmvae.midi import audio
+from calmvae.training import jax_device
 
 # The packages that each part of calmvae needs.
 _GENERATION = (
@@ -36,7 +37,7 @@ def run(console: Console) -> int:
     checks.append(("embedded models", bool(found), ", ".join(found) or "none; install from a whole checkout"))
     if not light:
         checks.append(_magenta())
-    gpu = "unknown without TensorFlow" if light else _gpu()
+    gpu = _gpu()
     for name, good, text in checks:
         console.say(f"{'ok ' if good else 'BAD'}  {name:<24} {text}")
     if light:
@@ -72,13 +73,6 @@ def _magenta() -> tuple[str, bool, str]:
 
 
 def _gpu() -> str:
-    try:
-        tf = magenta_import.load_tensorflow()
-    except CalmvaeError:
-        return "unknown without TensorFlow"
-    found = tf.config.list_physical_devices("GPU")
-    if found:
-        return ", ".join(device.name for device in found)
-    return (
-        "none seen; training uses the CPU (on a GPU machine: pip install 'tensorflow[and-cuda]==2.21.0', untested here)"
-    )
+    if jax_device.has_gpu():
+        return jax_device.describe()
+    return "none seen; training uses the CPU (on a GPU machine: pip install 'jax[cuda13]')"

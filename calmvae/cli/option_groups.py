@@ -12,6 +12,8 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from calmvae.cli import options
+from calmvae.common.defaults import DEFAULT_MELODY_MODEL, DEFAULT_MODEL
+from calmvae.common.errors import OptionError
 
 
 def expanded(function: Callable[..., None]) -> Callable[..., None]:
@@ -47,12 +49,20 @@ def _typed(called: Any) -> dict[str, inspect.Parameter]:
 class Making:
     """Options of the commands that make pieces with a model."""
 
-    model: options.Model = "calm-mel_2bar"
+    model: options.ModelOfVoices = ""
     config: options.Config = None
     temperature: options.Temperature = 0.0
     seed: options.Seed = 0
     no_picture: options.NoPicture = False
     no_sound: options.NoSound = False
+    voices: options.Voices = "all"
+
+    def __post_init__(self) -> None:
+        if self.voices not in ("all", "melody"):
+            raise OptionError(f"--voices is '{self.voices}'; choose all or melody.")
+        if not self.model:
+            chosen = DEFAULT_MELODY_MODEL if self.voices == "melody" else DEFAULT_MODEL
+            object.__setattr__(self, "model", chosen)
 
     def arguments(self) -> dict[str, Any]:
         """The options as run.json holds them."""

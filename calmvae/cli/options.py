@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from calmvae.common.defaults import DEFAULT_MELODY_MODEL, DEFAULT_MODEL
 from calmvae.common.text import share
 
 # What a command reads.
@@ -17,6 +18,15 @@ DataSet = Annotated[Path, typer.Argument(help="A folder of `calmvae convert` or 
 # The model, and where it draws from.
 MODEL_HELP = "The model: a name of `calmvae models list`, a model folder, a run folder or a checkpoint."
 Model = Annotated[str, typer.Option("--model", help=MODEL_HELP)]
+ModelOfVoices = Annotated[
+    str,
+    typer.Option(
+        "--model", help=f"{MODEL_HELP} The default is {DEFAULT_MODEL}, for the melody alone {DEFAULT_MELODY_MODEL}."
+    ),
+]
+Voices = Annotated[
+    str, typer.Option("--voices", help="The voices to take: all, or melody for the bare melody in bars of 4/4.")
+]
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP)]
 Config = Annotated[str | None, typer.Option("--config", help="The config of a model that does not name its own.")]
 Prior = Annotated[

@@ -20,6 +20,7 @@ from calmvae.midi import audio, piano_roll, read_music, write_midi
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import Model
 from calmvae.model.numpy_model import NumpyModel
+from calmvae.model.voice_model import VoiceModel
 
 DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 
@@ -27,7 +28,7 @@ DEMO_PIECES = ("brahms_wiegenlied.mid", "schumann_traeumerei.mid")
 def interpolate(a: Path, b: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes joined.mid/.wav/.png and steps/NN.mid."""
     first, second = read_music.read_piece(a), read_music.read_piece(b)
-    model = open_model.load_model(making.model, making.config)
+    model = _model(making)
     options["endpoints"] = options.get("endpoints") or model.endpoints
     arguments = {"a": a, "b": b, **making.arguments(), **options}
     with output_folder.OutputFolder(out, "interpolate", arguments) as folder:
@@ -60,7 +61,7 @@ def sample(
     **style: Any,
 ) -> None:
     """Writes sample-NN.mid/.wav/.png; of melody configs 16 bars by default, of others their window."""
-    model = open_model.load_model(making.model, making.config)
+    model = _model(making)
     drawn_from = prior_of(prior, model)
     bars = model.sample_bars if bars is None else bars
     if making.temperature is None:
@@ -108,7 +109,7 @@ def prior_of(name: str, model: Model) -> Any:
 def reconstruct(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
     """Writes reconstruction.mid/.wav/.png."""
     make = functools.partial(reconstruction.reconstruct, temperature=making.temperature, seed=making.seed, **options)
-    _remake(piece, out, making, open_model.load_model, console, ("reconstruct", "reconstruction"), make, options)
+    _remake(piece, out, making, _model, console, ("reconstruct", "reconstruction"), make, options)
 
 
 def calm(piece: Path, out: Path, making: Making, console: Console, **options: Any) -> None:
@@ -116,7 +117,7 @@ def calm(piece: Path, out: Path, making: Making, console: Console, **options: An
     from calmvae.generate import calm_piece
 
     make = functools.partial(calm_piece.calm, **options)
-    _remake(piece, out, making, open_model.load_numpy_model, console, ("calm", "calm"), make, options)
+    _remake(piece, out, making, _numpy_model, console, ("calm", "calm"), make, options)
 
 
 def journey(
@@ -164,7 +165,7 @@ def _remake(
     piece: Path,
     out: Path,
     making: Making,
-    load: Callable[[str, str | None], Model],
+    load: Callable[[Making], Model],
     console: Console,
     names: tuple[str, str],
     make: Callable[[Piece, Any], Made],
@@ -175,7 +176,7 @@ def _remake(
     The last remark is the result of the command.
     """
     which, name = names
-    given, model = read_music.read_piece(piece), load(making.model, making.config)
+    given, model = read_music.read_piece(piece), load(making)
     with output_folder.OutputFolder(out, which, {"piece": piece, **making.arguments(), **options}) as folder:
         folder.add_inputs([piece])
         made = make(given, model)
@@ -185,15 +186,33 @@ def _remake(
     console.result(folder.record, f"{out}: {made.remarks[-1]}")
 
 
+def _model(making: Making) -> Model:
+    return _of_voices(making, open_model.load_model(making.model, making.config))
+
+
+def _numpy_model(making: Making) -> Model:
+    return _of_voices(making, open_model.load_numpy_model(making.model, making.config))
+
+
+def _of_voices(making: Making, model: Model) -> Model:
+    """The model, if it takes the voices that were asked for."""
+    if making.voices == "melody" and isinstance(model, VoiceModel):
+        raise OptionError(
+            f"--voices is 'melody', but {making.model} takes all voices; leave --model out, or name a model of "
+            f"melodies such as {open_model.DEFAULT_MELODY_MODEL}."
+        )
+    return model
+
+
 def demo(out: Path, seed: int, console: Console) -> None:
     """Interpolates two embedded pieces."""
     folder = model_folder.of_package("resources") / "pieces"
     a, b = (folder / name for name in DEMO_PIECES)
     if not model_folder.embedded():
         raise ModelError("no embedded model is installed; install calmvae from a whole checkout.")
-    console.say(f"calmvae interpolate {a.name} {b.name} --track-a melody --track-b melody -o {out}")
+    console.say(f"calmvae interpolate {a.name} {b.name} -o {out}")
     making = Making(open_model.DEFAULT_MODEL, seed=seed)
-    options = {"steps": 8, "bars": 4, "melody": "skyline", "tracks": ("melody", "melody")}
+    options = {"steps": 8, "bars": 4, "melody": "skyline"}
     interpolate(a, b, out, making, console, **options)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from calmvae.cli.console import Console, say_records
 from calmvae.common import output_folder, thread_pool
+from calmvae.common.defaults import DEFAULT_MELODY_MODEL
 from calmvae.common.errors import CalmvaeError, DataError, EmptyMusicError, OptionError
 from calmvae.common.text import command, count
 from calmvae.data import convert_folder, training_windows
@@ -86,7 +87,10 @@ def personalize(
     if melody not in training_windows.MELODIES:
         raise OptionError(f"unknown melody method '{melody}'; choose one of {', '.join(training_windows.MELODIES)}.")
     if model.spec.voices > 1 and melody != "skyline":
-        raise OptionError(f"--melody goes with a model of melodies; {model.name} takes all voices, leave it out.")
+        raise OptionError(
+            f"--melody is '{melody}', but {model.name} takes all voices; leave it out, or add "
+            f"--model {DEFAULT_MELODY_MODEL}."
+        )
     if most < 1:
         raise OptionError(f"at most {most} windows were asked for; give 1 or more.")
     files, others = convert_folder.find_files(paths)

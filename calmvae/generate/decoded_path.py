@@ -54,12 +54,13 @@ def decoded_path(
     for k in range(1, steps - 1):
         rows = slice(k * count, (k + 1) * count)
         if model.faults(decoded[rows], ends):
-            tried = [decoded[rows]]
+            tried = [decoded[rows].copy()]
             for i, warm in enumerate(np.linspace(*_WARM, _TRIES).tolist()):
                 aside = _ASIDE * warm * np.random.default_rng([seed, k, i]).standard_normal(z[k].shape)
                 warmer = max(warm * (i % 2), temperature)
                 tried.append(model.decode(z[k] + aside, warmer, hash_seed(seed, k * _TRIES + i), nearest[rows]))
-            decoded[rows] = min(tried, key=lambda one: model.faults(one, ends))
+            # Of equal ones the most like the first.
+            decoded[rows] = min(tried, key=lambda one: (model.faults(one, ends), (one != tried[0]).mean()))
             again += 1
     return decoded, again
 

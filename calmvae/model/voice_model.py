@@ -63,7 +63,9 @@ class VoiceModel(NumpyModel):
     ) -> Excerpt:
         """See `Model.excerpt`; bars are the piece's own, and what is shorter than `bars` is repeated."""
         if melody != "skyline":
-            raise OptionError(f"--melody goes with a model of melodies; {self.name} takes all voices, leave it out.")
+            raise OptionError(
+                f"--melody is '{melody}', but {self.name} takes all voices; add --voices melody for the bare melody."
+            )
         voices = extract_voices(piece, self.spec.voices, track)
         numpy_model.report_changes(voices, remarks)
         cut = _cut(voices, bars, start_bar, remarks)
