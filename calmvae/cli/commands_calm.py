@@ -10,7 +10,7 @@ import typer
 from calmvae.cli import options
 from calmvae.cli.console import Console
 from calmvae.cli.option_groups import Excerpts, Making, expanded
-from calmvae.common.defaults import DEFAULT_MELODY_MODEL
+from calmvae.common.defaults import DEFAULT_MELODY_MODEL, DEFAULT_MODEL
 
 
 @expanded
@@ -33,7 +33,7 @@ def score(
 def prior(
     data: options.DataSet,
     console: Console,
-    model: options.Model = DEFAULT_MELODY_MODEL,
+    model: options.Model = DEFAULT_MODEL,
     config: options.Config = None,
     out: options.Out = Path("out/prior"),
     calmest: options.Calmest = 0.3,
@@ -53,7 +53,7 @@ def prior(
 def directions(
     data: options.DataSet,
     console: Console,
-    model: options.Model = DEFAULT_MELODY_MODEL,
+    model: options.Model = DEFAULT_MODEL,
     config: options.Config = None,
     out: options.Out = Path("out/directions"),
     most: Annotated[int, typer.Option("--windows", min=8, help="The most windows to take.")] = 20000,
