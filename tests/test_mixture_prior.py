@@ -118,7 +118,7 @@ def test_command(tmp_path, tiny_model):
     assert written[0] == written[1]
     assert f"Try it: calmvae sample --model {tiny_model} --prior {tmp_path / 'a'}" in done.stdout
     embedded = run_calmvae("prior", tmp_path / "data", "--calmest", "1", "-o", tmp_path / "a prior")
-    assert f"Try it: calmvae sample --model calm-mel_2bar --prior '{tmp_path / 'a prior'}'" in embedded.stdout
+    assert f"Try it: calmvae sample --model calm-piano_2bar --prior '{tmp_path / 'a prior'}'" in embedded.stdout
     sampled = run_calmvae(
         "sample", "-n", "1", "--bars", "4", "--model", tiny_model, "--prior", tmp_path / "a", "-o", tmp_path / "s"
     )

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from calmvae.common.errors import OptionError
-from calmvae.generate import journey_notes, journey_plan, phrase_choice
+from calmvae.common.errors import MissingDependencyError, OptionError
+from calmvae.generate import journey_loudness, journey_notes, journey_plan, phrase_choice
 from calmvae.generate.arguments import opened_piece
 from calmvae.generate.journey_notes import Phrase
 from calmvae.generate.journey_phrases import Source, State, Traveller
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.generate.made_piece import Made, lead
 from calmvae.latent import calm_prior, prior_draws
+from calmvae.midi import audio
 from calmvae.midi.piano_roll import Section
 from calmvae.midi.piece import Piece
 from calmvae.model.interface import DEFAULT_PROGRAM
@@ -124,10 +125,17 @@ def journey(
     traveller = Traveller(a, b, model, plan, accompanied, seed)
     walked, end_state = traveller.walk(progress)
     name = f"{a.name} to {b.name}" if a is not b else f"{a.name}, calmer"
-    piece = journey_notes.play(walked, plan, range(plan.phrases), name)
+    piece, unheard = journey_notes.play(walked, plan, range(plan.phrases), name, traveller.balance), []
+    try:
+        piece, softer = journey_loudness.settled(piece)
+    except MissingDependencyError as error:
+        softer, unheard = 0, [f"The loudness of the instruments is not balanced: {error}"]
     made = Made(piece, _sections(plan, traveller.opening), {}, []).begun()
     made.info = _info(traveller, walked, end_state, made.piece) | {"silence_left_out": round(lead(piece), 2)}
-    made.remarks = _remarks(traveller, made.info, a is b)
+    made.info["notes"]["softer"] = softer
+    if not unheard:
+        made.info["loudness_by_minute"] = _rounded(audio.loudness(made.piece), 1)
+    made.remarks = unheard + _remarks(traveller, made.info, a is b)
     return made
 
 
@@ -210,6 +218,7 @@ def _remarks(traveller: Traveller, info: dict[str, Any], alone: bool) -> list[st
         said.append(f"B is transposed by {traveller.shift:+d} semitones, to {keys[1]}, as A is in {keys[0]}.")
     parts = {"moved": "moved by a semitone into the key", "octaves": "by octaves for smaller steps"}
     parts |= {"left_out": "left out", "lengthened": "held longer"}
+    parts |= {"softer": "played softer, to sound no louder than the minute before"}
     changed = ", ".join(f"{counts[name]} {words}" for name, words in parts.items() if counts[name])
     if changed:
         said.append(f"Notes changed on the path: {changed}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -40,7 +40,13 @@ class Phrase:
     chords: list[harmonize.Chord] = dataclasses.field(default_factory=list)
 
 
-def play(walked: Sequence[Phrase], plan: Itinerary, numbers: Sequence[int], name: str = "") -> Piece:
+def play(
+    walked: Sequence[Phrase],
+    plan: Itinerary,
+    numbers: Sequence[int],
+    name: str = "",
+    balance: Mapping[int, float] | None = None,
+) -> Piece:
     """Makes a piece of phrases.
 
     Args:
@@ -48,19 +54,22 @@ def play(walked: Sequence[Phrase], plan: Itinerary, numbers: Sequence[int], name
       plan: says when and how loud.
       numbers: the place of each phrase in the plan.
       name: of the piece.
+      balance: program to what its velocities are multiplied with, see `journey_loudness.balance`.
     """
     notes: list[Note] = []
+    factors = balance or {}
     first = walked[0].program if walked else 0
     for k, phrase in zip(numbers, walked, strict=True):
         at, velocity = k * PHRASE_STEPS, float(plan.velocity[k]) - phrase.softer
         track = int(phrase.program != first)
         for pitch, start, end in melody_tokens.token_notes(phrase.tokens):
             # A phrase swells a little towards its middle.
-            loud = int(np.clip(round(velocity + 2 * np.sin(np.pi * start / PHRASE_STEPS) - 1), 1, 127))
+            swell = velocity + 2 * np.sin(np.pi * start / PHRASE_STEPS) - 1
+            loud = int(np.clip(round(swell * factors.get(phrase.program, 1.0)), 1, 127))
             notes.append(
                 Note(pitch, loud, plan.seconds(at + start), plan.seconds(at + end), phrase.program, False, track)
             )
-        notes += _accompaniment(phrase, plan, at, velocity)
+        notes += _accompaniment(phrase, plan, at, velocity, factors)
     bars = [bar for k in numbers for bar in range(k * PHRASE_BARS, (k + 1) * PHRASE_BARS)]
     tempos = [(float(plan.begins[bar]) if n else 0.0, float(plan.qpm[bar])) for n, bar in enumerate(bars)]
     used = {note.track for note in notes}
@@ -68,12 +77,15 @@ def play(walked: Sequence[Phrase], plan: Itinerary, numbers: Sequence[int], name
     return Piece(notes, tempos or [(0.0, 120.0)], [(0.0, 4, 4)], names, name)
 
 
-def _accompaniment(phrase: Phrase, plan: Itinerary, at: int, velocity: float) -> list[Note]:
+def _accompaniment(
+    phrase: Phrase, plan: Itinerary, at: int, velocity: float, factors: Mapping[int, float]
+) -> list[Note]:
     """The notes of the chords, which end with the melody."""
     sounding = melody_tokens.sounding_tokens(phrase.tokens)
     end = int(np.flatnonzero(sounding)[-1]) + 1 if sounding.any() else PHRASE_STEPS
-    soft = int(np.clip(round(velocity * _SOFT), _FAINTEST, 127))
     program = phrase.program if phrase.program < _KEYBOARDS else STRINGS
+    factor = factors.get(program, 1.0)
+    soft = int(np.clip(round(velocity * _SOFT * factor), max(1, _FAINTEST * factor), 127))
     notes = []
     for pitch, first, last in harmonize.held(phrase.chords):
         begin, stop = first * STEPS_PER_BAR, min(last * STEPS_PER_BAR, end)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from calmvae.common.errors import ModelError
-from calmvae.generate import calm_piece, journey_notes, journey_plan, phrase_choice
+from calmvae.generate import calm_piece, journey_loudness, journey_notes, journey_plan, phrase_choice
 from calmvae.generate.journey_notes import Phrase
 from calmvae.generate.journey_plan import PHRASE_STEPS, Itinerary
 from calmvae.generate.phrase_choice import Wanted
@@ -107,6 +107,7 @@ class Traveller:
         self._latents = [
             model.engine.encode(melody_windows.cut_windows(tokens, model.spec.steps)[0]) for tokens in ends
         ]
+        self.balance = journey_loudness.balance(a.program, [b.program, journey_notes.STRINGS])
         self._registers = [phrase_editing.mean_pitch(tokens) for tokens in ends]
         self.direction = _calm_direction(model)
         # A is given for sixteen bars, but for no more than a quarter of a short journey.
@@ -158,7 +159,7 @@ class Traveller:
         first = len(walked) - 1
         while first > 0 and self._begins(first) > 60 * minute:
             first -= 1
-        piece = journey_notes.play(walked[first:], self.plan, range(first, len(walked)))
+        piece = journey_notes.play(walked[first:], self.plan, range(first, len(walked)), balance=self.balance)
         end = min(60.0 * (minute + 1), self._begins(len(walked)))
         return calmness.score(piece, 60.0 * minute, end).calmness
 
@@ -235,7 +236,7 @@ class Traveller:
 
     def _score(self, phrase: Phrase, k: int) -> float:
         """The calmness of a phrase's melody."""
-        piece = journey_notes.play([phrase], self.plan, [k])
+        piece = journey_notes.play([phrase], self.plan, [k], balance=self.balance)
         return calmness.score(piece, self._begins(k), self._begins(k + 1)).calmness
 
 

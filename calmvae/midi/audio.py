@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +40,38 @@ def write_wav(piece: Piece, path: str | Path, *, sample_rate: int = 44100) -> Pa
     return path
 
 
+def loudness(piece: Piece, seconds: float = 60.0, *, sample_rate: int = 11025) -> np.ndarray:
+    """The root mean square of each stretch of so many seconds of a piece's sound, in dB of full scale, `[n]`.
+
+    A rest of less than half a stretch at the end counts to the last one.
+
+    Raises:
+      MissingDependencyError: tinysoundfont or the SoundFont is not installed.
+    """
+    frames, begin = math.ceil(piece.duration * sample_rate), 0
+    sums = counts = np.zeros(max(1, round(piece.duration / seconds)))
+    for sound in _sound(piece, sample_rate, frames):
+        at = np.minimum((begin + np.arange(len(sound))) // round(seconds * sample_rate), len(sums) - 1)
+        sums = sums + np.bincount(at, np.square(sound).mean(axis=1), len(sums))
+        counts = counts + np.bincount(at, minlength=len(sums))
+        begin += len(sound)
+    return 10 * np.log10(sums / np.maximum(counts, 1) + 1e-12)
+
+
 def _play(piece: Piece, path: Path, rate: int, frames: int, scale: float) -> float:
     """Synthesizes block by block into `path`; returns the peak before clipping (1 is full scale)."""
+    peak = 0.0
+    with path.open("wb") as file, wave.open(file, "wb") as wav:
+        wav.setparams((2, 2, rate, frames, "NONE", "not compressed"))
+        for sound in _sound(piece, rate, frames):
+            sound *= np.float32(scale)
+            peak = max(peak, float(np.abs(sound).max()))
+            wav.writeframesraw((np.clip(sound, -1, 1) * 32767).round().astype("<i2").tobytes())
+    return peak
+
+
+def _sound(piece: Piece, rate: int, frames: int) -> Iterator[np.ndarray]:
+    """The sound block by block, float32 `[frames, 2]`; 1 is full scale."""
     synth, notes, fade = _synth(rate), piece.notes, FADE_SECONDS * rate
     # One channel per program, 10 for drums; more than 15 programs share. A note keeps its program until it ends.
     programs = sorted({n.program for n in notes if not n.is_drum})
@@ -50,31 +81,27 @@ def _play(piece: Piece, path: Path, rate: int, frames: int, scale: float) -> flo
     events = [(frame, 1, i) for i, frame in enumerate(starts)]
     events += [(max(round(n.end * rate), starts[i] + 1), 0, i) for i, n in enumerate(notes)]
     events = [*sorted(events), (frames, 1, -1)]
-    buffer, peak, cursor = bytearray(BLOCK_FRAMES * 8), 0.0, 0
-    with path.open("wb") as file, wave.open(file, "wb") as wav:
-        wav.setparams((2, 2, rate, frames, "NONE", "not compressed"))
-        for block in range(0, frames, BLOCK_FRAMES):
-            size, now = min(BLOCK_FRAMES, frames - block), 0
-            while now < size:
-                while events[cursor][0] <= block + now:
-                    _, begins, i = events[cursor]
-                    channel = 9 if notes[i].is_drum else channels[notes[i].program]
-                    if begins:
-                        synth.program_change(channel, notes[i].program, notes[i].is_drum)
-                        synth.noteon(channel, notes[i].pitch, min(max(notes[i].velocity, 1), 127))
-                    else:
-                        synth.noteoff(channel, notes[i].pitch)
-                    cursor += 1
-                until = min(events[cursor][0] - block, size)
-                synth.generate_simple(until - now, memoryview(buffer)[now * 8 : until * 8])
-                now = until
-            sound = np.frombuffer(buffer, np.float32, size * 2).reshape(-1, 2) * np.float32(scale)
-            if block + size > frames - fade:
-                # Notes that still sound at the end fade out, because a sudden end would click.
-                sound *= np.clip((frames - block - np.arange(size, dtype=np.float32)) / fade, 0, 1)[:, None]
-            peak = max(peak, float(np.abs(sound).max()))
-            wav.writeframesraw((np.clip(sound, -1, 1) * 32767).round().astype("<i2").tobytes())
-    return peak
+    buffer, cursor = bytearray(BLOCK_FRAMES * 8), 0
+    for block in range(0, frames, BLOCK_FRAMES):
+        size, now = min(BLOCK_FRAMES, frames - block), 0
+        while now < size:
+            while events[cursor][0] <= block + now:
+                _, begins, i = events[cursor]
+                channel = 9 if notes[i].is_drum else channels[notes[i].program]
+                if begins:
+                    synth.program_change(channel, notes[i].program, notes[i].is_drum)
+                    synth.noteon(channel, notes[i].pitch, min(max(notes[i].velocity, 1), 127))
+                else:
+                    synth.noteoff(channel, notes[i].pitch)
+                cursor += 1
+            until = min(events[cursor][0] - block, size)
+            synth.generate_simple(until - now, memoryview(buffer)[now * 8 : until * 8])
+            now = until
+        sound = np.frombuffer(buffer, np.float32, size * 2).reshape(-1, 2).copy()
+        if block + size > frames - fade:
+            # Notes that still sound at the end fade out, because a sudden end would click.
+            sound *= np.clip((frames - block - np.arange(size, dtype=np.float32)) / fade, 0, 1)[:, None]
+        yield sound
 
 
 def _synth(rate: int):
