@@ -14,7 +14,7 @@ from calmvae.common.errors import ModelError, OptionError
 from calmvae.generate import calm_piece
 from calmvae.latent import attribute_vectors
 from calmvae.midi import read_music
-from calmvae.music import calmness
+from calmvae.music import calmness, melody_tokens
 from tests.conftest import PIECES, run_calmvae
 
 
@@ -106,6 +106,13 @@ def test_similarity():
     turned = calm_piece.similarity(line, upside_down)
     assert turned["chroma"] == pytest.approx(1) and turned["contour"] < -0.8
     assert calm_piece.similarity(line, windows({0: 42, 16: 44}))["chroma"] == 0
+
+
+def test_silence_counts_for_no_note_in_similarity():
+    """A C for a bar and silence, then a D as long: half and half, though the silence is long."""
+    once = windows({0: 41, 4: melody_tokens.NOTE_OFF, 28: 43})
+    apart = windows({0: 41, 4: 43, 8: melody_tokens.NOTE_OFF})
+    assert calm_piece.similarity(once, apart)["chroma"] == pytest.approx(1)
 
 
 def test_commands(tmp_path, tiny_model):

@@ -101,9 +101,9 @@ def similarity(given: np.ndarray, made: np.ndarray) -> dict[str, float]:
       chroma: cosine of their pitch-class durations; contour: correlation of their highest pitches over the steps where
         both sound.
     """
-    heard = [_sounding(windows) for windows in (given, made)]
-    ours, theirs = (tokens.max(axis=1) for tokens in heard)
-    shares = [np.sum([key_finding.shares(voice) for voice in tokens.T], axis=0) for tokens in heard]
+    lines = [_lines(windows) for windows in (given, made)]
+    ours, theirs = (melody_tokens.sounding_voices(tokens).max(axis=1).astype(np.int64) for tokens in lines)
+    shares = [np.sum([key_finding.shares(voice) for voice in tokens.T], axis=0) for tokens in lines]
     norm = np.linalg.norm(shares[0]) * np.linalg.norm(shares[1])
     both = (ours >= melody_tokens.FIRST_PITCH) & (theirs >= melody_tokens.FIRST_PITCH)
     a, b = ours[both], theirs[both]
@@ -112,8 +112,7 @@ def similarity(given: np.ndarray, made: np.ndarray) -> dict[str, float]:
     return {"chroma": float(shares[0] @ shares[1] / norm) if norm else 0.0, "contour": contour}
 
 
-def _sounding(windows: np.ndarray) -> np.ndarray:
-    """The pitch token that sounds at each step in each voice, int64 `[steps, voices]`; 0 in silence."""
+def _lines(windows: np.ndarray) -> np.ndarray:
+    """The tokens of windows one after the other, `[steps, voices]`; the ends of bars hold what sounds."""
     lines = windows.reshape(windows.shape[0] * windows.shape[1], -1)
-    lines = np.where(lines == melody_tokens.BAR_END, melody_tokens.HOLD, lines)
-    return melody_tokens.sounding_voices(lines).astype(np.int64)
+    return np.where(lines == melody_tokens.BAR_END, melody_tokens.HOLD, lines)
