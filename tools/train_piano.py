@@ -29,6 +29,7 @@ import numpy as np
 
 from calmvae.checkpoints import model_folder
 from calmvae.data import training_windows
+from calmvae.latent import evaluation
 from calmvae.model import model_spec, numpy_engine
 from calmvae.music import voice_windows
 
@@ -143,7 +144,7 @@ class Training:
         engine = numpy_engine.Engine(self.spec, weights)
         mu, sigma = engine.encode(self.held_out)
         decoded = engine.decode(mu)
-        bits = (0.5 * (sigma**2 + mu**2 - 1 - 2 * np.log(sigma))).sum(axis=1) / np.log(2)
+        bits = evaluation.kl_nats(mu, sigma) / np.log(2)
         found = {"kl_bits": float(bits.mean()), "active": int((mu.var(axis=0) > 0.01).sum())}
         for origin in np.unique(self.origins):
             mine = self.origins == origin

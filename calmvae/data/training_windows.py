@@ -276,7 +276,7 @@ def batches(
         shift = np.clip(shift, melody_tokens.FIRST_PITCH - low[rows], melody_tokens.DEPTH - 1 - high[rows])
         batch = tokens[rows]
         shift = shift.reshape(-1, *[1] * (batch.ndim - 1))
-        yield np.where(melody_tokens.is_onset(batch), batch + shift, batch).astype(np.uint8)
+        yield melody_tokens.shifted(batch, shift)
 
 
 def drawn_rows(n: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:

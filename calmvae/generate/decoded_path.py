@@ -45,11 +45,13 @@ def decoded_path(
       the windows of all sections, and how many sections were decoded again.
     """
     count = ends[0].count
-    z = slerp.path(means[0], means[1], _FINER * (steps - 1) + 1 if model.even_path else steps)
-    if model.even_path:
-        z = z[_even(model, z, steps)]
     nearest = [ends[2 * k >= steps] for k in range(steps) for _ in range(count)]
-    decoded = model.decode(z.reshape(-1, z.shape[-1]), temperature, seed, nearest)
+    z, decoded = slerp.path(means[0], means[1], _FINER * (steps - 1) + 1 if model.even_path else steps), None
+    if model.even_path:
+        z, decoded = _even(model, z, steps)
+    # The choice of even points has decoded them at temperature 0.
+    if decoded is None or temperature:
+        decoded = model.decode(z.reshape(-1, z.shape[-1]), temperature, seed, nearest)
     again = 0
     for k in range(1, steps - 1):
         rows = slice(k * count, (k + 1) * count)
@@ -65,13 +67,17 @@ def decoded_path(
     return decoded, again
 
 
-def _even(model: Model, z: np.ndarray, steps: int) -> list[int]:
-    """The places of so many points of a path `[points, n, z_size]`, both ends included, with the most even changes.
+def _even(model: Model, z: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """So many points of a path `[points, n, z_size]`, both ends included, with the most even changes.
 
     The sum of the fourth powers of the changes is the least that there is.
+
+    Returns:
+      the points `[steps, n, z_size]`, and their windows one after the other, decoded at temperature 0.
     """
     points, count = z.shape[:2]
-    windows = model.decode(z.reshape(-1, z.shape[2])).reshape(points, count, -1)
+    decoded = model.decode(z.reshape(-1, z.shape[2]))
+    windows = decoded.reshape(points, count, -1)
     change = np.array([[(a != b).mean() for b in windows] for a in windows]) ** 4
     cost, before = np.full((steps, points), np.inf), np.zeros((steps, points), int)
     cost[0, 0] = 0
@@ -83,4 +89,4 @@ def _even(model: Model, z: np.ndarray, steps: int) -> list[int]:
     chosen = [points - 1]
     for k in range(steps - 1, 0, -1):
         chosen.insert(0, int(before[k, chosen[0]]))
-    return chosen
+    return z[chosen], decoded.reshape(points, count, *decoded.shape[1:])[chosen].reshape(-1, *decoded.shape[1:])

@@ -1,7 +1,7 @@
 """Latent vectors drawn from a prior for a model, and the keys of what is decoded from them.
 
-Of several voices, each vector is the one of a few draws whose window has the fewest semitone clashes. A prior may have
-been fitted to music in one pair of keys, so that its draws do not mix keys; what is decoded is then transposed.
+Of several voices, each vector is the one of a few draws whose window has the fewest semitone clashes. Their calm prior
+is fitted in C major and A minor, so a draw does not mix keys. The decoded windows are then transposed.
 """
 
 from __future__ import annotations
@@ -76,4 +76,4 @@ def in_some_key(prior: mixture_prior.Mixture | None, windows: np.ndarray, seed: 
         return windows
     shift = int(np.random.default_rng(seed).integers(_SHIFTS[0], _SHIFTS[1] + 1))
     shift = int(np.clip(shift, FIRST_PITCH - notes.min(), DEPTH - 1 - notes.max()))
-    return np.where(melody_tokens.is_onset(windows), windows + np.int16(shift), windows).astype(np.uint8)
+    return melody_tokens.shifted(windows, shift)

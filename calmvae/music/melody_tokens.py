@@ -61,6 +61,11 @@ def fold_pitches(pitches: np.ndarray) -> np.ndarray:
     return pitches + np.where(pitches < MIN_PITCH, low, 0) - np.where(pitches > MAX_PITCH, high, 0)
 
 
+def shifted(tokens: np.ndarray, semitones: int | np.ndarray) -> np.ndarray:
+    """Moves every note by semitones, which must leave it in range; an array of them fits the tokens' shape."""
+    return np.where(is_onset(tokens), tokens + np.asarray(semitones, np.int16), tokens).astype(np.uint8)
+
+
 def is_onset(tokens: np.ndarray) -> np.ndarray:
     """Where notes start, bool of the tokens' shape."""
     return (tokens >= FIRST_PITCH) & (tokens != BAR_END)

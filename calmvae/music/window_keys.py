@@ -29,5 +29,5 @@ def _moved(window: np.ndarray) -> np.ndarray:
     lowest, highest = notes[:, 2].min(), notes[:, 2].max()
     for moved in (shift, shift - 12 if shift > 0 else shift + 12, 0):
         if lowest + moved >= FIRST_PITCH and highest + moved < DEPTH:
-            return np.where(melody_tokens.is_onset(window), window + np.int16(moved), window).astype(np.uint8)
+            return melody_tokens.shifted(window, moved)
     return window

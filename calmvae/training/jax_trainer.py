@@ -16,9 +16,7 @@ from calmvae.model import numpy_engine
 from calmvae.model.model_spec import ModelSpec
 from calmvae.training import numpy_trainer
 from calmvae.training.jax_gradient import Batch, Loss
-
-_BETAS, _EPSILON = (0.9, 0.999), 1e-8
-_KEPT_CHECKPOINTS = 3
+from calmvae.training.numpy_trainer import BETAS, EPSILON, KEPT_CHECKPOINTS
 
 
 class Learner:
@@ -45,7 +43,7 @@ class Learner:
         fresh = numpy_trainer.initial_weights(shapes or numpy_engine.weight_shapes(spec), seed)
         self._weights = {name: jnp.asarray(values) for name, values in fresh.items()}
         self._slots = {slot: jax.tree.map(jnp.zeros_like, self._weights) for slot in ("Adam", "Adam_1")}
-        self._powers = list(_BETAS)
+        self._powers = list(BETAS)
         self._taken = jax.jit(self._take, donate_argnums=(0, 1))
         self._drawn = jax.jit(self._draw, static_argnames="sampling")
 
@@ -64,7 +62,7 @@ class Learner:
         beta, rate = numpy_trainer.schedules(self.spec.hparams, self.step)
         scaled = rate * math.sqrt(1 - self._powers[1]) / (1 - self._powers[0])
         self._weights, self._slots, scalars = self._taken(self._weights, self._slots, batch, beta, scaled)
-        self._powers = [power * decay for power, decay in zip(self._powers, _BETAS, strict=True)]
+        self._powers = [power * decay for power, decay in zip(self._powers, BETAS, strict=True)]
         self.step += 1
         return scalars | {"losses/kl_beta": beta, "learning_rate": rate}
 
@@ -74,10 +72,10 @@ class Learner:
         (loss, losses), gradient = jax.value_and_grad(self.loss, has_aux=True)(weights, batch, beta)
         norm = jnp.sqrt(sum(jnp.vdot(g, g) for g in gradient.values()))
         gradient = jax.tree.map(functools.partial(self._clipped, norm), gradient)
-        first, second = (1 - decay for decay in _BETAS)
+        first, second = (1 - decay for decay in BETAS)
         m = jax.tree.map(lambda m, g: m + first * (g - m), slots["Adam"], gradient)
         v = jax.tree.map(lambda v, g: v + second * (g * g - v), slots["Adam_1"], gradient)
-        weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + _EPSILON), weights, m, v)
+        weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + EPSILON), weights, m, v)
         scalars = {name: values.mean() for name, values in losses.items()}
         return weights, {"Adam": m, "Adam_1": v}, scalars | {"loss": loss, "global_norm": norm}
 
@@ -131,12 +129,12 @@ class Learner:
         for slot, arrays in self._slots.items():
             for name, values in arrays.items():
                 arrays[name] = jnp.asarray(variables.get(f"{name}/{slot}", np.zeros(values.shape, np.float32)))
-        self._powers = [float(variables.get(f"beta{k}_power", beta)) for k, beta in enumerate(_BETAS, start=1)]
+        self._powers = [float(variables.get(f"beta{k}_power", beta)) for k, beta in enumerate(BETAS, start=1)]
         self.step = int(variables.get("global_step", 0))
 
     def save(self, prefix: str) -> str:
         """Writes a checkpoint `prefix-STEP` with optimiser slots; keeps the newest three."""
-        return tf_checkpoint.write(f"{prefix}-{self.step}", self.state(), keep=_KEPT_CHECKPOINTS)
+        return tf_checkpoint.write(f"{prefix}-{self.step}", self.state(), keep=KEPT_CHECKPOINTS)
 
     def restore(self, checkpoint: str) -> None:
         """Takes weights, optimiser and step from a checkpoint of `save`, or of Magenta's training."""

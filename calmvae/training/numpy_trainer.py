@@ -21,9 +21,10 @@ from calmvae.training import lstm_kernels
 from calmvae.training.decoder_gradient import Batch
 from calmvae.training.vae_gradient import Network
 
-_BETAS = (0.9, 0.999)
-_EPSILON = np.float32(1e-8)
-_KEPT_CHECKPOINTS = 3
+# Of Adam; and how many checkpoints stay.
+BETAS = (0.9, 0.999)
+EPSILON = np.float32(1e-8)
+KEPT_CHECKPOINTS = 3
 
 
 def supports(spec: ModelSpec) -> bool:
@@ -60,7 +61,7 @@ class Learner:
         self._flat, self._gradient, self._m, self._v = (np.zeros(size, np.float32) for _ in range(4))
         self._weights, self._gradients = _views(self._flat, shapes), _views(self._gradient, shapes)
         self._slots = {"Adam": _views(self._m, shapes), "Adam_1": _views(self._v, shapes)}
-        self._powers = [np.float32(beta) for beta in _BETAS]
+        self._powers = [np.float32(beta) for beta in BETAS]
         for name, values in initial_weights(shapes, seed).items():
             self._weights[name][:] = values
         self._threads = thread_pool.Threads(threads)
@@ -107,12 +108,12 @@ class Learner:
     def _apply(self, rate: float) -> None:
         scaled = np.float32(rate * math.sqrt(1 - self._powers[1]) / (1 - self._powers[0]))
         self._threads.over(len(self._flat), functools.partial(self._adam, scaled))
-        self._powers = [np.float32(power * beta) for power, beta in zip(self._powers, _BETAS, strict=True)]
+        self._powers = [np.float32(power * beta) for power, beta in zip(self._powers, BETAS, strict=True)]
 
     def _adam(self, rate: np.float32, part: slice) -> None:
-        first, second = (np.float32(1 - beta) for beta in _BETAS)
+        first, second = (np.float32(1 - beta) for beta in BETAS)
         weights, gradient, m, v = (array[part] for array in (self._flat, self._gradient, self._m, self._v))
-        lstm_kernels.adam(weights, gradient, m, v, rate, first, second, _EPSILON)
+        lstm_kernels.adam(weights, gradient, m, v, rate, first, second, EPSILON)
 
     def global_step(self) -> int:
         """Steps taken, those of resumed trainings included."""
@@ -139,7 +140,7 @@ class Learner:
             variables |= {f"{name}/{slot}": values for name, values in arrays.items()}
         variables |= {"beta1_power": self._powers[0], "beta2_power": self._powers[1]}
         variables["global_step"] = np.int64(self.step)
-        return tf_checkpoint.write(f"{prefix}-{self.step}", variables, keep=_KEPT_CHECKPOINTS)
+        return tf_checkpoint.write(f"{prefix}-{self.step}", variables, keep=KEPT_CHECKPOINTS)
 
     def restore(self, checkpoint: str) -> None:
         """Takes weights, optimiser and step from a checkpoint of `save`, or of Magenta's training."""
@@ -149,7 +150,7 @@ class Learner:
             values[:] = variables[name]
             for slot, arrays in self._slots.items():
                 arrays[name][:] = variables.get(f"{name}/{slot}", 0)
-        self._powers = [np.float32(variables.get(f"beta{k}_power", beta)) for k, beta in enumerate(_BETAS, start=1)]
+        self._powers = [np.float32(variables.get(f"beta{k}_power", beta)) for k, beta in enumerate(BETAS, start=1)]
         self.step = int(variables.get("global_step", 0))
 
     def close(self) -> None:
